@@ -1,1 +1,32 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+mod clock;
+pub mod deployment;
+pub mod event;
+mod ids;
+mod instance;
+pub mod joinlink;
+pub mod observation;
+mod policy;
+mod provision;
+pub mod report;
+mod secret;
+pub mod status;
+
+pub use clock::{Clock, Entropy, FixedClock, OsEntropy, SeededEntropy, SystemClock};
+pub use deployment::{DeployClass, DeploymentStatus};
+pub use event::Event;
+pub use ids::{
+    ClaimToken, DeploymentId, EnvironmentId, Epoch, InboxId, InstanceId, KeyHash, ProjectId,
+    ServiceId, ServicePrefix, Term, VolumeId,
+};
+pub use instance::{Instance, LastEvent};
+pub use observation::{
+    Completeness, Conversation, Listing, ObservedDeployment, ObservedService, ObservedVolume,
+    Probe, ServiceVariables,
+};
+pub use policy::{Policy, PolicyError};
+pub use provision::{CreateStep, DestroyStep, Provision, Stage};
+pub use report::Report;
+pub use secret::Secret;
+pub use status::{IllegalTransition, State, Status};

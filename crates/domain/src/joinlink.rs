@@ -1,0 +1,51 @@
+//! Which join links a claim may carry: a link of the development network is worth nothing in
+//! production, and the other way round.
+
+/// A join link of the wrong network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WrongNetwork {
+    /// A development link in production.
+    #[error("dev.convos.org links cannot be used in the production environment")]
+    DevelopmentInProduction,
+    /// A production link elsewhere.
+    #[error("popup.convos.org links cannot be used in the {0} environment")]
+    ProductionElsewhere(String),
+}
+
+/// Refuses a link that holds the host of the wrong network, in any case of letters. Any other text
+/// is the agent's to judge.
+pub fn check(join_url: &str, environment: &str) -> Result<(), WrongNetwork> {
+    let link = join_url.to_ascii_lowercase();
+    if environment == "production" {
+        if link.contains("dev.convos.org") {
+            return Err(WrongNetwork::DevelopmentInProduction);
+        }
+    } else if link.contains("popup.convos.org") {
+        return Err(WrongNetwork::ProductionElsewhere(environment.to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_of_the_wrong_network_is_refused_in_any_case() {
+        assert_eq!(
+            check("https://DEV.convos.org/x", "production")
+                .unwrap_err()
+                .to_string(),
+            "dev.convos.org links cannot be used in the production environment"
+        );
+        assert_eq!(
+            check("https://Popup.Convos.org/x", "staging")
+                .unwrap_err()
+                .to_string(),
+            "popup.convos.org links cannot be used in the staging environment"
+        );
+        assert_eq!(check("https://popup.convos.org/x", "production"), Ok(()));
+        assert_eq!(check("https://dev.convos.org/x", "staging"), Ok(()));
+        assert_eq!(check("a-slug", "production"), Ok(()));
+    }
+}

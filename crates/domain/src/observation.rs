@@ -1,0 +1,176 @@
+//! What Railway and the agents said: the observed side of every decision. Not knowing is a value
+//! here, never a default.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::{DeployClass, DeploymentId, DeploymentStatus, InboxId, Secret, ServiceId, VolumeId};
+
+/// One listing of the environment: every page of services and volumes that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// When its first request was sent, by the database's clock.
+    pub started_at: DateTime<Utc>,
+    /// Whether every page arrived without an error.
+    pub completeness: Completeness,
+    /// The services that were seen.
+    pub services: Vec<ObservedService>,
+    /// The volumes that were seen.
+    pub volumes: Vec<ObservedVolume>,
+    /// How many HTTP requests it took.
+    pub requests: u32,
+}
+
+impl Listing {
+    /// A listing of which nothing arrived.
+    #[must_use]
+    pub fn failed(started_at: DateTime<Utc>, reason: impl Into<String>) -> Self {
+        Self {
+            started_at,
+            completeness: Completeness::Incomplete(reason.into()),
+            services: Vec::new(),
+            volumes: Vec::new(),
+            requests: 0,
+        }
+    }
+
+    /// Whether absence from it means anything.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        matches!(self.completeness, Completeness::Complete)
+    }
+}
+
+/// Whether a listing holds everything there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Completeness {
+    /// Every page, without an error.
+    Complete,
+    /// Something is missing, for this reason: nothing may be inferred from absence.
+    Incomplete(String),
+}
+
+/// A service as Railway shows it in our environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedService {
+    /// Railway's id.
+    pub service_id: ServiceId,
+    /// Its name, unique in the project.
+    pub name: String,
+    /// When its instance in our environment was made.
+    pub created_at: DateTime<Utc>,
+    /// Its latest deployment; none when it was never deployed.
+    pub deployment: Option<ObservedDeployment>,
+    /// Whether any deployment of it is active.
+    pub has_active_deployment: bool,
+    /// Its first custom domain, else its first service domain. No scheme; may carry a port.
+    pub host: Option<String>,
+    /// The image it is to run.
+    pub image: Option<String>,
+}
+
+impl ObservedService {
+    /// What its latest deployment means to the pool.
+    #[must_use]
+    pub fn class(&self) -> DeployClass {
+        self.deployment
+            .as_ref()
+            .map_or(DeployClass::Unknown, |deployment| {
+                deployment
+                    .status
+                    .class(deployment.stopped, self.has_active_deployment)
+            })
+    }
+
+    /// Its latest deployment's status as Railway says it.
+    #[must_use]
+    pub fn deploy_status(&self) -> Option<&DeploymentStatus> {
+        self.deployment
+            .as_ref()
+            .map(|deployment| &deployment.status)
+    }
+}
+
+/// A deployment as Railway shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedDeployment {
+    /// Railway's id.
+    pub id: DeploymentId,
+    /// Railway's status.
+    pub status: DeploymentStatus,
+    /// Railway's `deploymentStopped`: it ran to its end, or was stopped by hand.
+    pub stopped: bool,
+}
+
+/// A volume as Railway shows it in our environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedVolume {
+    /// Railway's id.
+    pub volume_id: VolumeId,
+    /// The service it is attached to; none when detached.
+    pub service_id: Option<ServiceId>,
+    /// Deleted, and kept by Railway for 48 hours more.
+    pub pending_deletion: bool,
+}
+
+/// What one agent answered to the probes of one tick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// It answered 200 and says that it is ready.
+    Ready,
+    /// No answer, not 200, or not ready; with the reason of the last of them.
+    Failed {
+        /// How many failed in a row within this tick.
+        times: u32,
+        /// The last one's reason.
+        reason: String,
+    },
+}
+
+/// What an adopted instance's agent said of its conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conversation {
+    /// It is in this one.
+    In {
+        /// The conversation.
+        conversation_id: String,
+        /// How others join it, where the agent says.
+        invite_url: Option<String>,
+    },
+    /// It answered, and names none.
+    None,
+    /// It gave no answer at all, so it has to be asked again.
+    NoAnswer,
+}
+
+/// What the variables of a service tell about whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceVariables {
+    /// Whether its `POOL_API_KEY` equals ours.
+    pub has_our_key: bool,
+    /// Its `OPENCLAW_GATEWAY_TOKEN`.
+    pub gateway_token: Option<Secret>,
+    /// Its `AGENTMAIL_INBOX_ID`.
+    pub inbox_id: Option<InboxId>,
+}
+
+impl ServiceVariables {
+    /// Reads them from a service's variables. An empty value counts as none.
+    #[must_use]
+    pub fn read<S: std::hash::BuildHasher>(
+        variables: &HashMap<String, Secret, S>,
+        pool_api_key: &Secret,
+    ) -> Self {
+        let value = |name| {
+            variables
+                .get(name)
+                .filter(|secret| !secret.expose().is_empty())
+        };
+        Self {
+            has_our_key: value("POOL_API_KEY") == Some(pool_api_key),
+            gateway_token: value("OPENCLAW_GATEWAY_TOKEN").cloned(),
+            inbox_id: value("AGENTMAIL_INBOX_ID").map(|secret| InboxId::new(secret.expose())),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Every limit that decisions and their execution keep, in one place, each with its unit and with
+//! where its number comes from.
+
+use std::time::Duration;
+
+/// What the operator may set, and the limits that follow from the outside world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How many idle instances to keep (`POOL_MIN_IDLE`).
+    pub min_idle: usize,
+    /// How many instances there may be in all (`POOL_MAX_TOTAL`).
+    pub max_total: usize,
+    /// From the start of one tick to the start of the next (`TICK_INTERVAL_MS`).
+    pub tick_interval: Duration,
+    /// How long an instance may be starting (`POOL_STUCK_TIMEOUT_MS`).
+    pub stuck_timeout: Duration,
+    /// How many probes in a row must fail before an idle instance is idle no more
+    /// (`POOL_UNHEALTHY_AFTER`).
+    pub unhealthy_after: u32,
+    /// How old a status must be before absence from a listing counts (`POOL_MISSING_GRACE_MS`).
+    /// Railway's reads lag its writes by up to 90 s, as third parties measured.
+    pub missing_grace: Duration,
+    /// How long a claim may hold its lease (`POOL_CLAIM_LEASE_MS`).
+    pub claim_lease: Duration,
+    /// How long an agent may take to be provisioned (`POOL_PROVISION_TIMEOUT_MS`).
+    pub provision_timeout: Duration,
+    /// Whether instances get a volume (`POOL_VOLUME_MOUNT_PATH` is not `none`).
+    pub has_volume: bool,
+}
+
+impl Policy {
+    /// A start takes one to two minutes; one that takes longer than this no longer counts towards
+    /// the target, so that stuck ones do not leave the pool empty.
+    pub const STARTING_COUNTS_FOR: Duration = Duration::from_secs(300);
+    /// How long a service that may be ours counts towards the target before it is known to be.
+    pub const UNDECIDED_COUNTS_FOR: Duration = Duration::from_secs(300);
+    /// How many instances one tick may begin: four requests each, so that a tick stays within
+    /// 10 s at the 10 requests a second that Railway's smallest paid plan allows.
+    pub const CREATES_PER_TICK_MAX: usize = 20;
+    /// How many instances one tick may destroy: two requests each, as above.
+    pub const DESTROYS_PER_TICK_MAX: usize = 40;
+    /// How many services one tick may adopt; the next ticks take the rest.
+    pub const ADOPTIONS_PER_TICK_MAX: usize = 2_000;
+    /// How many agents are probed at once.
+    pub const PROBES_IN_FLIGHT_MAX: usize = 64;
+    /// How long an agent may take to answer a probe.
+    pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+    /// How often a first failed probe of an idle instance is repeated within its tick.
+    pub const PROBE_REPEATS: u32 = 2;
+    /// How long after a failed probe it is repeated.
+    pub const PROBE_REPEAT_AFTER: Duration = Duration::from_secs(1);
+    /// How many rows one transaction of the leader may change, so that claims never find the whole
+    /// stock locked.
+    pub const ROWS_PER_TRANSACTION_MAX: usize = 100;
+    /// After a failed step an instance is tried again after this, doubled each time,
+    pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(5);
+    /// and never later than this.
+    pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+    /// How many may be drained by one request, and created by one.
+    pub const PERSON_COUNT_MAX: usize = 20;
+    /// How long a service with another's key is left alone before its key is read again.
+    pub const FOREIGN_REREAD_AFTER: Duration = Duration::from_secs(600);
+
+    /// What to wait before the next attempt, after this many failures in a row.
+    #[must_use]
+    pub fn retry_after(attempts: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1).min(16));
+        Self::RETRY_AFTER_MIN
+            .saturating_mul(doubled)
+            .min(Self::RETRY_AFTER_MAX)
+    }
+
+    /// Refuses settings that contradict one another.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        if self.claim_lease <= self.provision_timeout {
+            return Err(PolicyError::LeaseTooShort {
+                lease_ms: self.claim_lease.as_millis(),
+                provision_ms: self.provision_timeout.as_millis(),
+            });
+        }
+        if self.min_idle > self.max_total {
+            return Err(PolicyError::TargetOverCap {
+                min_idle: self.min_idle,
+                max_total: self.max_total,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            min_idle: 3,
+            max_total: 100,
+            tick_interval: Duration::from_secs(30),
+            stuck_timeout: Duration::from_secs(900),
+            unhealthy_after: 3,
+            missing_grace: Duration::from_secs(120),
+            claim_lease: Duration::from_secs(90),
+            provision_timeout: Duration::from_secs(60),
+            has_volume: true,
+        }
+    }
+}
+
+/// Two settings contradict one another.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// A lease must outlast the call that it covers.
+    #[error(
+        "POOL_CLAIM_LEASE_MS ({lease_ms}) must be greater than POOL_PROVISION_TIMEOUT_MS \
+         ({provision_ms})"
+    )]
+    LeaseTooShort {
+        /// The lease, in milliseconds.
+        lease_ms: u128,
+        /// The provision timeout, in milliseconds.
+        provision_ms: u128,
+    },
+    /// The cap must leave room for the target.
+    #[error("POOL_MIN_IDLE ({min_idle}) must not be greater than POOL_MAX_TOTAL ({max_total})")]
+    TargetOverCap {
+        /// The target.
+        min_idle: usize,
+        /// The cap.
+        max_total: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_double_up_to_five_minutes() {
+        let seconds: Vec<_> = (0..9).map(|n| Policy::retry_after(n).as_secs()).collect();
+        assert_eq!(seconds, [5, 5, 10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(Policy::retry_after(u32::MAX), Policy::RETRY_AFTER_MAX);
+    }
+
+    #[test]
+    fn a_lease_that_ends_before_its_call_is_refused() {
+        let policy = Policy {
+            claim_lease: Duration::from_secs(60),
+            ..Policy::default()
+        };
+        assert_eq!(
+            policy.check().unwrap_err().to_string(),
+            "POOL_CLAIM_LEASE_MS (60000) must be greater than POOL_PROVISION_TIMEOUT_MS (60000)"
+        );
+        assert_eq!(Policy::default().check(), Ok(()));
+    }
+}

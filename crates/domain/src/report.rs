@@ -1,0 +1,201 @@
+//! What a tick saw, did, and held back and why. The page, the API and the logs read this.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{InstanceId, ServiceId, Status};
+
+/// The report of one tick.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Report {
+    /// The listing of Railway's environment.
+    pub listing: ListingReport,
+    /// The agents that were asked.
+    pub probes: ProbeReport,
+    /// The stock, and what it should be.
+    pub replenish: ReplenishReport,
+    /// The changes of status that were decided.
+    pub changes: Vec<ChangeReport>,
+    /// Services taken over in this tick.
+    pub adopted: Vec<ServiceId>,
+    /// Services that bear our prefix and are not provably ours. Never touched.
+    pub foreign: Vec<ForeignService>,
+    /// What was held back, capped or skipped.
+    pub held_back: Vec<HeldBack>,
+    /// What was done.
+    pub done: Done,
+    /// Rows that this build cannot read, which the tick skipped: table, column and row.
+    pub unreadable: Vec<String>,
+    /// How long the tick took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// How a listing went.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListingReport {
+    /// Whether every page arrived. If not, nothing was inferred from absence.
+    pub complete: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Services seen.
+    pub services: usize,
+    /// Volumes seen.
+    pub volumes: usize,
+    /// HTTP requests to Railway that the listing took.
+    pub requests: u32,
+}
+
+/// How the probes went.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProbeReport {
+    /// Agents probed.
+    pub probed: usize,
+    /// Of these, ready.
+    pub ready: usize,
+    /// Of these, not.
+    pub failed: usize,
+}
+
+/// The stock as counted, and what follows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplenishReport {
+    /// The target.
+    pub min_idle: usize,
+    /// Idle, starting for under 5 minutes, being made, and undecided services.
+    pub towards_target: usize,
+    /// The cap.
+    pub max_total: usize,
+    /// Everything that exists or is being made.
+    pub towards_cap: usize,
+    /// How many the plan creates.
+    pub create: usize,
+}
+
+/// One change of status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeReport {
+    /// Whose.
+    pub id: InstanceId,
+    /// From this status
+    pub from: Status,
+    /// to this one,
+    pub to: Status,
+    /// for this reason.
+    pub reason: String,
+}
+
+/// A service that bears our prefix and is not provably ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForeignService {
+    /// Railway's id of it.
+    pub service_id: ServiceId,
+    /// Its name.
+    pub name: String,
+    /// Why it is not taken for ours.
+    pub why: String,
+}
+
+/// Something that the plan would have done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldBack {
+    /// What.
+    pub what: String,
+    /// Why not.
+    pub why: String,
+    /// How many of them.
+    pub count: usize,
+}
+
+/// What the execution did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Done {
+    /// Rows whose status changed.
+    pub changed: usize,
+    /// Rows whose observed columns changed.
+    pub refreshed: usize,
+    /// Writes that changed nothing, because the row had moved on.
+    pub overtaken: usize,
+    /// Intents to create that were written.
+    pub intended: usize,
+    /// Instances that were deployed.
+    pub created: usize,
+    /// Services whose destruction was asked for.
+    pub destroyed: usize,
+    /// Rows that were removed.
+    pub removed: usize,
+    /// HTTP requests to Railway in the whole tick.
+    pub requests: u32,
+    /// Actions that failed; they are tried again.
+    pub failures: Vec<Failure>,
+}
+
+/// An action that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Of this instance, where it is of one.
+    pub id: Option<InstanceId>,
+    /// What was attempted.
+    pub action: String,
+    /// What went wrong.
+    pub error: String,
+}
+
+impl Report {
+    /// How many entries a list in a report holds at most: the report is stored with each tick.
+    pub const ENTRIES_MAX: usize = 200;
+
+    /// Notes that something was held back.
+    pub fn hold_back(&mut self, what: impl Into<String>, why: impl Into<String>, count: usize) {
+        if count > 0 {
+            self.held_back.push(HeldBack {
+                what: what.into(),
+                why: why.into(),
+                count,
+            });
+        }
+    }
+
+    /// Cuts every list to its limit, and says so.
+    pub fn bound(&mut self) {
+        fn cut<T>(list: &mut Vec<T>, name: &str, cut_lists: &mut Vec<(String, usize)>) {
+            if list.len() > Report::ENTRIES_MAX {
+                cut_lists.push((name.to_owned(), list.len() - Report::ENTRIES_MAX));
+                list.truncate(Report::ENTRIES_MAX);
+            }
+        }
+        let mut cut_lists = Vec::new();
+        cut(&mut self.changes, "changes", &mut cut_lists);
+        cut(&mut self.adopted, "adopted", &mut cut_lists);
+        cut(&mut self.foreign, "foreign", &mut cut_lists);
+        cut(&mut self.unreadable, "unreadable", &mut cut_lists);
+        cut(&mut self.done.failures, "failures", &mut cut_lists);
+        cut(&mut self.held_back, "held back", &mut cut_lists);
+        for (name, count) in cut_lists {
+            self.hold_back(format!("entries of {name}"), "the report is full", count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_and_says_so() {
+        let mut report = Report {
+            adopted: vec!["s".into(); 1_200],
+            ..Report::default()
+        };
+        report.bound();
+        assert_eq!(report.adopted.len(), Report::ENTRIES_MAX);
+        assert_eq!(report.held_back[0].count, 1_000);
+    }
+}

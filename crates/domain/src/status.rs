@@ -1,0 +1,374 @@
+//! THE STATE MACHINE: which status an instance has, and what may happen to it.
+//!
+//! `docs/LIFECYCLE.md` holds the same table in words, and the trigger of the `instances` table
+//! enforces it in the database; tests compare all three.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Event;
+
+/// The status of an instance, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Exists on Railway; not, or no longer, proven ready.
+    Starting,
+    /// Proven ready, nobody's. The only status that can be claimed.
+    Idle,
+    /// Leased to exactly one claimer.
+    Claiming,
+    /// In use.
+    Claimed,
+    /// Was claimed; its deployment died or its service is gone. Stays until a person dismisses it
+    /// or it recovers.
+    Crashed,
+    /// To be destroyed outside, after which its row goes.
+    Dead,
+}
+
+impl Status {
+    /// Every status, in the order in which lists and counts show them.
+    pub const ALL: [Self; 6] = [
+        Self::Starting,
+        Self::Idle,
+        Self::Claiming,
+        Self::Claimed,
+        Self::Crashed,
+        Self::Dead,
+    ];
+
+    /// As stored and as sent.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Claiming => "claiming",
+            Self::Claimed => "claimed",
+            Self::Crashed => "crashed",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The status with this name, if there is one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A status with what else of the row decides where it may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct State {
+    /// The stored status.
+    pub status: Status,
+    /// A person asked for its destruction while it was claimed or crashed.
+    pub delete_requested: bool,
+    /// Adopted, and its agent was not yet asked whether it holds a conversation.
+    pub unasked: bool,
+    /// Claims that surely failed on it, in a row.
+    pub failed_claims: u8,
+}
+
+/// An event that the state does not allow. It names both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {verb} an instance that is {from}")]
+pub struct IllegalTransition {
+    /// Where it was.
+    pub from: State,
+    /// What was attempted.
+    pub verb: Event,
+}
+
+/// Where an event leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// To this state.
+    To(State),
+    /// The row goes.
+    Gone,
+}
+
+type Transition = Result<State, IllegalTransition>;
+
+/// At the second sure failure in a row the instance must prove itself ready again.
+const FAILED_CLAIMS_UNTIL_STARTING: u8 = 2;
+/// At the third it is given up.
+const FAILED_CLAIMS_UNTIL_DEAD: u8 = 3;
+
+impl State {
+    /// The plain state of a status: asked, no failed claims, no delete request.
+    #[must_use]
+    pub const fn new(status: Status) -> Self {
+        Self {
+            status,
+            delete_requested: false,
+            unasked: false,
+            failed_claims: 0,
+        }
+    }
+
+    /// Where the event leads from here, by the one method that decides it.
+    pub fn apply(self, event: Event) -> Result<Next, IllegalTransition> {
+        match event {
+            Event::Ready => self.prove_ready(),
+            Event::ConversationFound => self.take_over(),
+            Event::Stuck => self.give_up(),
+            Event::DeploymentFailed => self.fail(),
+            Event::ProbesFailed => self.fail_probes(),
+            Event::NotServing => self.stop_serving(),
+            Event::Missing => self.vanish(),
+            Event::Drain => self.drain(),
+            Event::Kill => self.kill(),
+            Event::Dismiss => self.dismiss(),
+            Event::Lease => self.lease(),
+            Event::Confirm => self.confirm(),
+            Event::Release => self.release(),
+            Event::Abandon => self.abandon(),
+            Event::Remove => return self.remove().map(|()| Next::Gone),
+        }
+        .map(Next::To)
+    }
+
+    /// Starting becomes idle once it was asked; crashed becomes claimed again.
+    pub fn prove_ready(self) -> Transition {
+        match self.status {
+            Status::Starting if !self.unasked => Ok(self.to(Status::Idle)),
+            Status::Crashed if !self.delete_requested => Ok(self.to(Status::Claimed)),
+            _ => Err(self.refuse(Event::Ready)),
+        }
+    }
+
+    /// An adopted instance turns out to be somebody's.
+    pub fn take_over(self) -> Transition {
+        match self.status {
+            Status::Starting if self.unasked => Ok(self.to(Status::Claimed)),
+            _ => Err(self.refuse(Event::ConversationFound)),
+        }
+    }
+
+    /// Starting for too long.
+    pub fn give_up(self) -> Transition {
+        match self.status {
+            Status::Starting => Ok(self.to(Status::Dead)),
+            _ => Err(self.refuse(Event::Stuck)),
+        }
+    }
+
+    /// The deployment failed or was stopped.
+    pub fn fail(self) -> Transition {
+        match self.status {
+            Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
+            Status::Claimed if !self.delete_requested => Ok(self.to(Status::Crashed)),
+            _ => Err(self.refuse(Event::DeploymentFailed)),
+        }
+    }
+
+    /// The agent failed its probes: it must prove itself ready again.
+    pub fn fail_probes(self) -> Transition {
+        match self.status {
+            Status::Idle => Ok(self.to(Status::Starting)),
+            _ => Err(self.refuse(Event::ProbesFailed)),
+        }
+    }
+
+    /// Railway says that it is in progress, going or asleep.
+    pub fn stop_serving(self) -> Transition {
+        match self.status {
+            Status::Idle => Ok(self.to(Status::Starting)),
+            _ => Err(self.refuse(Event::NotServing)),
+        }
+    }
+
+    /// The service is gone.
+    pub fn vanish(self) -> Transition {
+        match self.status {
+            Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
+            Status::Claimed if !self.delete_requested => Ok(self.to(Status::Crashed)),
+            _ => Err(self.refuse(Event::Missing)),
+        }
+    }
+
+    /// A person retires unclaimed stock.
+    pub fn drain(self) -> Transition {
+        match self.status {
+            Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
+            _ => Err(self.refuse(Event::Drain)),
+        }
+    }
+
+    /// A person destroys this one. Refused while a claim is in progress.
+    pub fn kill(self) -> Transition {
+        match self.status {
+            Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
+            Status::Claimed | Status::Crashed => Ok(Self {
+                delete_requested: true,
+                ..self
+            }),
+            Status::Dead => Ok(self),
+            Status::Claiming => Err(self.refuse(Event::Kill)),
+        }
+    }
+
+    /// A person is done with a crashed one.
+    pub fn dismiss(self) -> Transition {
+        match self.status {
+            Status::Crashed => Ok(Self {
+                delete_requested: true,
+                ..self
+            }),
+            _ => Err(self.refuse(Event::Dismiss)),
+        }
+    }
+
+    /// A claimer takes it.
+    pub fn lease(self) -> Transition {
+        match self.status {
+            Status::Idle => Ok(self.to(Status::Claiming)),
+            _ => Err(self.refuse(Event::Lease)),
+        }
+    }
+
+    /// The claim succeeded. Also right after the lease ran out, while nobody else has decided.
+    pub fn confirm(self) -> Transition {
+        match self.status {
+            Status::Claiming => Ok(Self {
+                failed_claims: 0,
+                ..self.to(Status::Claimed)
+            }),
+            _ => Err(self.refuse(Event::Confirm)),
+        }
+    }
+
+    /// The claim surely failed: back to idle, at the second time in a row to starting, at the third
+    /// to dead.
+    pub fn release(self) -> Transition {
+        if self.status != Status::Claiming {
+            return Err(self.refuse(Event::Release));
+        }
+        let failed_claims = self.failed_claims.saturating_add(1);
+        let status = match failed_claims {
+            FAILED_CLAIMS_UNTIL_DEAD.. => Status::Dead,
+            FAILED_CLAIMS_UNTIL_STARTING => Status::Starting,
+            _ => Status::Idle,
+        };
+        Ok(Self {
+            failed_claims,
+            ..self.to(status)
+        })
+    }
+
+    /// Nobody can know whether the agent was provisioned: it is never handed to anybody else.
+    pub fn abandon(self) -> Transition {
+        match self.status {
+            Status::Claiming => Ok(self.to(Status::Dead)),
+            _ => Err(self.refuse(Event::Abandon)),
+        }
+    }
+
+    /// The row may go.
+    pub fn remove(self) -> Result<(), IllegalTransition> {
+        if self.is_to_be_destroyed() {
+            Ok(())
+        } else {
+            Err(self.refuse(Event::Remove))
+        }
+    }
+
+    /// Dead, or a person asked for it: from then on only destruction follows.
+    #[must_use]
+    pub const fn is_to_be_destroyed(self) -> bool {
+        matches!(self.status, Status::Dead) || self.delete_requested
+    }
+
+    const fn to(self, status: Status) -> Self {
+        Self {
+            status,
+            unasked: false,
+            ..self
+        }
+    }
+
+    const fn refuse(self, verb: Event) -> IllegalTransition {
+        IllegalTransition { from: self, verb }
+    }
+
+    /// Every state that differs in where it may go, in the order of `docs/LIFECYCLE.md`.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let plain = Self::new;
+        vec![
+            plain(Status::Starting),
+            Self {
+                unasked: true,
+                ..plain(Status::Starting)
+            },
+            plain(Status::Idle),
+            plain(Status::Claiming),
+            Self {
+                failed_claims: 1,
+                ..plain(Status::Claiming)
+            },
+            Self {
+                failed_claims: 2,
+                ..plain(Status::Claiming)
+            },
+            plain(Status::Claimed),
+            Self {
+                delete_requested: true,
+                ..plain(Status::Claimed)
+            },
+            plain(Status::Crashed),
+            Self {
+                delete_requested: true,
+                ..plain(Status::Crashed)
+            },
+            plain(Status::Dead),
+        ]
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.status.fmt(f)?;
+        if self.unasked {
+            f.write_str(", unasked")?;
+        }
+        if self.delete_requested {
+            f.write_str(", delete requested")?;
+        }
+        match self.failed_claims {
+            0 => Ok(()),
+            1 => f.write_str(", 1 failed claim"),
+            n => write!(f, ", {n} failed claims"),
+        }
+    }
+}
+
+/// The changes of stored status that any path may make, as the database's trigger allows them.
+#[must_use]
+pub fn legal_changes() -> Vec<(Status, Status)> {
+    let mut changes: Vec<_> = State::all()
+        .into_iter()
+        .flat_map(|from| Event::ALL.map(|event| (from, from.apply(event))))
+        .filter_map(|(from, next)| match next {
+            Ok(Next::To(to)) if to.status != from.status => Some((from.status, to.status)),
+            _ => None,
+        })
+        .collect();
+    changes.sort_unstable();
+    changes.dedup();
+    changes
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;
