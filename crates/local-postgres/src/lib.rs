@@ -1,1 +1,20 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+mod account;
+mod cluster;
+mod error;
+mod idle;
+mod lock;
+mod options;
+mod place;
+mod postmaster;
+mod programs;
+mod server;
+mod start;
+mod waiting;
+
+pub use error::Error;
+pub use options::{Certificate, Options};
+pub use place::state_dir;
+pub use programs::Programs;
+pub use server::Server;

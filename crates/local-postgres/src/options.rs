@@ -1,0 +1,131 @@
+//! How a server is to be started.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Programs;
+
+/// A first start makes a cluster (0.7 s on two idle cores); a busy machine takes ten times that.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A fast shutdown takes 10 to 15 ms, and the time of one checkpoint on a slow disk.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// PostgreSQL's own default.
+const MAX_CONNECTIONS: u16 = 100;
+
+/// How a server is to be started, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub(crate) programs: Programs,
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) durable: bool,
+    pub(crate) max_connections: u16,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) certificate: Option<Certificate>,
+    pub(crate) idle_limit: Option<Duration>,
+    pub(crate) start_timeout: Duration,
+    pub(crate) stop_timeout: Duration,
+}
+
+impl Options {
+    /// A server in `dir`, which is made where it is missing and stays when the server stops.
+    #[must_use]
+    pub fn in_dir(programs: Programs, dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: Some(dir.into()),
+            ..Self::temporary(programs)
+        }
+    }
+
+    /// A server in a new directory below the temporary one, which goes when the server stops.
+    #[must_use]
+    pub fn temporary(programs: Programs) -> Self {
+        Self {
+            programs,
+            dir: None,
+            durable: false,
+            max_connections: MAX_CONNECTIONS,
+            settings: Vec::new(),
+            certificate: None,
+            idle_limit: None,
+            start_timeout: START_TIMEOUT,
+            stop_timeout: STOP_TIMEOUT,
+        }
+    }
+
+    /// Whether what was committed survives a crash of the machine (`fsync` and the like). Off
+    /// unless asked for: it costs most of the time of a test.
+    #[must_use]
+    pub fn durable(mut self, durable: bool) -> Self {
+        self.durable = durable;
+        self
+    }
+
+    /// `max_connections`, 100 unless asked for.
+    #[must_use]
+    pub fn max_connections(mut self, max_connections: u16) -> Self {
+        self.max_connections = max_connections;
+        self
+    }
+
+    /// Any other setting of `postgresql.conf`; the last one of a name wins.
+    #[must_use]
+    pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// Lets the server speak TLS.
+    #[must_use]
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// Lets the server end by itself once nobody was connected, and nobody adopted it, for `limit`
+    /// (counted in whole minutes): for one that is left running, or whose manager may be killed.
+    #[must_use]
+    pub fn end_when_idle(mut self, limit: Duration) -> Self {
+        self.idle_limit = Some(limit);
+        self
+    }
+
+    /// How long a start may take, the making of the cluster excluded.
+    #[must_use]
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.start_timeout = limit;
+        self
+    }
+
+    /// How long a fast shutdown may take before the server is told to quit at once.
+    #[must_use]
+    pub fn stop_timeout(mut self, limit: Duration) -> Self {
+        self.stop_timeout = limit;
+        self
+    }
+}
+
+/// A certificate and its key, both PEM.
+#[derive(Clone)]
+pub struct Certificate {
+    pub(crate) chain_pem: String,
+    pub(crate) key_pem: String,
+}
+
+impl Certificate {
+    /// From the texts of the two files.
+    #[must_use]
+    pub fn from_pem(chain_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
+        Self {
+            chain_pem: chain_pem.into(),
+            key_pem: key_pem.into(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Certificate { key: redacted }")
+    }
+}

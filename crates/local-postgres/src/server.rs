@@ -1,0 +1,194 @@
+//! A running server: started, adopted, stopped.
+
+use std::fmt;
+use std::path::Path;
+use std::process::Child;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::cluster::{Cluster, SUPERUSER, remove_dir};
+use crate::idle::{self, IdleGuard};
+use crate::lock::DirectoryLock;
+use crate::postmaster::Postmaster;
+use crate::start::{Place, Started};
+use crate::{Error, Options};
+
+/// A fast shutdown of a server that an earlier run left takes what any takes.
+const LEFTOVER_STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A PostgreSQL server of ours. Dropping it stops it, unless it is [left](Self::leave_running).
+pub struct Server {
+    cluster: Cluster,
+    postmaster: Postmaster,
+    password: String,
+    stop_timeout: Duration,
+    /// Whether an earlier run started it.
+    adopted: bool,
+    /// Ours to reap, when it is our child.
+    child: Option<Child>,
+    guard: Option<IdleGuard>,
+    /// Removed with its contents when dropped, which is after the server ended.
+    temporary: Option<TempDir>,
+    /// Whether dropping this stops the server.
+    stops: bool,
+}
+
+impl Server {
+    /// Starts a server; an error when one runs in the directory already.
+    pub fn start(options: &Options) -> Result<Self, Error> {
+        let place = Place::open(options)?;
+        let _lock = DirectoryLock::take(&place.cluster.dir)?;
+        if let Some(running) = Postmaster::running_in(&place.cluster.data())? {
+            return Err(Error::StartTwice {
+                dir: place.cluster.dir,
+                pid: running.number(),
+            });
+        }
+        Self::of(place.start(options)?, options)
+    }
+
+    /// Takes over the server that runs in the directory, or starts one. Several may adopt the same
+    /// server, each of them then [leaves](Self::leave_running) it or agrees otherwise who stops it.
+    pub fn adopt_or_start(options: &Options) -> Result<Self, Error> {
+        let place = Place::open(options)?;
+        let _lock = DirectoryLock::take(&place.cluster.dir)?;
+        // Before the look, so that a server which is about to end from idleness sees it.
+        idle::touch(&place.cluster)?;
+        let started = match place.await_running(options)? {
+            Some(postmaster) => place.adopted(postmaster),
+            None => place.start(options)?,
+        };
+        Self::of(started, options)
+    }
+
+    /// Ends the server that an earlier run left in `dir`; says whether there was one.
+    pub fn end_leftover(dir: &Path) -> Result<bool, Error> {
+        if !dir.exists() {
+            return Ok(false);
+        }
+        let cluster = Cluster::at(dir)?;
+        let _lock = DirectoryLock::take(&cluster.dir)?;
+        match Postmaster::running_in(&cluster.data())? {
+            Some(running) => running
+                .end(&cluster.data(), LEFTOVER_STOP_TIMEOUT)
+                .map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// The address of one of its databases, password included. `postgres` always exists.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        let Self { password, .. } = self;
+        format!(
+            "postgres://{SUPERUSER}:{password}@127.0.0.1:{}/{database}",
+            self.port()
+        )
+    }
+
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.postmaster.port
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.postmaster.number()
+    }
+
+    /// Its directory, which holds `data` and `log`.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.cluster.dir
+    }
+
+    /// Whether an earlier run started it.
+    #[must_use]
+    pub fn was_adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// Whether its process is there still.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        let running = Postmaster::running_in(&self.cluster.data());
+        matches!(running, Ok(Some(now)) if now.pid == self.postmaster.pid)
+    }
+
+    /// Stops it, waiting for the end, and removes its directory when that is a temporary one.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.end()
+    }
+
+    /// Stops it and removes its directory, whichever that is.
+    pub fn stop_and_remove(mut self) -> Result<(), Error> {
+        self.end()?;
+        remove_dir(&self.cluster.dir)
+    }
+
+    /// Lets it run on without this manager; a temporary directory then stays too.
+    pub fn leave_running(mut self) {
+        self.stops = false;
+        if let Some(temporary) = self.temporary.take() {
+            drop(temporary.keep());
+        }
+    }
+
+    fn of(started: Started, options: &Options) -> Result<Self, Error> {
+        let mut server = Self {
+            password: String::new(),
+            postmaster: started.postmaster,
+            stop_timeout: options.stop_timeout,
+            adopted: started.child.is_none(),
+            child: started.child,
+            guard: None,
+            stops: true,
+            temporary: started.place.temporary,
+            cluster: started.place.cluster,
+        };
+        // From here on, an error drops `server`, which stops what was started.
+        server.stops = !server.adopted;
+        server.password = server.cluster.password()?;
+        if let Some(limit) = options.idle_limit.filter(|_| !server.adopted) {
+            let remove = server.temporary.is_some();
+            let guard = IdleGuard::start(&server.cluster, server.postmaster, limit, remove)?;
+            server.guard = Some(guard);
+        }
+        server.stops = true;
+        Ok(server)
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        self.stops = false;
+        if let Some(guard) = self.guard.take() {
+            guard.end();
+        }
+        let ended = self.postmaster.end(&self.cluster.data(), self.stop_timeout);
+        if let (Ok(()), Some(child)) = (&ended, &mut self.child) {
+            // It is a zombie by now; asking for its status lets the system forget it.
+            let _ = child.wait();
+        }
+        ended
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.stops {
+            let _ = self.end();
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("dir", &self.cluster.dir)
+            .field("pid", &self.pid())
+            .field("port", &self.port())
+            .finish_non_exhaustive()
+    }
+}
