@@ -12,6 +12,7 @@ mod provision;
 pub mod report;
 mod secret;
 pub mod status;
+pub mod write;
 
 pub use clock::{Clock, Entropy, FixedClock, OsEntropy, SeededEntropy, SystemClock};
 pub use deployment::{DeployClass, DeploymentStatus};

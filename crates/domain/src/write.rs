@@ -1,0 +1,127 @@
+//! What is written to the rows of `instances`: decided by the planner, executed by the database.
+//! Each carries the status and epoch that it was decided from, and changes nothing if they moved on.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    DeploymentStatus, Epoch, InboxId, InstanceId, KeyHash, Secret, ServiceId, Status, VolumeId,
+};
+
+/// A change of status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusChange {
+    /// Whose.
+    pub id: InstanceId,
+    /// The status that it was decided from.
+    pub from: Status,
+    /// The epoch that it was decided from.
+    pub epoch: Epoch,
+    /// The new status.
+    pub to: Status,
+    /// Why, for the event log.
+    pub reason: String,
+    /// The conversation that its agent named, where that is what made it claimed.
+    pub conversation: Option<FoundConversation>,
+}
+
+/// A conversation that an adopted instance's agent named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundConversation {
+    /// The conversation.
+    pub conversation_id: String,
+    /// How others join it.
+    pub invite_url: Option<String>,
+}
+
+/// New values for the observed columns of a row whose status stays. Every field is the whole new
+/// value of its column. Never written to a row in `claiming`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh {
+    /// Whose.
+    pub id: InstanceId,
+    /// The epoch that it was decided from.
+    pub epoch: Epoch,
+    /// The service's name.
+    pub name: String,
+    /// Where its agent answers.
+    pub url: Option<String>,
+    /// What Railway says of its latest deployment.
+    pub deploy_status: Option<DeploymentStatus>,
+    /// The image it runs.
+    pub runtime_image: Option<String>,
+    /// The token of its gateway.
+    pub gateway_token: Option<Secret>,
+    /// Its AgentMail inbox.
+    pub agentmail_inbox_id: Option<InboxId>,
+    /// When it was claimed.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// Start of the first complete listing that lacked its service.
+    pub missing_since: Option<DateTime<Utc>>,
+    /// Whether its agent is still to be asked for a conversation.
+    pub unasked: bool,
+}
+
+/// A row for an instance that is being made, inserted as `starting`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its service.
+    pub service_id: ServiceId,
+    /// The service's name.
+    pub name: String,
+    /// Its OpenRouter key.
+    pub openrouter_key_hash: Option<KeyHash>,
+    /// Its AgentMail inbox.
+    pub agentmail_inbox_id: Option<InboxId>,
+    /// The token of its gateway.
+    pub gateway_token: Option<Secret>,
+    /// The image it is to run.
+    pub runtime_image: Option<String>,
+}
+
+/// A row for a service of ours that had none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adoption {
+    /// The id in the service's name.
+    pub id: InstanceId,
+    /// The service.
+    pub service_id: ServiceId,
+    /// Its name.
+    pub name: String,
+    /// Where its agent answers.
+    pub url: Option<String>,
+    /// `starting`, or `crashed` where its history says that it was somebody's.
+    pub status: Status,
+    /// What Railway says of its latest deployment.
+    pub deploy_status: Option<DeploymentStatus>,
+    /// The image it runs.
+    pub runtime_image: Option<String>,
+    /// The token of its gateway, from its variables.
+    pub gateway_token: Option<Secret>,
+    /// Its inbox, from its variables.
+    pub agentmail_inbox_id: Option<InboxId>,
+    /// When its service was made.
+    pub created_at: DateTime<Utc>,
+    /// Its creation, for one that comes back as crashed: the time of its claim is not known.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// Why it was adopted so, for the event log.
+    pub reason: String,
+}
+
+/// Everything outside that is known to belong to one instance, for its destruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Belongings {
+    /// Whose.
+    pub id: InstanceId,
+    /// The name of its service, key and inbox.
+    pub name: String,
+    /// Its service; none when it was never made, or nobody knows.
+    pub service_id: Option<ServiceId>,
+    /// Its OpenRouter key.
+    pub openrouter_key_hash: Option<KeyHash>,
+    /// Its AgentMail inbox.
+    pub agentmail_inbox_id: Option<InboxId>,
+    /// Its volumes: the recorded one, and those observed attached to its service.
+    pub volume_ids: Vec<VolumeId>,
+}
