@@ -1,0 +1,1 @@
+//! The listing of one environment: every page of its services and volumes.
