@@ -1,0 +1,60 @@
+//! Databases for tests, on whatever server this machine offers.
+
+use pool_test_database::{TestDatabase, connect};
+
+#[tokio::test]
+async fn each_test_has_a_database_of_its_own_and_it_goes_with_it() {
+    let (one, two) = tokio::join!(TestDatabase::empty(), TestDatabase::empty());
+    assert_ne!(one.name(), two.name());
+    one.client()
+        .await
+        .batch_execute("CREATE TABLE only_here ()")
+        .await
+        .unwrap();
+    let client = two.client().await;
+    let found = client
+        .query_one("SELECT to_regclass('only_here')::text", &[])
+        .await
+        .unwrap();
+    assert_eq!(found.get::<_, Option<String>>(0), None);
+
+    let gone = one.url().to_owned();
+    // A connection that is open must not keep the database alive.
+    let _open = one.client().await;
+    drop(one);
+    connect(&gone).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn an_empty_database_has_no_table() {
+    let database = TestDatabase::empty().await;
+    let client = database.client().await;
+    let count = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(
+        client.query_one(count, &[]).await.unwrap().get::<_, i64>(0),
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_database_is_migrated_and_guards_its_statuses() {
+    let database = TestDatabase::create().await;
+    let client = database.client().await;
+    let triggers = "SELECT count(*) FROM pg_trigger \
+                    WHERE tgrelid = 'instances'::regclass AND NOT tgisinternal";
+    assert!(
+        client
+            .query_one(triggers, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 0
+    );
+    let refused = client
+        .execute(
+            "INSERT INTO instances (id, service_id, name, status) VALUES ('a', 'b', 'c', 'odd')",
+            &[],
+        )
+        .await;
+    assert!(refused.is_err(), "a status that does not exist was stored");
+}
