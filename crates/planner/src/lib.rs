@@ -1,1 +1,17 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+pub mod adoption;
+mod destroy;
+pub mod enrich;
+mod history;
+mod plan;
+mod probing;
+mod replenish;
+mod resume;
+mod snapshot;
+mod transition;
+
+pub use history::History;
+pub use plan::{Destruction, Plan, Removal, Resume, plan};
+pub use probing::{ProbeTarget, conversations_to_ask, probes};
+pub use snapshot::{Accounts, Evidence, Identity, Index, Snapshot};

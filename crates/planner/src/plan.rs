@@ -1,0 +1,230 @@
+//! The plan: actions, and a report of what was decided, held back, capped or skipped, and why.
+
+use pool_domain::report::{ChangeReport, ListingReport, ProbeReport};
+use pool_domain::status::Next;
+use pool_domain::write::{Adoption, Belongings, Refresh, StatusChange};
+use pool_domain::{
+    Completeness, Conversation, CreateStep, DestroyStep, Epoch, Instance, InstanceId, Policy,
+    Probe, Provision, Report, ServiceId, Status, VolumeId,
+};
+
+use crate::replenish::{Stock, counts_towards_target};
+use crate::transition::{counts_from, happening, is_absent, state_of};
+use crate::{History, Identity, Index, Snapshot, adoption, destroy, enrich, resume};
+
+/// What is to be done, in the order in which it is executed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// New values of observed columns. Written first, since a change of status ends their epoch.
+    pub refreshes: Vec<Refresh>,
+    /// Changes of status.
+    pub changes: Vec<StatusChange>,
+    /// Rows for services of ours that have none.
+    pub adoptions: Vec<Adoption>,
+    /// What is left to destroy, an instance each.
+    pub destructions: Vec<Destruction>,
+    /// Rows and provisions of which nothing is left outside.
+    pub removals: Vec<Removal>,
+    /// Creations that were interrupted and go on.
+    pub resumes: Vec<Resume>,
+    /// How many creations to begin.
+    pub create: usize,
+    /// What was decided and what was not, and why.
+    pub report: Report,
+}
+
+/// The destruction of one instance, as far as it goes in this tick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destruction {
+    /// What is known to belong to it, to be recorded before the first step.
+    pub belongings: Belongings,
+    /// The steps to take.
+    pub steps: Vec<DestroyStep>,
+    /// The steps that have nothing to do, to be recorded as done.
+    pub already_gone: Vec<DestroyStep>,
+}
+
+/// A row, or a provision, or both, of which nothing is left outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Whose.
+    pub id: InstanceId,
+    /// The epoch of its row, where it has one.
+    pub row: Option<Epoch>,
+    /// Whether its provision goes too: not while a step of it is open.
+    pub provision: bool,
+}
+
+/// A creation that was interrupted, with what the listing shows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// Its record.
+    pub provision: Provision,
+    /// The step to take next, or to settle.
+    pub step: CreateStep,
+    /// Its service, as recorded or as found by its name.
+    pub service_id: Option<ServiceId>,
+    /// Its volume, as recorded or as seen attached.
+    pub volume_id: Option<VolumeId>,
+    /// Whether it is seen with a domain.
+    pub has_domain: bool,
+    /// Whether it is seen with an image or a deployment: then the commit happened, and it is never
+    /// patched again.
+    pub is_committed: bool,
+}
+
+/// Decides. The same input always gives the same plan.
+#[must_use]
+pub fn plan(snapshot: &Snapshot, history: &History, policy: &Policy, identity: &Identity) -> Plan {
+    let index = Index::of(snapshot);
+    let mut plan = Plan {
+        report: observed(snapshot),
+        ..Plan::default()
+    };
+    for row in &snapshot.rows {
+        plan.refreshes
+            .extend(refresh(row, snapshot, &index, policy, identity));
+        plan.changes
+            .extend(change(row, snapshot, &index, history, policy));
+    }
+    plan.report.changes = plan.changes.iter().map(change_report).collect();
+
+    let report = &mut plan.report;
+    let mut adopted = adoption::decide(
+        &index,
+        &snapshot.listing,
+        &snapshot.evidence,
+        identity,
+        report,
+    );
+    let ends = destroy::ends(snapshot, &index, policy, identity, report);
+    plan.resumes = resume::resumes(snapshot, &index, policy, report);
+    report.adopted = adopted
+        .adoptions
+        .iter()
+        .map(|a| a.service_id.clone())
+        .collect();
+    report.hold_back(
+        "adopting services",
+        "their variables are not known yet",
+        adopted.undecided.len(),
+    );
+
+    let crashed = adopted
+        .adoptions
+        .iter()
+        .filter(|a| a.status == Status::Crashed)
+        .count();
+    let stock = Stock {
+        snapshot,
+        index: &index,
+        history,
+        adopted_starting: adopted.adoptions.len() - crashed,
+        adopted_crashed: crashed,
+        undecided: &adopted.undecided,
+        given_up: given_up(&plan.changes, snapshot, &index),
+    };
+    plan.create = stock.wanted(policy, report);
+    plan.adoptions = adopted.adoptions;
+    plan.destructions = ends.destructions;
+    plan.destructions.append(&mut adopted.again);
+    plan.removals = ends.removals;
+    plan
+}
+
+fn observed(snapshot: &Snapshot) -> Report {
+    let listing = &snapshot.listing;
+    let ready = snapshot
+        .probes
+        .values()
+        .filter(|probe| **probe == Probe::Ready)
+        .count();
+    Report {
+        listing: ListingReport {
+            complete: listing.is_complete(),
+            reason: match &listing.completeness {
+                Completeness::Complete => None,
+                Completeness::Incomplete(reason) => Some(reason.clone()),
+            },
+            services: listing.services.len(),
+            volumes: listing.volumes.len(),
+            requests: listing.requests,
+        },
+        probes: ProbeReport {
+            probed: snapshot.probes.len(),
+            ready,
+            failed: snapshot.probes.len() - ready,
+        },
+        ..Report::default()
+    }
+}
+
+fn change(
+    row: &Instance,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    history: &History,
+    policy: &Policy,
+) -> Option<StatusChange> {
+    let happening = happening(row, snapshot, index, history, policy)?;
+    let Ok(Next::To(to)) = state_of(row, snapshot).apply(happening.event) else {
+        return None;
+    };
+    (to.status != row.status).then(|| StatusChange {
+        id: row.id.clone(),
+        from: row.status,
+        epoch: row.epoch,
+        to: to.status,
+        reason: happening.reason,
+        conversation: happening.conversation,
+    })
+}
+
+fn change_report(change: &StatusChange) -> ChangeReport {
+    ChangeReport {
+        id: change.id.clone(),
+        from: change.from,
+        to: change.to,
+        reason: change.reason.clone(),
+    }
+}
+
+/// New values of the observed columns, where any differs. Observation never touches a claim.
+fn refresh(
+    row: &Instance,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    policy: &Policy,
+    identity: &Identity,
+) -> Option<Refresh> {
+    if row.status == Status::Claiming {
+        return None;
+    }
+    let seen = index.service(&row.service_id);
+    let mut refresh = enrich::enriched(row, seen, None, identity);
+    if seen.is_some() {
+        refresh.missing_since = None;
+    } else if is_absent(row, &snapshot.listing, index, policy) {
+        let counts = refresh
+            .missing_since
+            .filter(|since| *since > counts_from(row, policy));
+        refresh.missing_since = counts.or(Some(snapshot.listing.started_at));
+    }
+    if matches!(
+        snapshot.conversations.get(&row.id),
+        Some(Conversation::None)
+    ) {
+        refresh.unasked = false;
+    }
+    (refresh != enrich::stored(row)).then_some(refresh)
+}
+
+/// How many rows that counted towards the target this plan takes out of it.
+fn given_up(changes: &[StatusChange], snapshot: &Snapshot, index: &Index<'_>) -> usize {
+    changes
+        .iter()
+        .filter(|change| matches!(change.to, Status::Dead | Status::Claimed))
+        .filter_map(|change| index.row(&change.id))
+        .filter(|row| counts_towards_target(row, snapshot))
+        .count()
+}

@@ -1,0 +1,123 @@
+//! Which interrupted creations go on in this tick, and what the listing shows of them already.
+
+use chrono::TimeDelta;
+use pool_domain::{CreateStep, Policy, Provision, Report, Stage};
+
+use crate::{Index, Resume, Snapshot};
+
+/// Plans the creations that were interrupted and may go on.
+pub(crate) fn resumes(
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    policy: &Policy,
+    report: &mut Report,
+) -> Vec<Resume> {
+    let mut resumes = Vec::new();
+    let mut waiting = 0;
+    for provision in &snapshot.provisions {
+        let Stage::Creating(step) = provision.stage else {
+            continue;
+        };
+        if is_given_up(provision, step, snapshot, index, policy) {
+            continue;
+        }
+        if is_settled(provision, step, snapshot, index, policy) {
+            resumes.push(resume(provision, step, index));
+        } else {
+            waiting += 1;
+        }
+    }
+    report.hold_back(
+        "finishing an interrupted creation",
+        "it failed a moment ago, or the answer to its last step may still show",
+        waiting,
+    );
+    let over = resumes.len().saturating_sub(Policy::CREATES_PER_TICK_MAX);
+    report.hold_back(
+        "finishing an interrupted creation",
+        "too many for one tick",
+        over,
+    );
+    resumes.truncate(Policy::CREATES_PER_TICK_MAX);
+    resumes
+}
+
+/// Its row is to be destroyed or was taken away, or it has no row and is too old: then
+/// `crate::destroy` has it.
+fn is_given_up(
+    provision: &Provision,
+    step: CreateStep,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    policy: &Policy,
+) -> bool {
+    if let Some(row) = index.row(&provision.id) {
+        return row.is_to_be_destroyed();
+    }
+    let too_old = TimeDelta::from_std(policy.stuck_timeout).unwrap_or(TimeDelta::MAX);
+    step > CreateStep::Row || snapshot.now - provision.created_at > too_old
+}
+
+/// Whether the step may be taken now: its last try surely ended, or a complete listing begun more
+/// than the grace after it shows what became of it. Names are unique, so `serviceCreate` is safe
+/// to repeat at once, and so are the steps before it.
+fn is_settled(
+    provision: &Provision,
+    step: CreateStep,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    policy: &Policy,
+) -> bool {
+    if provision
+        .next_attempt_at
+        .is_some_and(|due| due > snapshot.now)
+    {
+        return false;
+    }
+    if step <= CreateStep::Row {
+        return true;
+    }
+    if !snapshot.listing.is_complete() {
+        return false;
+    }
+    let grace = TimeDelta::from_std(policy.missing_grace).unwrap_or(TimeDelta::MAX);
+    provision.next_attempt_at.is_some()
+        || shows_result(provision, step, index)
+        || snapshot.listing.started_at - provision.step_began_at > grace
+}
+
+/// Whether the listing shows what the step was to make.
+fn shows_result(provision: &Provision, step: CreateStep, index: &Index<'_>) -> bool {
+    let Some(service) = index.service_of(provision) else {
+        return false;
+    };
+    match step {
+        CreateStep::Volume => !index.volumes_of(&service.service_id).is_empty(),
+        CreateStep::Domain => service.host.is_some(),
+        CreateStep::Commit => service.image.is_some() || service.deployment.is_some(),
+        CreateStep::Key | CreateStep::Inbox | CreateStep::Service | CreateStep::Row => false,
+    }
+}
+
+fn resume(provision: &Provision, step: CreateStep, index: &Index<'_>) -> Resume {
+    let service = index.service_of(provision);
+    let service_id = provision
+        .service_id
+        .clone()
+        .or_else(|| service.map(|s| s.service_id.clone()));
+    let volume = service_id
+        .as_ref()
+        .and_then(|id| index.volumes_of(id).first());
+    Resume {
+        provision: provision.clone(),
+        step,
+        service_id,
+        volume_id: provision
+            .volume_id
+            .clone()
+            .or_else(|| volume.map(|volume| volume.volume_id.clone())),
+        has_domain: service.is_some_and(|service| service.host.is_some()),
+        is_committed: service
+            .is_some_and(|service| service.image.is_some() || service.deployment.is_some()),
+    }
+}

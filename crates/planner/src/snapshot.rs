@@ -1,0 +1,160 @@
+//! Everything that one plan is made from.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use pool_domain::{
+    Conversation, Instance, InstanceId, LastEvent, Listing, ObservedService, ObservedVolume, Probe,
+    Provision, ServiceId, ServicePrefix, ServiceVariables,
+};
+
+/// What is recorded and what was observed, of one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The database's time when the rows were read.
+    pub now: DateTime<Utc>,
+    /// Every row that this build can read.
+    pub rows: Vec<Instance>,
+    /// Every provision.
+    pub provisions: Vec<Provision>,
+    /// What Railway listed.
+    pub listing: Listing,
+    /// What the probed agents answered. Not probed is neither ready nor failed.
+    pub probes: HashMap<InstanceId, Probe>,
+    /// What the agents of unasked instances said of their conversations.
+    pub conversations: HashMap<InstanceId, Conversation>,
+    /// What is known of services that may be ours. A candidate that is not in here is undecided.
+    pub evidence: HashMap<ServiceId, Evidence>,
+    /// How many instances a person asked to create.
+    pub requested_creates: usize,
+}
+
+/// What is known of a service that may be ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// Its variables.
+    pub variables: ServiceVariables,
+    /// What the event log last said of it.
+    pub last_event: Option<LastEvent>,
+    /// Why its id or service was set aside by the migration, where it was.
+    pub set_aside: Option<String>,
+}
+
+/// Who we are, and how our services are named and reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// What the names of our services begin with.
+    pub prefix: ServicePrefix,
+    /// `https`, or `http` for local use.
+    pub agent_scheme: String,
+    /// This server's own service, which is never taken for an instance.
+    pub own_service: Option<ServiceId>,
+    /// The accounts that are configured.
+    pub accounts: Accounts,
+}
+
+impl Identity {
+    /// Where an agent at this host answers.
+    #[must_use]
+    pub fn url_of(&self, host: &str) -> String {
+        format!("{}://{host}", self.agent_scheme)
+    }
+}
+
+/// Which accounts outside Railway are configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Accounts {
+    /// Keys can be made and deleted.
+    pub openrouter: bool,
+    /// Inboxes can be made and deleted.
+    pub agentmail: bool,
+}
+
+/// The snapshot by id.
+#[derive(Debug)]
+pub struct Index<'a> {
+    rows: HashMap<&'a InstanceId, &'a Instance>,
+    rows_by_service: HashMap<&'a ServiceId, &'a Instance>,
+    provisions: HashMap<&'a InstanceId, &'a Provision>,
+    provisions_by_service: HashMap<&'a ServiceId, &'a Provision>,
+    provisions_by_name: HashMap<&'a str, &'a Provision>,
+    services: HashMap<&'a ServiceId, &'a ObservedService>,
+    services_by_name: HashMap<&'a str, &'a ObservedService>,
+    volumes_by_service: HashMap<&'a ServiceId, Vec<&'a ObservedVolume>>,
+}
+
+impl<'a> Index<'a> {
+    /// Indexes rows, provisions and a listing.
+    #[must_use]
+    pub fn new(rows: &'a [Instance], provisions: &'a [Provision], listing: &'a Listing) -> Self {
+        let mut volumes_by_service: HashMap<_, Vec<_>> = HashMap::new();
+        for volume in &listing.volumes {
+            if let Some(service) = &volume.service_id {
+                volumes_by_service.entry(service).or_default().push(volume);
+            }
+        }
+        Self {
+            rows: rows.iter().map(|row| (&row.id, row)).collect(),
+            rows_by_service: rows.iter().map(|row| (&row.service_id, row)).collect(),
+            provisions: provisions.iter().map(|p| (&p.id, p)).collect(),
+            provisions_by_service: provisions
+                .iter()
+                .filter_map(|p| Some((p.service_id.as_ref()?, p)))
+                .collect(),
+            provisions_by_name: provisions.iter().map(|p| (p.name.as_str(), p)).collect(),
+            services: listing
+                .services
+                .iter()
+                .map(|s| (&s.service_id, s))
+                .collect(),
+            services_by_name: listing
+                .services
+                .iter()
+                .map(|s| (s.name.as_str(), s))
+                .collect(),
+            volumes_by_service,
+        }
+    }
+
+    pub(crate) fn of(snapshot: &'a Snapshot) -> Self {
+        Self::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing)
+    }
+
+    pub(crate) fn row(&self, id: &InstanceId) -> Option<&'a Instance> {
+        self.rows.get(id).copied()
+    }
+
+    pub(crate) fn row_of_service(&self, id: &ServiceId) -> Option<&'a Instance> {
+        self.rows_by_service.get(id).copied()
+    }
+
+    pub(crate) fn provision(&self, id: &InstanceId) -> Option<&'a Provision> {
+        self.provisions.get(id).copied()
+    }
+
+    /// The provision that a service belongs to: by its id, else by its name, which is unique.
+    pub(crate) fn provision_of_service(&self, service: &ObservedService) -> Option<&'a Provision> {
+        self.provisions_by_service
+            .get(&service.service_id)
+            .or_else(|| self.provisions_by_name.get(service.name.as_str()))
+            .copied()
+    }
+
+    pub(crate) fn service(&self, id: &ServiceId) -> Option<&'a ObservedService> {
+        self.services.get(id).copied()
+    }
+
+    /// The service of a provision: by its id, else by its name, where the answer was lost.
+    pub(crate) fn service_of(&self, provision: &Provision) -> Option<&'a ObservedService> {
+        match &provision.service_id {
+            Some(id) => self.service(id),
+            None => self.services_by_name.get(provision.name.as_str()).copied(),
+        }
+    }
+
+    pub(crate) fn volumes_of(&self, service: &ServiceId) -> &[&'a ObservedVolume] {
+        self.volumes_by_service
+            .get(service)
+            .map_or(&[], Vec::as_slice)
+    }
+}

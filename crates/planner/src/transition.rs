@@ -1,0 +1,193 @@
+//! Which event, if any, the observation makes of one row.
+
+use chrono::TimeDelta;
+use pool_domain::write::FoundConversation;
+use pool_domain::{
+    Conversation, DeployClass, Event, Instance, Listing, Policy, Probe, State, Status,
+};
+
+use crate::probing::class_of;
+use crate::{History, Index, Snapshot};
+
+/// What happened to a row, with the reason in words for the event log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Happening {
+    pub(crate) event: Event,
+    pub(crate) reason: String,
+    pub(crate) conversation: Option<FoundConversation>,
+}
+
+impl Happening {
+    fn new(event: Event, reason: impl Into<String>) -> Self {
+        Self {
+            event,
+            reason: reason.into(),
+            conversation: None,
+        }
+    }
+}
+
+/// What the observation says happened to this row. The state machine decides where that leads.
+pub(crate) fn happening(
+    row: &Instance,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    history: &History,
+    policy: &Policy,
+) -> Option<Happening> {
+    if row.status == Status::Claiming || row.is_to_be_destroyed() {
+        return None;
+    }
+    if is_missing(row, snapshot, index, policy) {
+        return Some(Happening::new(Event::Missing, "service gone"));
+    }
+    let seen_class = index
+        .service(&row.service_id)
+        .map(pool_domain::ObservedService::class);
+    let probe = snapshot.probes.get(&row.id);
+    match row.status {
+        Status::Starting => starting(row, seen_class, snapshot, index, history, policy),
+        Status::Idle => failed(row, seen_class, index)
+            .or_else(|| not_serving(seen_class, row, index))
+            .or_else(|| unhealthy(row, probe, history, policy)),
+        Status::Claimed => {
+            if probe == Some(&Probe::Ready) {
+                None
+            } else {
+                failed(row, seen_class, index)
+            }
+        }
+        Status::Crashed => (seen_class == Some(DeployClass::Up) && probe == Some(&Probe::Ready))
+            .then(|| Happening::new(Event::Ready, "up and ready again")),
+        Status::Claiming | Status::Dead => None,
+    }
+}
+
+/// The state that decides where it may go: an unasked one whose agent answered is asked.
+pub(crate) fn state_of(row: &Instance, snapshot: &Snapshot) -> State {
+    let answered = matches!(
+        snapshot.conversations.get(&row.id),
+        Some(Conversation::None)
+    );
+    State {
+        unasked: row.unasked && !answered,
+        ..row.state()
+    }
+}
+
+/// Whether absence from this listing may be noted against the row.
+pub(crate) fn is_absent(
+    row: &Instance,
+    listing: &Listing,
+    index: &Index<'_>,
+    policy: &Policy,
+) -> bool {
+    listing.is_complete()
+        && index.service(&row.service_id).is_none()
+        && listing.started_at > counts_from(row, policy)
+}
+
+/// Absent from two complete listings, each begun more than the grace after the status changed.
+fn is_missing(row: &Instance, snapshot: &Snapshot, index: &Index<'_>, policy: &Policy) -> bool {
+    is_absent(row, &snapshot.listing, index, policy)
+        && row.missing_since.is_some_and(|since| {
+            since > counts_from(row, policy) && since < snapshot.listing.started_at
+        })
+}
+
+/// From when on absence counts: reads lag writes, and a status that just changed was just true.
+pub(crate) fn counts_from(row: &Instance, policy: &Policy) -> chrono::DateTime<chrono::Utc> {
+    let grace = TimeDelta::from_std(policy.missing_grace).unwrap_or(TimeDelta::MAX);
+    row.status_changed_at
+        .checked_add_signed(grace)
+        .unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC)
+}
+
+fn starting(
+    row: &Instance,
+    seen_class: Option<DeployClass>,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    history: &History,
+    policy: &Policy,
+) -> Option<Happening> {
+    if let Some(Conversation::In {
+        conversation_id,
+        invite_url,
+    }) = snapshot.conversations.get(&row.id).filter(|_| row.unasked)
+    {
+        return Some(Happening {
+            conversation: Some(FoundConversation {
+                conversation_id: conversation_id.clone(),
+                invite_url: invite_url.clone(),
+            }),
+            ..Happening::new(Event::ConversationFound, "its agent is in a conversation")
+        });
+    }
+    let serves = matches!(class_of(row, index), DeployClass::Up | DeployClass::Unknown);
+    let ready = snapshot.probes.get(&row.id) == Some(&Probe::Ready);
+    failed(row, seen_class, index)
+        .or_else(|| (serves && ready).then(|| Happening::new(Event::Ready, "ready")))
+        .or_else(|| stuck(row, snapshot, history, policy))
+}
+
+fn failed(row: &Instance, seen: Option<DeployClass>, index: &Index<'_>) -> Option<Happening> {
+    let word = match seen? {
+        DeployClass::Failed => "failed",
+        DeployClass::Stopped => "stopped",
+        _ => return None,
+    };
+    let said = index.service(&row.service_id)?.deploy_status()?;
+    Some(Happening::new(
+        Event::DeploymentFailed,
+        format!("deployment {word}: {said}"),
+    ))
+}
+
+fn not_serving(seen: Option<DeployClass>, row: &Instance, index: &Index<'_>) -> Option<Happening> {
+    let class = seen?;
+    if !matches!(
+        class,
+        DeployClass::InProgress | DeployClass::Going | DeployClass::Asleep
+    ) {
+        return None;
+    }
+    let said = index.service(&row.service_id)?.deploy_status()?;
+    Some(Happening::new(
+        Event::NotServing,
+        format!("deployment is {said}"),
+    ))
+}
+
+fn unhealthy(
+    row: &Instance,
+    probe: Option<&Probe>,
+    history: &History,
+    policy: &Policy,
+) -> Option<Happening> {
+    let Some(Probe::Failed { reason, .. }) = probe else {
+        return None;
+    };
+    let times = history.failed_probes(&row.id);
+    (times >= policy.unhealthy_after).then(|| {
+        Happening::new(
+            Event::ProbesFailed,
+            format!("{times} probes in a row failed: {reason}"),
+        )
+    })
+}
+
+fn stuck(
+    row: &Instance,
+    snapshot: &Snapshot,
+    history: &History,
+    policy: &Policy,
+) -> Option<Happening> {
+    let ready = snapshot.probes.get(&row.id) == Some(&Probe::Ready);
+    let age = history.observed_age(row, snapshot.now);
+    let is_stuck = snapshot.listing.is_complete()
+        && !ready
+        && history.not_ready(&row.id) >= policy.unhealthy_after
+        && age > policy.stuck_timeout;
+    is_stuck.then(|| Happening::new(Event::Stuck, format!("not ready after {} s", age.as_secs())))
+}

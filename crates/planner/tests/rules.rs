@@ -1,0 +1,517 @@
+//! One rule each, as small as it can be shown.
+
+mod world;
+
+use chrono::TimeDelta;
+use pool_domain::*;
+use pool_planner::*;
+use world::*;
+
+fn changes(snapshot: &Snapshot) -> Vec<(Status, Status, String)> {
+    let plan = decide(snapshot, &quiet());
+    plan.changes
+        .into_iter()
+        .map(|change| (change.from, change.to, change.reason))
+        .collect()
+}
+
+fn one(status: Status, service: ObservedService, probe: Option<Probe>) -> Snapshot {
+    let mut snapshot = snapshot(vec![row(1, status)], vec![service]);
+    snapshot.probes.extend(probe.map(|probe| (id(1), probe)));
+    snapshot
+}
+
+fn failed(times: u32) -> Probe {
+    Probe::Failed {
+        times,
+        reason: "connection refused".into(),
+    }
+}
+
+#[test]
+fn every_deployment_status_leads_an_idle_and_a_claimed_row_where_the_table_says() {
+    let mut lines = Vec::new();
+    for status in DeploymentStatus::KNOWN
+        .into_iter()
+        .chain(["HIBERNATING".into()])
+    {
+        for from in [
+            Status::Starting,
+            Status::Idle,
+            Status::Claimed,
+            Status::Crashed,
+        ] {
+            let seen = with_status(service(1), status.as_str());
+            for (word, probe) in [("ready", Some(Probe::Ready)), ("silent", Some(failed(3)))] {
+                let to = changes(&one(from, seen.clone(), probe));
+                let to = to
+                    .first()
+                    .map_or("unchanged".into(), |(_, to, why)| format!("{to} ({why})"));
+                lines.push(format!("{status:<15} {from:<9} {word:<7} {to}"));
+            }
+        }
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_failed_deployment_beside_an_active_one_kills_nothing() {
+    let mut seen = with_status(service(1), "FAILED");
+    seen.has_active_deployment = true;
+    assert_eq!(changes(&one(Status::Idle, seen, Some(Probe::Ready))), []);
+}
+
+#[test]
+fn one_missed_probe_does_nothing_and_the_third_in_a_row_sends_it_back() {
+    let policy = quiet();
+    let mut history = History::new(Some(ago(1)));
+    let snapshot = one(Status::Idle, service(1), Some(failed(1)));
+    for expected in [0, 0, 1] {
+        history.record(&snapshot, &policy, &identity());
+        assert_eq!(
+            plan(&snapshot, &history, &policy, &identity())
+                .changes
+                .len(),
+            expected
+        );
+    }
+}
+
+#[test]
+fn a_good_probe_ends_the_row_of_failures() {
+    let policy = quiet();
+    let mut history = History::new(Some(ago(1)));
+    let bad = one(Status::Idle, service(1), Some(failed(2)));
+    let good = one(Status::Idle, service(1), Some(Probe::Ready));
+    for snapshot in [&bad, &good, &bad] {
+        history.record(snapshot, &policy, &identity());
+        assert_eq!(plan(snapshot, &history, &policy, &identity()).changes, []);
+    }
+}
+
+#[test]
+fn missing_needs_two_complete_listings_after_the_grace() {
+    let mut first = snapshot(vec![row(1, Status::Claimed)], Vec::new());
+    let plan = decide(&first, &quiet());
+    assert_eq!(plan.changes, []);
+    assert_eq!(plan.refreshes[0].missing_since, Some(now()));
+
+    first = execute(&plan, first);
+    first.listing.started_at += TimeDelta::seconds(30);
+    first.now += TimeDelta::seconds(30);
+    let gone = (Status::Claimed, Status::Crashed, "service gone".to_owned());
+    assert_eq!(changes(&first), [gone]);
+}
+
+#[test]
+fn absence_within_the_grace_is_not_even_noted() {
+    let mut fresh = row(1, Status::Starting);
+    fresh.status_changed_at = ago(119);
+    assert_eq!(
+        decide(&snapshot(vec![fresh], Vec::new()), &quiet()).refreshes,
+        []
+    );
+}
+
+#[test]
+fn a_service_that_is_seen_again_is_missing_no_more() {
+    let mut back = row(1, Status::Idle);
+    back.missing_since = Some(ago(60));
+    let plan = decide(&snapshot(vec![back], vec![service(1)]), &quiet());
+    assert_eq!(plan.refreshes[0].missing_since, None);
+    assert_eq!(plan.changes, []);
+}
+
+#[test]
+fn nobody_is_stuck_after_an_outage_of_an_hour() {
+    let policy = quiet();
+    let mut starting = row(1, Status::Starting);
+    starting.status_changed_at = ago(3_600);
+    let seen = with_status(service(1), "DEPLOYING");
+    let snapshot = snapshot(vec![starting], vec![seen]);
+
+    let mut blind = History::new(Some(ago(3_590)));
+    let mut watching = History::new(Some(ago(30)));
+    for history in [&mut blind, &mut watching] {
+        for _ in 0..3 {
+            history.record(&snapshot, &policy, &identity());
+        }
+    }
+    assert_eq!(plan(&snapshot, &blind, &policy, &identity()).changes, []);
+    let stuck = plan(&snapshot, &watching, &policy, &identity()).changes;
+    assert_eq!((stuck.len(), stuck[0].to), (1, Status::Dead));
+}
+
+#[test]
+fn a_leader_that_saw_it_not_ready_only_twice_calls_nothing_stuck() {
+    let policy = quiet();
+    let seen = with_status(service(1), "DEPLOYING");
+    let snapshot = snapshot(vec![row(1, Status::Starting)], vec![seen]);
+    let mut history = History::new(Some(ago(1)));
+    for _ in 0..2 {
+        history.record(&snapshot, &policy, &identity());
+    }
+    assert_eq!(plan(&snapshot, &history, &policy, &identity()).changes, []);
+}
+
+fn unasked(said: Option<Conversation>) -> Snapshot {
+    let mut it = row(1, Status::Starting);
+    it.unasked = true;
+    let mut snapshot = snapshot(vec![it], vec![service(1)]);
+    snapshot.probes.insert(id(1), Probe::Ready);
+    snapshot
+        .conversations
+        .extend(said.map(|said| (id(1), said)));
+    snapshot
+}
+
+#[test]
+fn an_unasked_one_is_idle_only_after_it_was_asked() {
+    assert_eq!(changes(&unasked(None)), []);
+    assert_eq!(changes(&unasked(Some(Conversation::NoAnswer))), []);
+    let asked = unasked(Some(Conversation::None));
+    assert_eq!(
+        changes(&asked),
+        [(Status::Starting, Status::Idle, "ready".to_owned())]
+    );
+    assert!(!decide(&asked, &quiet()).refreshes[0].unasked);
+}
+
+#[test]
+fn an_unasked_one_in_a_conversation_is_claimed_with_it() {
+    let said = Conversation::In {
+        conversation_id: "c-1".into(),
+        invite_url: None,
+    };
+    let plan = decide(&unasked(Some(said)), &quiet());
+    assert_eq!(plan.changes[0].to, Status::Claimed);
+    let found = plan.changes[0].conversation.as_ref().unwrap();
+    assert_eq!(found.conversation_id, "c-1");
+}
+
+fn evidence(has_our_key: bool, last_event: Option<LastEvent>, aside: Option<&str>) -> Evidence {
+    Evidence {
+        variables: ServiceVariables {
+            has_our_key,
+            gateway_token: None,
+            inbox_id: None,
+        },
+        last_event,
+        set_aside: aside.map(str::to_owned),
+    }
+}
+
+fn stranger(known: Option<Evidence>) -> Snapshot {
+    let mut snapshot = snapshot(Vec::new(), vec![service(1)]);
+    snapshot.listing.volumes = vec![volume(1)];
+    snapshot
+        .evidence
+        .extend(known.map(|known| (service_id(1), known)));
+    snapshot
+}
+
+#[test]
+fn a_service_of_ours_without_a_row_gets_one_by_its_history() {
+    let cases = [
+        (evidence(true, None, None), Status::Starting),
+        (
+            evidence(true, Some(LastEvent::Other), None),
+            Status::Starting,
+        ),
+        (
+            evidence(true, None, Some("never claimed")),
+            Status::Starting,
+        ),
+        (evidence(true, None, Some("deleted since")), Status::Crashed),
+        (
+            evidence(true, Some(LastEvent::ClaimedOrCrashed), None),
+            Status::Crashed,
+        ),
+    ];
+    for (known, expected) in cases {
+        let plan = decide(&stranger(Some(known.clone())), &quiet());
+        assert_eq!(plan.adoptions[0].status, expected, "{known:?}");
+        assert_eq!(plan.destructions, []);
+    }
+}
+
+#[test]
+fn a_service_that_comes_back_after_its_removal_is_destroyed_again() {
+    let removed = evidence(true, Some(LastEvent::Removed), None);
+    let plan = decide(&stranger(Some(removed)), &quiet());
+    assert_eq!(plan.adoptions, []);
+    let again = &plan.destructions[0];
+    assert_eq!(again.belongings.service_id, Some(service_id(1)));
+    assert_eq!(again.belongings.volume_ids, ["volume-1".into()]);
+    assert_eq!(again.steps, [DestroyStep::Volumes, DestroyStep::Service]);
+}
+
+#[test]
+fn a_service_with_anothers_key_or_another_shape_is_reported_only() {
+    let foreign = decide(&stranger(Some(evidence(false, None, None))), &quiet());
+    assert_eq!(
+        foreign.report.foreign[0].why,
+        "its POOL_API_KEY is not ours"
+    );
+
+    let mut odd = stranger(Some(evidence(true, None, None)));
+    odd.listing.services[0].name = "convos-agent-staging".into();
+    let plan = decide(&odd, &quiet());
+    assert_eq!((plan.adoptions.len(), plan.report.foreign.len()), (0, 1));
+
+    odd.listing.services[0].name = "convos-agent-pool-manager".into();
+    let plan = decide(&odd, &quiet());
+    assert_eq!((plan.adoptions.len(), plan.report.foreign.len()), (0, 0));
+}
+
+#[test]
+fn an_undecided_service_counts_as_starting_for_five_minutes() {
+    let policy = Policy {
+        min_idle: 1,
+        ..Policy::default()
+    };
+    let mut snapshot = stranger(None);
+    let mut history = History::new(Some(ago(1)));
+    history.record(&snapshot, &policy, &identity());
+    assert_eq!(plan(&snapshot, &history, &policy, &identity()).create, 0);
+    snapshot.now += TimeDelta::seconds(301);
+    history.record(&snapshot, &policy, &identity());
+    assert_eq!(plan(&snapshot, &history, &policy, &identity()).create, 1);
+}
+
+#[test]
+fn an_empty_pool_creates_exactly_its_target_and_then_nothing() {
+    let policy = Policy {
+        min_idle: 5,
+        max_total: 5,
+        ..Policy::default()
+    };
+    let empty = snapshot(Vec::new(), Vec::new());
+    let plan = decide(&empty, &policy);
+    assert_eq!(plan.create, 5);
+    assert_eq!(decide(&execute(&plan, empty), &policy).create, 0);
+}
+
+#[test]
+fn a_row_that_has_been_starting_for_too_long_no_longer_counts() {
+    let policy = Policy {
+        min_idle: 1,
+        ..Policy::default()
+    };
+    let mut slow = row(1, Status::Starting);
+    slow.status_changed_at = ago(301);
+    let seen = with_status(service(1), "DEPLOYING");
+    assert_eq!(decide(&snapshot(vec![slow], vec![seen]), &policy).create, 1);
+}
+
+#[test]
+fn what_the_cap_holds_back_is_said() {
+    let policy = Policy {
+        min_idle: 2,
+        max_total: 2,
+        ..Policy::default()
+    };
+    let rows = vec![row(1, Status::Claimed), row(2, Status::Claimed)];
+    let plan = decide(&snapshot(rows, vec![service(1), service(2)]), &policy);
+    assert_eq!(plan.create, 0);
+    let held = &plan.report.held_back[0];
+    assert_eq!(
+        (held.count, held.why.as_str()),
+        (2, "POOL_MAX_TOTAL is reached")
+    );
+}
+
+/// A dead row walks its whole way: begun, destroyed, and removed when a later listing agrees.
+#[test]
+fn a_dead_row_goes_when_everything_is_destroyed_and_a_later_listing_agrees() {
+    let mut world = snapshot(vec![row(1, Status::Dead)], vec![service(1)]);
+    world.listing.volumes = vec![volume(1)];
+    let plan = decide(&world, &quiet());
+    let destruction = &plan.destructions[0];
+    assert_eq!(
+        destruction.steps,
+        [DestroyStep::Volumes, DestroyStep::Service]
+    );
+    assert_eq!(
+        destruction.already_gone,
+        [DestroyStep::Key, DestroyStep::Inbox]
+    );
+    assert_eq!(plan.removals, []);
+
+    world.provisions = vec![Provision {
+        service_id: Some(service_id(1)),
+        volume_id: Some("volume-1".into()),
+        service_deleted_at: Some(now()),
+        destroyed: DestroyStep::ALL.to_vec(),
+        ..provision(1, Stage::Destroying)
+    }];
+    let before_it_agrees = decide(&world, &quiet());
+    assert_eq!(
+        (
+            before_it_agrees.removals.len(),
+            before_it_agrees.destructions.len()
+        ),
+        (0, 0)
+    );
+
+    world.listing.services.clear();
+    world.listing.volumes[0].pending_deletion = true;
+    assert_eq!(
+        decide(&world, &quiet()).removals,
+        [],
+        "this listing began before the deletion"
+    );
+    world.listing.started_at += TimeDelta::seconds(1);
+    let removal = Removal {
+        id: id(1),
+        row: Some(Epoch(3)),
+        provision: true,
+    };
+    assert_eq!(decide(&world, &quiet()).removals, [removal]);
+}
+
+#[test]
+fn a_service_that_still_shows_long_after_its_deletion_is_deleted_again() {
+    let mut world = snapshot(vec![row(1, Status::Dead)], vec![service(1)]);
+    world.provisions = vec![Provision {
+        service_id: Some(service_id(1)),
+        service_deleted_at: Some(ago(121)),
+        destroyed: DestroyStep::ALL.to_vec(),
+        ..provision(1, Stage::Destroying)
+    }];
+    assert_eq!(
+        decide(&world, &quiet()).destructions[0].steps,
+        [DestroyStep::Service]
+    );
+}
+
+#[test]
+fn a_service_is_not_deleted_before_its_volumes_are_known() {
+    let mut world = snapshot(vec![row(1, Status::Dead)], Vec::new());
+    world.listing.completeness = Completeness::Incomplete("timeout".into());
+    let plan = decide(&world, &quiet());
+    assert!(
+        plan.destructions
+            .iter()
+            .all(|destruction| destruction.steps.is_empty())
+    );
+    assert_eq!(plan.removals, []);
+}
+
+#[test]
+fn an_interrupted_creation_goes_on_once_its_last_step_is_settled() {
+    let mut world = snapshot(vec![row(1, Status::Starting)], vec![service(1)]);
+    world.listing.services[0].image = None;
+    world.listing.services[0].deployment = None;
+    let begun = |seconds| Provision {
+        service_id: Some(service_id(1)),
+        step_began_at: ago(seconds),
+        ..provision(1, Stage::Creating(CreateStep::Volume))
+    };
+    world.provisions = vec![begun(10)];
+    assert_eq!(
+        decide(&world, &quiet()).resumes,
+        [],
+        "the volume may still show"
+    );
+    world.provisions = vec![begun(121)];
+    assert_eq!(decide(&world, &quiet()).resumes[0].volume_id, None);
+    world.provisions = vec![begun(10)];
+    world.listing.volumes = vec![volume(1)];
+    assert_eq!(
+        decide(&world, &quiet()).resumes[0].volume_id,
+        Some("volume-1".into())
+    );
+}
+
+#[test]
+fn a_creation_that_was_ever_deployed_is_not_patched_again() {
+    let mut world = snapshot(vec![row(1, Status::Starting)], vec![service(1)]);
+    world.provisions = vec![Provision {
+        service_id: Some(service_id(1)),
+        step_began_at: ago(121),
+        ..provision(1, Stage::Creating(CreateStep::Commit))
+    }];
+    assert!(decide(&world, &quiet()).resumes[0].is_committed);
+}
+
+#[test]
+fn an_intent_that_was_never_finished_is_destroyed_in_the_end() {
+    let mut world = snapshot(Vec::new(), Vec::new());
+    world.provisions = vec![Provision {
+        created_at: ago(901),
+        step_began_at: ago(901),
+        ..provision(1, Stage::Creating(CreateStep::Service))
+    }];
+    let plan = decide(&world, &quiet());
+    assert_eq!(plan.resumes, []);
+    let end = &plan.destructions[0];
+    assert_eq!(end.steps, [], "nothing was made: {end:?}");
+    assert_eq!(end.already_gone, DestroyStep::ALL);
+}
+
+#[test]
+fn a_key_that_may_have_been_made_is_looked_for_before_its_intent_goes() {
+    let mut world = snapshot(Vec::new(), Vec::new());
+    world.provisions = vec![Provision {
+        created_at: ago(901),
+        step_began_at: ago(901),
+        ..provision(1, Stage::Creating(CreateStep::Key))
+    }];
+    assert_eq!(
+        decide(&world, &quiet()).destructions[0].steps,
+        [DestroyStep::Key]
+    );
+}
+
+#[test]
+fn only_agents_that_may_answer_are_probed() {
+    let mut rows = Vec::new();
+    let mut services = Vec::new();
+    for (n, status) in Status::ALL.into_iter().enumerate() {
+        for (m, deployment) in ["SUCCESS", "SLEEPING", "DEPLOYING", "FAILED"]
+            .iter()
+            .enumerate()
+        {
+            rows.push(row(10 * n + m, status));
+            services.push(with_status(service(10 * n + m), deployment));
+        }
+    }
+    let snapshot = snapshot(rows, services);
+    let index = Index::new(&snapshot.rows, &[], &snapshot.listing);
+    let targets = probes(&snapshot.rows, &index, &snapshot.listing, &identity());
+    let said: Vec<_> = targets
+        .iter()
+        .map(|target| {
+            let row = snapshot
+                .rows
+                .iter()
+                .find(|row| row.id == target.id)
+                .unwrap();
+            let seen = index_of(&snapshot, row);
+            format!(
+                "{} {}{}",
+                row.status,
+                seen,
+                if target.repeat { ", repeated" } else { "" }
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(said.join("\n"), @r"
+    starting SUCCESS
+    starting SLEEPING
+    idle SUCCESS, repeated
+    idle SLEEPING, repeated
+    claimed FAILED
+    crashed SUCCESS
+    ");
+}
+
+fn index_of(snapshot: &Snapshot, row: &Instance) -> DeploymentStatus {
+    let services = &snapshot.listing.services;
+    let seen = services
+        .iter()
+        .find(|service| service.service_id == row.service_id)
+        .unwrap();
+    seen.deploy_status().unwrap().clone()
+}
