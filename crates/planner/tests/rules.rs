@@ -488,7 +488,9 @@ fn only_agents_that_may_answer_are_probed() {
                 .iter()
                 .find(|row| row.id == target.id)
                 .unwrap();
-            let seen = index_of(&snapshot, row);
+            let service = |s: &&ObservedService| s.service_id == row.service_id;
+            let seen = snapshot.listing.services.iter().find(service).unwrap();
+            let seen = seen.deploy_status().unwrap();
             format!(
                 "{} {}{}",
                 row.status,
@@ -505,13 +507,4 @@ fn only_agents_that_may_answer_are_probed() {
     claimed FAILED
     crashed SUCCESS
     ");
-}
-
-fn index_of(snapshot: &Snapshot, row: &Instance) -> DeploymentStatus {
-    let services = &snapshot.listing.services;
-    let seen = services
-        .iter()
-        .find(|service| service.service_id == row.service_id)
-        .unwrap();
-    seen.deploy_status().unwrap().clone()
 }
