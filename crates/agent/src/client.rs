@@ -1,0 +1,110 @@
+//! The client: one connection to one agent for each call, with the pool's key.
+
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Response, redirect, retry};
+
+use pool_domain::Secret;
+
+use crate::Error;
+use crate::readiness::Readiness;
+use crate::transport::{self, BodyError};
+
+/// Calls agents with the pool's key. Cheap to clone; clones share what they remember.
+#[derive(Debug, Clone)]
+pub struct AgentClient {
+    http: Client,
+    pool_api_key: Secret,
+    authorization: HeaderValue,
+    pub(crate) readiness: Readiness,
+}
+
+/// A claim waits for this at most before it tries another agent. Railway's edge accepts connections
+/// in well under a second; the kernel repeats a lost SYN after 1 s and 3 s, so two may be lost.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An agent's answers are a few hundred bytes, and its error page a few kilobytes.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// How much of an agent's own words goes into a reason.
+const MAX_REASON_CHARS: usize = 200;
+
+impl AgentClient {
+    /// A client that shows this key to every agent.
+    pub fn new(pool_api_key: Secret) -> Result<Self, Error> {
+        let http = transport::build_client(|builder| {
+            builder
+                .connect_timeout(CONNECT_TIMEOUT)
+                // A kept connection may be closed by the agent just as the next request leaves, and
+                // nobody could say then whether a provision arrived. Each call makes its own.
+                .pool_max_idle_per_host(0)
+                .retry(retry::never())
+                .redirect(redirect::Policy::none())
+                // With a proxy in between, its refusals could not be told from the agent's.
+                .no_proxy()
+        })
+        .map_err(Error::BuildClient)?;
+        Ok(Self {
+            http,
+            authorization: bearer(&pool_api_key).ok_or(Error::PoolKey)?,
+            pool_api_key,
+            readiness: Readiness::default(),
+        })
+    }
+
+    /// A request to `path` of the agent at `url`, all of which, the body too, takes `timeout` at
+    /// most.
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        url: &str,
+        path: &str,
+        timeout: Duration,
+    ) -> RequestBuilder {
+        let url = format!("{}{path}", url.trim_end_matches('/'));
+        self.http
+            .request(method, url)
+            .header(AUTHORIZATION, self.authorization.clone())
+            .timeout(timeout)
+    }
+
+    /// What a refusing agent said, in a few words.
+    pub(crate) async fn refusal(&self, response: &mut Response) -> String {
+        let status = response.status().as_u16();
+        let words = match body(response).await {
+            Ok(body) => self.words(&body),
+            Err(error) => error.to_string(),
+        };
+        if words.is_empty() {
+            format!("the agent answered {status}")
+        } else {
+            format!("the agent answered {status}: {words}")
+        }
+    }
+
+    /// An agent's error text, from JSON (`{"error": …}`), a page or plain text.
+    pub(crate) fn words(&self, body: &[u8]) -> String {
+        #[derive(serde::Deserialize)]
+        struct Refusal {
+            error: String,
+        }
+        let text = serde_json::from_slice::<Refusal>(body).map_or_else(
+            |_| String::from_utf8_lossy(body).into_owned(),
+            |refusal| refusal.error,
+        );
+        transport::excerpt(&text, MAX_REASON_CHARS, &[self.pool_api_key.expose()])
+    }
+}
+
+/// Reads an agent's answer to its end.
+pub(crate) async fn body(response: &mut Response) -> Result<Vec<u8>, BodyError> {
+    transport::read_body(response, MAX_BODY_BYTES).await
+}
+
+/// The header that shows a key; none if the key cannot stand in one.
+pub(crate) fn bearer(key: &Secret) -> Option<HeaderValue> {
+    let mut header = HeaderValue::try_from(format!("Bearer {}", key.expose())).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}

@@ -1,0 +1,154 @@
+//! `GET /convos/status`: does the agent have a conversation already? Asked of adopted instances,
+//! whose history nobody knows: one that is somebody's must never be handed to another.
+
+use std::time::Duration;
+
+use pool_domain::{Conversation, Secret};
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::AgentClient;
+use crate::client::{bearer, body};
+use crate::transport::{BodyError, describe};
+
+impl AgentClient {
+    /// Asks the agent at `url` for its conversation, showing the pool's key.
+    pub async fn conversation(&self, url: &str, timeout: Duration) -> Conversation {
+        self.ask_conversation(url, None, timeout).await.1
+    }
+
+    /// The same, for an agent whose gateway token is known: newer runtimes answer this question
+    /// only to that token, older ones to the pool's key. The pool's key is tried first.
+    pub async fn conversation_with_gateway_token(
+        &self,
+        url: &str,
+        gateway_token: &Secret,
+        timeout: Duration,
+    ) -> Conversation {
+        match self.ask_conversation(url, None, timeout).await {
+            (Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), _) => {
+                let again = self.ask_conversation(url, Some(gateway_token), timeout);
+                again.await.1
+            }
+            (_, conversation) => conversation,
+        }
+    }
+
+    async fn ask_conversation(
+        &self,
+        url: &str,
+        other_key: Option<&Secret>,
+        timeout: Duration,
+    ) -> (Option<StatusCode>, Conversation) {
+        let mut request = self.request(Method::GET, url, "/convos/status", timeout);
+        if let Some(header) = other_key.and_then(bearer) {
+            // `header` on the builder would add a second one beside the pool's key.
+            request = request.headers([(AUTHORIZATION, header)].into_iter().collect());
+        }
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let reason = describe(&error);
+                tracing::debug!(agent.url = url, reason, "agent was not asked");
+                return (None, Conversation::NoAnswer);
+            }
+        };
+        let status = response.status();
+        let conversation = match status {
+            StatusCode::OK => match body(&mut response).await {
+                Ok(body) => read(&body),
+                Err(BodyError::TooLarge { .. }) => Conversation::None,
+                Err(BodyError::Broken(_)) => Conversation::NoAnswer,
+            },
+            // These are the words of a proxy in front of the agent, not of the agent: its health
+            // may well be good while the part that knows of conversations is still starting.
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Conversation::NoAnswer,
+            _ => Conversation::None,
+        };
+        (Some(status), conversation)
+    }
+}
+
+/// Three shapes are in the field: `{"conversationId": id}`, `{"conversation": {"id": id}}` and
+/// `{"conversationId": null, "pending": true}`, where somebody's join waits to be let in and the
+/// conversation is not known yet.
+fn read(body: &[u8]) -> Conversation {
+    let Ok(status) = serde_json::from_slice::<Value>(body) else {
+        return Conversation::None;
+    };
+    let conversation = &status["conversation"];
+    let id = [
+        &status["conversationId"],
+        &conversation["id"],
+        &conversation["conversationId"],
+        conversation,
+    ]
+    .into_iter()
+    .find_map(text);
+    match id {
+        Some(conversation_id) => Conversation::In {
+            conversation_id,
+            invite_url: [&status["inviteUrl"], &conversation["inviteUrl"]]
+                .into_iter()
+                .find_map(text),
+        },
+        None if status["pending"] == Value::Bool(true) => Conversation::NoAnswer,
+        None => Conversation::None,
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(id: &str, invite_url: Option<&str>) -> Conversation {
+        Conversation::In {
+            conversation_id: id.to_owned(),
+            invite_url: invite_url.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_conversation_is_found_in_every_shape_that_is_in_the_field() {
+        assert_eq!(read(br#"{"conversationId":"c1"}"#), found("c1", None));
+        assert_eq!(
+            read(br#"{"ready":true,"conversation":{"id":"c2"},"streaming":true}"#),
+            found("c2", None)
+        );
+        assert_eq!(read(br#"{"conversation":"c3"}"#), found("c3", None));
+        assert_eq!(
+            read(br#"{"conversationId":"c4","inviteUrl":"https://i"}"#),
+            found("c4", Some("https://i"))
+        );
+    }
+
+    #[test]
+    fn an_answer_that_names_none_is_none() {
+        for body in [
+            &br#"{"conversationId":null}"#[..],
+            br#"{"ready":true,"conversation":null,"streaming":false}"#,
+            br#"{"conversationId":""}"#,
+            br#"{"conversationId":null,"pending":false,"clean":true}"#,
+            b"[]",
+            b"not json",
+        ] {
+            assert_eq!(read(body), Conversation::None);
+        }
+    }
+
+    #[test]
+    fn a_join_that_waits_to_be_let_in_is_asked_again() {
+        let body = br#"{"conversationId":null,"pending":true}"#;
+        assert_eq!(read(body), Conversation::NoAnswer);
+    }
+}

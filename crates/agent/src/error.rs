@@ -1,0 +1,42 @@
+//! What can go wrong: a client that cannot be built, an agent that is not ready, a provision that
+//! did not succeed.
+
+/// The client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The HTTP client refused to be built.
+    #[error("cannot build the HTTP client for agents")]
+    BuildClient(#[source] reqwest::Error),
+    /// The pool's key cannot stand in a header.
+    #[error("the pool's key holds characters that a header cannot hold")]
+    PoolKey,
+}
+
+/// The agent is not ready, or nobody can say.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotReady {
+    /// Why, in a few words for a report or a log.
+    pub reason: String,
+}
+
+/// A provision that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProvisionFailure {
+    /// It surely did not happen: no connection was made, or the agent refused before it began.
+    #[error("not provisioned: {reason}")]
+    Sure {
+        /// Why, in a few words.
+        reason: String,
+        /// The agent's answer, where there was one.
+        status: Option<u16>,
+    },
+    /// It may have happened. The agent must never be offered to anybody else.
+    #[error("it is unknown whether it was provisioned: {reason}")]
+    Unknown {
+        /// Why, in a few words.
+        reason: String,
+        /// Whether it was the time that ran out.
+        timed_out: bool,
+    },
+}

@@ -1,0 +1,107 @@
+//! `GET /pool/health`: is the agent ready?
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+
+use crate::client::body;
+use crate::transport::describe;
+use crate::{AgentClient, NotReady};
+
+/// What a ready agent says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// The version of its image, where it says.
+    pub version: Option<String>,
+    /// Which runtime it is, where it says.
+    pub runtime: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    ready: bool,
+    #[serde(default)]
+    version: serde_json::Value,
+    #[serde(default)]
+    runtime: serde_json::Value,
+}
+
+impl AgentClient {
+    /// Asks the agent at `url` whether it is ready: an answer of 200 that says so, within `timeout`.
+    /// Anything else is not.
+    pub async fn health(&self, url: &str, timeout: Duration) -> Result<Health, NotReady> {
+        let answer = self.ask_health(url, timeout).await;
+        match &answer {
+            Ok(_) => self.readiness.remember(url),
+            Err(reason) => {
+                self.readiness.forget(url);
+                tracing::debug!(agent.url = url, reason, "agent is not ready");
+            }
+        }
+        answer.map_err(|reason| NotReady { reason })
+    }
+
+    /// Whether the last answer of the agent at `url` to [`Self::health`] was good, and not older
+    /// than `age`.
+    #[must_use]
+    pub fn last_ready_within(&self, url: &str, age: Duration) -> bool {
+        self.readiness.is_within(url, age)
+    }
+
+    async fn ask_health(&self, url: &str, timeout: Duration) -> Result<Health, String> {
+        let request = self.request(Method::GET, url, "/pool/health", timeout);
+        let mut response = request.send().await.map_err(|error| describe(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(self.refusal(&mut response).await);
+        }
+        let body = body(&mut response).await.map_err(|e| e.to_string())?;
+        read(&body)
+    }
+}
+
+fn read(body: &[u8]) -> Result<Health, String> {
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|_| "the agent's answer does not say whether it is ready".to_owned())?;
+    if !answer.ready {
+        return Err("the agent says that it is not ready".to_owned());
+    }
+    let text = |value: serde_json::Value| value.as_str().map(str::to_owned);
+    Ok(Health {
+        version: text(answer.version),
+        runtime: text(answer.runtime),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_word_true_is_ready() {
+        assert!(read(br#"{"ready":true,"version":null,"more":[1]}"#).is_ok());
+        for body in [
+            &br#"{"ready":false}"#[..],
+            br#"{"ready":"true"}"#,
+            br#"{"ready":1}"#,
+            br#"{"ok":true}"#,
+            br#"{"ready":true"#,
+            b"<html>ready</html>",
+            b"",
+        ] {
+            assert!(read(body).is_err(), "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn version_and_runtime_of_another_type_count_as_unsaid() {
+        let health = read(br#"{"ready":true,"version":"1.2","runtime":{"a":1}}"#);
+        assert_eq!(
+            health,
+            Ok(Health {
+                version: Some("1.2".to_owned()),
+                runtime: None
+            })
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! `POST /pool/provision`: the agent becomes somebody's. What counts is to know surely when it did
+//! not happen; everything else is unknown, and such an agent is never offered again.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::client::body;
+use crate::transport::{BodyError, describe};
+use crate::{AgentClient, ProvisionFailure};
+
+/// What an agent is to become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisionRequest {
+    /// Its name.
+    pub agent_name: String,
+    /// Its instructions.
+    pub instructions: String,
+    /// The conversation that it is to join; none to open one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_url: Option<String>,
+}
+
+/// What an agent became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provisioned {
+    /// How others join its conversation.
+    pub invite_url: Option<String>,
+    /// Its conversation; may be none although it joined one.
+    pub conversation_id: Option<String>,
+    /// Whether it joined an existing conversation.
+    pub joined: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    ok: bool,
+    #[serde(default)]
+    invite_url: Option<String>,
+    #[serde(default)]
+    conversation_id: Option<String>,
+    #[serde(default)]
+    joined: Option<bool>,
+}
+
+impl AgentClient {
+    /// Makes the agent at `url` somebody's, within `timeout`. Never repeated by itself.
+    pub async fn provision(
+        &self,
+        url: &str,
+        request: &ProvisionRequest,
+        timeout: Duration,
+    ) -> Result<Provisioned, ProvisionFailure> {
+        let outcome = self.send_provision(url, request, timeout).await;
+        if let Err(failure) = &outcome {
+            let sure = matches!(failure, ProvisionFailure::Sure { .. });
+            let reason = failure.to_string();
+            tracing::warn!(agent.url = url, reason, sure, "provision failed");
+        }
+        outcome
+    }
+
+    async fn send_provision(
+        &self,
+        url: &str,
+        request: &ProvisionRequest,
+        timeout: Duration,
+    ) -> Result<Provisioned, ProvisionFailure> {
+        let call = self.request(Method::POST, url, "/pool/provision", timeout);
+        let sent = call.json(request).send().await;
+        let mut response = sent.map_err(|error| not_answered(&error))?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            let reason = self.refusal(&mut response).await;
+            return Err(refused(status, reason));
+        }
+        let body = body(&mut response).await.map_err(cut_off)?;
+        self.readiness.forget(url);
+        self.read(&body)
+    }
+
+    /// `ok: false` in a 200 is unknown: no runtime is known to answer so, and what it would have
+    /// done before is anybody's guess.
+    fn read(&self, body: &[u8]) -> Result<Provisioned, ProvisionFailure> {
+        let answer: Answer = serde_json::from_slice(body)
+            .map_err(|_| unknown("the agent answered 200, but not what was agreed"))?;
+        if !answer.ok {
+            let words = self.words(body);
+            return Err(unknown(format!("the agent answered 200, not ok: {words}")));
+        }
+        let said = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Ok(Provisioned {
+            invite_url: said(answer.invite_url),
+            conversation_id: said(answer.conversation_id),
+            joined: answer.joined.unwrap_or(false),
+        })
+    }
+}
+
+/// Sure only when no connection was made (or the URL is none): a request that left may have
+/// arrived.
+fn not_answered(error: &reqwest::Error) -> ProvisionFailure {
+    let reason = describe(error);
+    if error.is_connect() || error.is_builder() {
+        ProvisionFailure::Sure {
+            reason,
+            status: None,
+        }
+    } else {
+        ProvisionFailure::Unknown {
+            reason,
+            timed_out: error.is_timeout(),
+        }
+    }
+}
+
+/// The agent checks its key, its readiness and the request before it begins, and says so with these
+/// statuses. A 500 is not among them: the agent repeats inside, and answers so too when its first
+/// try did make the conversation. A 502 comes from a proxy in front of it.
+fn refused(status: StatusCode, reason: String) -> ProvisionFailure {
+    match status.as_u16() {
+        code @ (400 | 401 | 403 | 404 | 413 | 503) => ProvisionFailure::Sure {
+            reason,
+            status: Some(code),
+        },
+        _ => unknown(reason),
+    }
+}
+
+fn cut_off(error: BodyError) -> ProvisionFailure {
+    ProvisionFailure::Unknown {
+        reason: error.to_string(),
+        timed_out: matches!(error, BodyError::Broken(cause) if cause.is_timeout()),
+    }
+}
+
+fn unknown(reason: impl Into<String>) -> ProvisionFailure {
+    ProvisionFailure::Unknown {
+        reason: reason.into(),
+        timed_out: false,
+    }
+}

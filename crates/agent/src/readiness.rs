@@ -1,0 +1,78 @@
+//! When each agent was last heard to be ready, so that a claim can spare itself a health check. A
+//! memory of this process only: forgetting costs one more check and nothing else.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Shared by the clones of one client.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Readiness(Arc<Mutex<HashMap<String, Instant>>>);
+
+/// Sixteen times the largest pool that this was tried with (1,000 agents), at about 150 bytes each
+/// 2.4 MB.
+const MAX_URLS: usize = 16_384;
+
+/// When the memory is full, older news than this makes room. Claims trust 10 s, ticks come every
+/// 30 s.
+const USELESS_AFTER: Duration = Duration::from_mins(1);
+
+impl Readiness {
+    pub(crate) fn remember(&self, url: &str) {
+        let now = Instant::now();
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() >= MAX_URLS {
+            times.retain(|_, at| now.duration_since(*at) < USELESS_AFTER);
+        }
+        if times.len() < MAX_URLS {
+            times.insert(url.to_owned(), now);
+        }
+    }
+
+    /// After a failed check the good one before it says nothing any more.
+    pub(crate) fn forget(&self, url: &str) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.remove(url);
+    }
+
+    pub(crate) fn is_within(&self, url: &str, age: Duration) -> bool {
+        let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times
+            .get(url)
+            .is_some_and(|at| Instant::now().duration_since(*at) <= age)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn good_news_grows_old_and_bad_news_ends_it() {
+        let readiness = Readiness::default();
+        let ten_seconds = Duration::from_secs(10);
+        assert!(!readiness.is_within("http://a", ten_seconds));
+        readiness.remember("http://a");
+        tokio::time::advance(ten_seconds).await;
+        assert!(readiness.is_within("http://a", ten_seconds));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!readiness.is_within("http://a", ten_seconds));
+        readiness.remember("http://a");
+        readiness.forget("http://a");
+        assert!(!readiness.is_within("http://a", ten_seconds));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_memory_is_bounded_and_old_news_makes_room() {
+        let readiness = Readiness::default();
+        for n in 0..=MAX_URLS {
+            readiness.remember(&format!("http://{n}"));
+        }
+        assert!(!readiness.is_within(&format!("http://{MAX_URLS}"), USELESS_AFTER));
+        tokio::time::advance(USELESS_AFTER).await;
+        readiness.remember("http://new");
+        assert!(readiness.is_within("http://new", USELESS_AFTER));
+    }
+}

@@ -1,0 +1,398 @@
+//! The client against agents that behave, and against peers that do not.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use pool_agent::{AgentClient, Health, ProvisionFailure, ProvisionRequest, Provisioned};
+use pool_domain::{Conversation, Secret};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use wiremock::matchers::{body_json, header, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const KEY: &str = "the-pools-own-key";
+const SOON: Duration = Duration::from_secs(5);
+
+type TestResult = Result<(), Box<dyn StdError>>;
+
+fn client() -> Result<AgentClient, pool_agent::Error> {
+    AgentClient::new(Secret::new(KEY))
+}
+
+fn request(join_url: Option<&str>) -> ProvisionRequest {
+    ProvisionRequest {
+        agent_name: "Ada".to_owned(),
+        instructions: "Help.".to_owned(),
+        join_url: join_url.map(str::to_owned),
+    }
+}
+
+async fn answers(verb: &str, route: &str, answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(method(verb))
+        .and(path(route))
+        .and(header("authorization", format!("Bearer {KEY}").as_str()))
+        .respond_with(answer)
+        .mount(&server)
+        .await;
+    server
+}
+
+/// A peer that reads the request's head and then does as it likes with the connection.
+async fn peer<F>(misbehave: impl FnOnce(TcpStream) -> F + Send + 'static) -> std::io::Result<String>
+where
+    F: Future<Output = std::io::Result<()>> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        let mut head = [0; 4096];
+        let _read = stream.read(&mut head).await?;
+        misbehave(stream).await
+    });
+    Ok(url)
+}
+
+/// The address of a port at which nobody listens.
+async fn nobody() -> std::io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    Ok(format!("http://{}", listener.local_addr()?))
+}
+
+async fn provision_at(
+    url: &str,
+) -> Result<Result<Provisioned, ProvisionFailure>, pool_agent::Error> {
+    Ok(client()?.provision(url, &request(None), SOON).await)
+}
+
+#[tokio::test]
+async fn a_ready_agent_is_ready_and_remembered() -> TestResult {
+    let answer = json!({"ready": true, "version": "1.2.3", "runtime": "openclaw"});
+    let answer = ResponseTemplate::new(200).set_body_json(answer);
+    let server = answers("GET", "/pool/health", answer).await;
+    let client = client()?;
+    assert!(!client.last_ready_within(&server.uri(), SOON));
+    assert_eq!(
+        client.health(&server.uri(), SOON).await?,
+        Health {
+            version: Some("1.2.3".to_owned()),
+            runtime: Some("openclaw".to_owned())
+        }
+    );
+    assert!(client.clone().last_ready_within(&server.uri(), SOON));
+    server.reset().await;
+    assert!(client.health(&server.uri(), SOON).await.is_err());
+    assert!(!client.last_ready_within(&server.uri(), SOON));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_ready_says_why() -> TestResult {
+    for (answer, reason) in [
+        (
+            ResponseTemplate::new(200).set_body_json(json!({"ready": false})),
+            "the agent says that it is not ready",
+        ),
+        (
+            ResponseTemplate::new(503).set_body_json(json!({"ready": true})),
+            "the agent answered 503: {\"ready\":true}",
+        ),
+        (
+            ResponseTemplate::new(401).set_body_json(json!({"error": format!("no {KEY}!")})),
+            "the agent answered 401: no [REDACTED]!",
+        ),
+        (
+            ResponseTemplate::new(502).set_body_string("<html><title>Bad gateway</title>"),
+            "the agent answered 502: a page titled \"Bad gateway\"",
+        ),
+        (
+            ResponseTemplate::new(200).set_body_string("ready"),
+            "the agent's answer does not say whether it is ready",
+        ),
+        (
+            ResponseTemplate::new(302).insert_header("location", "/elsewhere"),
+            "the agent answered 302",
+        ),
+        (
+            ResponseTemplate::new(200).set_body_bytes(vec![b' '; 1024 * 1024 + 1]),
+            "the answer exceeds 1048576 bytes",
+        ),
+    ] {
+        let server = answers("GET", "/pool/health", answer).await;
+        let outcome = client()?.health(&server.uri(), SOON).await;
+        assert_eq!(outcome.map_err(|not| not.reason), Err(reason.to_owned()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_silent_agent_is_given_up_in_time() -> TestResult {
+    let url = peer(|stream| async move {
+        let _held = stream;
+        tokio::time::sleep(SOON * 10).await;
+        Ok(())
+    })
+    .await?;
+    let outcome = client()?.health(&url, Duration::from_millis(100)).await;
+    let not_ready = outcome.err().ok_or("a silent agent is not ready")?;
+    assert_eq!(not_ready.reason, "no answer in time");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_is_provisioned_and_its_answer_read() -> TestResult {
+    let server = MockServer::start().await;
+    let sent = json!({"agentName": "Ada", "instructions": "Help.", "joinUrl": "https://j"});
+    let answer =
+        json!({"ok": true, "inviteUrl": "https://j", "conversationId": null, "joined": true});
+    Mock::given(method("POST"))
+        .and(path("/pool/provision"))
+        .and(header("authorization", format!("Bearer {KEY}").as_str()))
+        .and(body_json(sent))
+        .respond_with(ResponseTemplate::new(200).set_body_json(answer))
+        .mount(&server)
+        .await;
+    let url = format!("{}/", server.uri());
+    let provisioned = client()?
+        .provision(&url, &request(Some("https://j")), SOON)
+        .await?;
+    assert_eq!(
+        provisioned,
+        Provisioned {
+            invite_url: Some("https://j".to_owned()),
+            conversation_id: None,
+            joined: true
+        }
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_join_url_that_is_not_given_is_not_sent() -> TestResult {
+    let answer = ResponseTemplate::new(200).set_body_json(json!({"ok": true}));
+    let server = answers("POST", "/pool/provision", answer).await;
+    provision_at(&server.uri()).await??;
+    let sent = server.received_requests().await.unwrap_or_default();
+    let body: serde_json::Value = serde_json::from_slice(&sent[0].body)?;
+    assert_eq!(body, json!({"agentName": "Ada", "instructions": "Help."}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_agent_began_is_sure() -> TestResult {
+    for code in [400, 401, 403, 404, 413, 503] {
+        let answer = ResponseTemplate::new(code).set_body_json(json!({"error": "no"}));
+        let server = answers("POST", "/pool/provision", answer).await;
+        assert_eq!(
+            provision_at(&server.uri()).await?,
+            Err(ProvisionFailure::Sure {
+                reason: format!("the agent answered {code}: no"),
+                status: Some(code)
+            })
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn any_other_answer_leaves_the_outcome_unknown() -> TestResult {
+    let ok_body = json!({"ok": true});
+    for answer in [
+        ResponseTemplate::new(500).set_body_json(json!({"error": "Convos join failed"})),
+        ResponseTemplate::new(502),
+        ResponseTemplate::new(504),
+        ResponseTemplate::new(409),
+        ResponseTemplate::new(429),
+        ResponseTemplate::new(201).set_body_json(&ok_body),
+        ResponseTemplate::new(307).insert_header("location", "/pool/provision"),
+        ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": "no"})),
+        ResponseTemplate::new(200).set_body_json(json!({"ok": true, "joined": "yes"})),
+        ResponseTemplate::new(200).set_body_string("<html>ok</html>"),
+        ResponseTemplate::new(200).set_body_bytes(vec![b' '; 1024 * 1024 + 1]),
+        ResponseTemplate::new(200),
+    ] {
+        let server = answers("POST", "/pool/provision", answer).await;
+        let outcome = provision_at(&server.uri()).await?;
+        let Err(ProvisionFailure::Unknown {
+            timed_out: false, ..
+        }) = outcome
+        else {
+            return Err(format!("{outcome:?}").into());
+        };
+        let sent = server.received_requests().await.unwrap_or_default();
+        assert_eq!(sent.len(), 1, "a provision is never repeated or redirected");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_connection_it_surely_did_not_happen() -> TestResult {
+    for url in [
+        nobody().await?,
+        "http://no-such-agent.invalid".to_owned(),
+        "not a url".to_owned(),
+    ] {
+        let outcome = provision_at(&url).await?;
+        let Err(ProvisionFailure::Sure { status: None, .. }) = outcome else {
+            return Err(format!("{url}: {outcome:?}").into());
+        };
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_speak_tls_is_a_sure_failure() -> TestResult {
+    let plain =
+        peer(|mut stream| async move { stream.write_all(b"HTTP/1.1 400 no\r\n\r\n").await });
+    let url = plain.await?.replace("http://", "https://");
+    let outcome = provision_at(&url).await?;
+    let Err(ProvisionFailure::Sure { status: None, .. }) = outcome else {
+        return Err(format!("{outcome:?}").into());
+    };
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_peer_that_hangs_up_leaves_the_outcome_unknown() -> TestResult {
+    let before_any_answer = peer(|stream| async move {
+        drop(stream);
+        Ok(())
+    });
+    let in_the_head = peer(|mut stream| async move { stream.write_all(b"HTTP/1.1 20").await });
+    let in_the_body = peer(|mut stream| async move {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"ok\": true";
+        stream.write_all(head).await
+    });
+    for url in [
+        before_any_answer.await?,
+        in_the_head.await?,
+        in_the_body.await?,
+    ] {
+        let outcome = provision_at(&url).await?;
+        let Err(ProvisionFailure::Unknown {
+            timed_out: false, ..
+        }) = outcome
+        else {
+            return Err(format!("{outcome:?}").into());
+        };
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_that_breaks_off_is_still_a_refusal() -> TestResult {
+    let url = peer(|mut stream| async move {
+        let head = b"HTTP/1.1 503 Not ready\r\ncontent-length: 100\r\n\r\n{\"err";
+        stream.write_all(head).await
+    });
+    let outcome = provision_at(&url.await?).await?;
+    let Err(ProvisionFailure::Sure {
+        status: Some(503), ..
+    }) = outcome
+    else {
+        return Err(format!("{outcome:?}").into());
+    };
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_that_takes_too_long_is_unknown_and_timed_out() -> TestResult {
+    let silent = peer(|stream| async move {
+        let _held = stream;
+        tokio::time::sleep(SOON * 10).await;
+        Ok(())
+    });
+    let dripping = peer(|mut stream| async move {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
+        stream.write_all(head).await?;
+        loop {
+            stream.write_all(b" ").await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    for url in [silent.await?, dripping.await?] {
+        let patience = Duration::from_millis(200);
+        let outcome = client()?.provision(&url, &request(None), patience).await;
+        let Err(ProvisionFailure::Unknown {
+            timed_out: true, ..
+        }) = outcome
+        else {
+            return Err(format!("{outcome:?}").into());
+        };
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_adopted_agent_tells_its_conversation() -> TestResult {
+    let found = Conversation::In {
+        conversation_id: "c1".to_owned(),
+        invite_url: None,
+    };
+    for (answer, expected) in [
+        (
+            ResponseTemplate::new(200).set_body_json(json!({"conversationId": "c1"})),
+            found,
+        ),
+        (
+            ResponseTemplate::new(200).set_body_json(json!({"conversationId": null})),
+            Conversation::None,
+        ),
+        (ResponseTemplate::new(404), Conversation::None),
+        (ResponseTemplate::new(401), Conversation::None),
+        (ResponseTemplate::new(502), Conversation::NoAnswer),
+        (ResponseTemplate::new(503), Conversation::NoAnswer),
+    ] {
+        let server = answers("GET", "/convos/status", answer).await;
+        assert_eq!(client()?.conversation(&server.uri(), SOON).await, expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_that_gives_no_answer_is_to_be_asked_again() -> TestResult {
+    let cut_off = peer(|mut stream| async move {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"conversationId\": nu";
+        stream.write_all(head).await
+    });
+    for url in [nobody().await?, cut_off.await?] {
+        let conversation = client()?.conversation(&url, SOON).await;
+        assert_eq!(conversation, Conversation::NoAnswer);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_runtime_that_wants_its_gateway_token_gets_it() -> TestResult {
+    let server = MockServer::start().await;
+    let answer = json!({"conversationId": "c1", "pending": false, "clean": false});
+    Mock::given(method("GET"))
+        .and(path("/convos/status"))
+        .and(header("authorization", "Bearer the-gateways-token"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(answer))
+        .mount(&server)
+        .await;
+    Mock::given(method("GET"))
+        .and(header("authorization", format!("Bearer {KEY}").as_str()))
+        .respond_with(ResponseTemplate::new(401))
+        .mount(&server)
+        .await;
+    let (client, url) = (client()?, server.uri());
+    let token = Secret::new("the-gateways-token");
+    let answer = client.conversation_with_gateway_token(&url, &token, SOON);
+    let expected = Conversation::In {
+        conversation_id: "c1".to_owned(),
+        invite_url: None,
+    };
+    assert_eq!(answer.await, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_key_is_in_no_debug_text() -> TestResult {
+    assert!(!format!("{:?}", client()?).contains(KEY));
+    assert!(AgentClient::new(Secret::new("line\nbreak")).is_err());
+    Ok(())
+}
