@@ -1,2 +1,55 @@
-//! Placeholder.
-fn main() {}
+#![doc = include_str!("../README.md")]
+
+mod checkout;
+mod ci;
+mod database;
+mod demo;
+mod interrupt;
+mod migrations;
+mod running;
+mod stopwatch;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks of the warm pool manager.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the whole product on this machine against a simulated Railway.
+    Demo(demo::Arguments),
+    /// Run every test with a PostgreSQL server of its own.
+    Test(test::Arguments),
+    /// Run all that must hold on main.
+    Ci,
+    /// Migrate an empty database up, down to nothing, and up again.
+    Migrations,
+    /// Check the rules of the tree that the compiler does not.
+    Tidy(tidy::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Demo(arguments) => demo::run(&arguments),
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Migrations => migrations::from_command_line(),
+        Task::Ci => ci::run(),
+        Task::Tidy(arguments) => tidy::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Where this checkout is, and what cargo knows about it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+/// The root of the checkout that this program was built from.
+pub(crate) fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.canonicalize().unwrap_or(root)
+}
+
+/// The cargo that runs us, at the root.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// What `cargo metadata` says about the packages of the workspace.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) packages: Vec<Package>,
+    pub(crate) target_directory: PathBuf,
+}
+
+/// One package of the workspace.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) manifest_path: PathBuf,
+    pub(crate) dependencies: Vec<Dependency>,
+}
+
+/// One line of a package's dependencies.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dependency {
+    pub(crate) name: String,
+    /// `None` is an ordinary one, else `dev` or `build`.
+    pub(crate) kind: Option<String>,
+}
+
+impl Metadata {
+    pub(crate) fn read() -> Result<Self> {
+        let mut command = cargo();
+        command.args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ]);
+        let output = command.output().context("cargo could not be run")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "cargo metadata failed: {}",
+            said.trim()
+        );
+        serde_json::from_slice(&output.stdout).context("cargo metadata printed what we cannot read")
+    }
+
+    /// Where `cargo build` puts a binary.
+    pub(crate) fn binary(&self, name: &str) -> PathBuf {
+        self.target_directory.join("debug").join(name)
+    }
+}

@@ -1,0 +1,253 @@
+//! Everything that a demo runs: PostgreSQL, the simulated Railway with its agents, the migrations
+//! and the server.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use local_postgres::Options;
+use serde::Deserialize;
+
+use super::pool::{Pool, World};
+use super::program::Program;
+use super::slot::Slot;
+use crate::checkout::Metadata;
+use crate::database::{self, Database};
+use crate::stopwatch::{Look, wait_until};
+
+/// The server's own default, which a person knows by heart; any free one when it is taken.
+const USUAL_PORT: u16 = 3001;
+
+/// Each of them is up within a second on an idle machine.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// The server finishes the claims in flight, which take as long as their agents.
+const SERVER_STOP_LIMIT: Duration = Duration::from_secs(20);
+const SIMULATOR_STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Room above the stock for what a person claims.
+const CLAIMED_MAX: u16 = 50;
+
+/// How quickly things happen.
+#[derive(Clone, Copy)]
+pub(super) enum Pace {
+    /// For a check that nobody watches.
+    Quick,
+    /// For a person, who wants to see a claim's replacement come.
+    Visible,
+}
+
+impl Pace {
+    const fn tick_interval_ms(self) -> &'static str {
+        match self {
+            Self::Quick => "500",
+            Self::Visible => "2000",
+        }
+    }
+
+    /// Longer than what the simulated Railway's listings lag behind.
+    const fn missing_grace_ms(self) -> &'static str {
+        match self {
+            Self::Quick => "1000",
+            Self::Visible => "5000",
+        }
+    }
+}
+
+/// What the simulator prints when it is ready.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Simulated {
+    graphql_url: String,
+    control_url: String,
+    project_id: String,
+    environment_id: String,
+    token: String,
+}
+
+/// All of it, running. Dropping it ends it, the server first.
+pub(super) struct Stack {
+    server: Program,
+    simulator: Program,
+    database: Database,
+    pool: Pool,
+    world: World,
+}
+
+impl Stack {
+    pub(super) fn start(slot: &Slot, idle: u16, pace: Pace) -> Result<Self> {
+        let metadata = Metadata::read()?;
+        let database = start_database(slot)?;
+        let (simulator, simulated) = start_simulator(&metadata, slot)?;
+        let migrate = ("DATABASE_URL", database.url());
+        let binary = metadata.binary("pool-migrate");
+        Program::start("pool-migrate", &binary, &["up"], &[migrate], slot.dir())?
+            .succeed(START_LIMIT)?;
+
+        let port = choose_port()?;
+        let pool = Pool::new(format!("http://127.0.0.1:{port}"), new_key()?);
+        let settings = Settings {
+            idle,
+            pace,
+            port,
+            key: pool.key(),
+            database: database.url(),
+        };
+        let server = start_server(&metadata.binary("pool-server"), &settings, &simulated, slot)?;
+        let world = World::new(simulated.control_url);
+        let mut stack = Self {
+            server,
+            simulator,
+            database,
+            pool,
+            world,
+        };
+        stack.await_up()?;
+        Ok(stack)
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// An error when one of the programs ended by itself.
+    pub(super) fn ensure_running(&mut self) -> Result<()> {
+        self.server.ensure_running()?;
+        self.simulator.ensure_running()
+    }
+
+    /// Ends the server first, so that it finds its database and Railway to the last.
+    pub(super) fn stop(self) -> Result<()> {
+        let server = self.server.stop(SERVER_STOP_LIMIT);
+        let simulator = self.simulator.stop(SIMULATOR_STOP_LIMIT);
+        let database = self.database.end();
+        server.and(simulator).and(database)
+    }
+
+    /// What a person needs to try it.
+    pub(super) fn introduction(&self, slot: &Slot) -> String {
+        let (url, key) = (self.pool.url(), self.pool.key());
+        format!(
+            "
+The pool is filling. Ctrl-C stops everything and leaves nothing.
+
+  page      {url}/
+  key       {key}
+  claim     curl -sS {url}/api/pool/claim -H 'Authorization: Bearer {key}' \\
+              -H 'Content-Type: application/json' \\
+              -d '{{\"agentName\": \"Ada\", \"instructions\": \"Answer in one sentence.\"}}'
+  counts    curl -sS {url}/api/pool/counts
+  Railway   {}/world (simulated)
+  database  {}
+  logs      {}
+",
+            self.world.url(),
+            self.database.url(),
+            slot.dir().display(),
+        )
+    }
+
+    fn await_up(&mut self) -> Result<()> {
+        wait_until(
+            START_LIMIT,
+            "GET /healthz of the server being answered",
+            || {
+                self.server.ensure_running()?;
+                let up = self.pool.is_up();
+                Ok(if up {
+                    Look::Found(())
+                } else {
+                    Look::NotYet("it was not answered".to_owned())
+                })
+            },
+        )
+    }
+}
+
+fn start_database(slot: &Slot) -> Result<Database> {
+    let name = format!("pool_demo_{}", std::process::id());
+    if database::given_url().is_some() {
+        slot.note_database(&name)?;
+    }
+    Database::fresh(&name, || {
+        Ok(Options::in_dir(database::find_programs()?, slot.postgres()))
+    })
+}
+
+fn start_simulator(metadata: &Metadata, slot: &Slot) -> Result<(Program, Simulated)> {
+    let binary = metadata.binary("pool-simulator");
+    let arguments = ["--listen", "127.0.0.1:0"];
+    let mut simulator = Program::start("pool-simulator", &binary, &arguments, &[], slot.dir())?;
+    let line = simulator.first_line(START_LIMIT)?;
+    let simulated = serde_json::from_str(&line);
+    let simulated = simulated.with_context(|| format!("pool-simulator printed `{line}`"))?;
+    Ok((simulator, simulated))
+}
+
+/// What the server is told.
+struct Settings<'a> {
+    idle: u16,
+    pace: Pace,
+    port: u16,
+    key: &'a str,
+    database: &'a str,
+}
+
+fn start_server(
+    binary: &Path,
+    settings: &Settings<'_>,
+    simulated: &Simulated,
+    slot: &Slot,
+) -> Result<Program> {
+    let (idle, max_total) = (
+        settings.idle.to_string(),
+        (settings.idle + CLAIMED_MAX).to_string(),
+    );
+    let port = settings.port.to_string();
+    let environment = [
+        ("DATABASE_URL", settings.database),
+        ("PORT", &port),
+        ("POOL_API_KEY", settings.key),
+        ("POOL_ENVIRONMENT", "demo"),
+        ("POOL_MIN_IDLE", &idle),
+        ("POOL_MAX_TOTAL", &max_total),
+        ("TICK_INTERVAL_MS", settings.pace.tick_interval_ms()),
+        ("POOL_MISSING_GRACE_MS", settings.pace.missing_grace_ms()),
+        ("POOL_AGENT_SCHEME", "http"),
+        ("RAILWAY_API_URL", &simulated.graphql_url),
+        ("RAILWAY_API_TOKEN", &simulated.token),
+        ("RAILWAY_PROJECT_ID", &simulated.project_id),
+        ("RAILWAY_ENVIRONMENT_ID", &simulated.environment_id),
+    ];
+    Program::start("pool-server", binary, &[], &environment, slot.dir())
+}
+
+/// As the server will listen: on IPv6 and IPv4 together where the machine has both.
+fn choose_port() -> Result<u16> {
+    let bind = |port| {
+        TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+            .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
+    };
+    let listener = bind(USUAL_PORT)
+        .or_else(|_| bind(0))
+        .context("no free port could be had")?;
+    Ok(listener
+        .local_addr()
+        .context("no free port could be had")?
+        .port())
+}
+
+/// A key that nobody else on this machine knows: 128 bits, as hexadecimal digits.
+fn new_key() -> Result<String> {
+    let mut bytes = [0; 16];
+    let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
+    read.context("/dev/urandom could not be read")?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}

@@ -1,0 +1,108 @@
+//! `cargo xtask test`: every test, with one PostgreSQL server for the run.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Result;
+use local_postgres::Server;
+
+use crate::{checkout, database, interrupt, running};
+
+/// As many tests at once as a big machine has cores, each with a pool of a dozen connections.
+const MAX_CONNECTIONS: u16 = 500;
+
+/// If this process is killed, the server ends by itself; no test leaves it alone for so long.
+const IDLE_LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// What the crate `pool-test-database` reads.
+const TEST_SERVER: &str = "POOL_TEST_DATABASE_URL";
+
+/// Further arguments.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to cargo-nextest, or to `cargo test` where that is not installed. With any, the
+    /// documentation tests are left out.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    interrupt::listen()?;
+    run_all(&arguments.rest)
+}
+
+/// All tests, and those in the documentation.
+pub(crate) fn run_all(rest: &[String]) -> Result<()> {
+    let server = match database::given_url() {
+        Some(_) => None,
+        None => Some(start_server()?),
+    };
+    let given = server.as_ref().map(|server| server.url("postgres"));
+    let with_server = |mut command: Command| {
+        command.envs(given.as_ref().map(|url| (TEST_SERVER, url)));
+        command
+    };
+    running::run(&mut with_server(tests(rest)))?;
+    if rest.is_empty() {
+        let mut documentation = checkout::cargo();
+        documentation.args(["test", "--doc", "--workspace", "--quiet"]);
+        running::run(&mut with_server(documentation))?;
+    }
+    server.map_or(Ok(()), |server| Ok(server.stop()?))
+}
+
+fn start_server() -> Result<Server> {
+    let options = database::temporary_server()?;
+    Ok(Server::start(
+        &options
+            .max_connections(MAX_CONNECTIONS)
+            .end_when_idle(IDLE_LIMIT),
+    )?)
+}
+
+fn tests(rest: &[String]) -> Command {
+    let mut command = checkout::cargo();
+    if nextest_is_installed() {
+        command.args(["nextest", "run"]);
+    } else {
+        command.args(["test", "--tests"]);
+    }
+    // A person who names packages wants these and no others.
+    if !rest.iter().any(|argument| names_a_package(argument)) {
+        command.arg("--workspace");
+    }
+    command.args(rest);
+    command
+}
+
+fn names_a_package(argument: &str) -> bool {
+    argument == "--package"
+        || argument.starts_with("--package=")
+        || (argument.starts_with("-p") && !argument.starts_with("--"))
+}
+
+fn nextest_is_installed() -> bool {
+    let mut command = checkout::cargo();
+    command
+        .args(["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn naming_a_package_leaves_the_others_out() {
+        let words = |rest: &[&str]| {
+            let rest: Vec<String> = rest.iter().map(|word| (*word).to_owned()).collect();
+            running::command_line(&tests(&rest))
+        };
+        assert!(words(&["claim"]).ends_with("--workspace claim"));
+        assert!(words(&["-p", "pool-db"]).ends_with(" -p pool-db"));
+        assert!(!words(&["-ppool-db"]).contains("--workspace"));
+        assert!(words(&["--profile", "ci"]).contains("--workspace"));
+    }
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask tidy`: rules of the tree that the compiler does not check. Each complaint is one
+//! sentence that begins with the place.
+
+mod edges;
+mod lock_file;
+mod sources;
+
+use anyhow::{Result, bail};
+
+use crate::checkout::{self, Metadata};
+
+/// What to do.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Print the permitted dependencies between our crates, as docs/ARCHITECTURE.md must list them.
+    #[arg(long)]
+    print_edges: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.print_edges {
+        print!("{}", edges::as_block());
+        return Ok(());
+    }
+    check()
+}
+
+/// An error when there is anything to complain about, with the complaints on standard error.
+pub(crate) fn check() -> Result<()> {
+    let root = checkout::root();
+    let mut complaints = edges::check(&root, &Metadata::read()?);
+    complaints.extend(edges::check_document(&root));
+    complaints.extend(lock_file::check(&root)?);
+    complaints.extend(sources::check(&root)?);
+    for complaint in &complaints {
+        eprintln!("{complaint}");
+    }
+    match complaints.len() {
+        0 => Ok(()),
+        1 => bail!("tidy has 1 complaint"),
+        count => bail!("tidy has {count} complaints"),
+    }
+}
