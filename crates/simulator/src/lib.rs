@@ -1,1 +1,15 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+mod error;
+pub mod faults;
+pub mod invariants;
+pub mod operations;
+mod options;
+pub mod server;
+pub mod world;
+
+pub use error::SimulatorError;
+pub use faults::{AgentFault, Fault, FaultRule};
+pub use options::Options;
+pub use server::{SeedServices, SeededService, Simulator, WorldView, sdl};
+pub use world::{Caller, RateLimits, Refusal, Settings, World};

@@ -1,0 +1,72 @@
+//! What can go wrong in the simulator itself. What it pretends to go wrong is in `faults`.
+
+use std::net::SocketAddr;
+
+use pool_domain::ServiceId;
+
+use crate::world::Refusal;
+
+/// Why the simulator could not do as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimulatorError {
+    /// Its tokens are no secrets, so nobody but this machine may reach it.
+    #[error("the simulator listens on loopback only, and {0} is not a loopback address")]
+    NotLoopback(SocketAddr),
+    /// The address could not be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Each agent holds files open, and the process may not open so many.
+    #[error(
+        "{agents} agents need {needed} open files, and this process may open {limit}; \
+         ask for at most {at_most} agents, or raise the limit with `ulimit -n {needed}`"
+    )]
+    OpenFileLimit {
+        /// How many agents were asked for.
+        agents: usize,
+        /// How many open files they need.
+        needed: u64,
+        /// The limit of open files, already raised to the hard one.
+        limit: u64,
+        /// How many agents the limit allows.
+        at_most: usize,
+    },
+    /// As many agents as allowed have their port already.
+    #[error(
+        "all {at_most} agents that this simulator may run have a port already \
+         (limit of open files {limit}); delete services, or start it with a higher --agents-max"
+    )]
+    TooManyAgents {
+        /// How many agents it may run.
+        at_most: usize,
+        /// The limit of open files.
+        limit: u64,
+    },
+    /// As many faults as may be are switched on already.
+    #[error("{at_most} faults are switched on already, and more may not be")]
+    TooManyFaults {
+        /// How many may be.
+        at_most: usize,
+    },
+    /// There is no such service, or it was deleted.
+    #[error("there is no live service {0}")]
+    UnknownService(ServiceId),
+    /// The service is in no state in which that can happen to it.
+    #[error("service {service_id} cannot {verb}: {reason}")]
+    Impossible {
+        /// The service.
+        service_id: ServiceId,
+        /// What was asked of it.
+        verb: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The modelled Railway refused, as Railway would.
+    #[error("the modelled Railway refused: {0}")]
+    Refused(#[from] Refusal),
+}

@@ -1,0 +1,162 @@
+//! A port for each agent: its service's domain is `127.0.0.1:PORT`, and whatever asks there gets
+//! what the world says the agent, or the edge in its place, answers.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{Request, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{self, CONNECTIONS_MAX, Handler, broken_off, unanswered};
+use super::files::Capacity;
+use super::shared::Shared;
+use crate::SimulatorError;
+use crate::world::{AgentBody, AgentCall, AgentReply, Ending};
+
+/// How large a body an agent takes: instructions may have 1 MiB in the pool's own API.
+const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// How long a connection that is never answered is held: longer than any client waits.
+const NEVER: Duration = Duration::from_mins(10);
+
+/// The ports that are taken, and what may be.
+#[derive(Debug)]
+pub(super) struct Ports {
+    taken: Mutex<BTreeMap<String, CancellationToken>>,
+    capacity: Capacity,
+    connections: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+/// A port that nobody serves yet.
+#[derive(Debug)]
+pub(super) struct FreePort {
+    listener: TcpListener,
+    /// `127.0.0.1:PORT`.
+    pub(super) domain: String,
+}
+
+impl Ports {
+    pub(super) fn new(capacity: Capacity, stop: CancellationToken) -> Self {
+        Self {
+            taken: Mutex::default(),
+            capacity,
+            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            stop,
+        }
+    }
+
+    /// A port of the operating system's choice. Refused when as many agents as may be have one.
+    pub(super) fn find(&self) -> Result<FreePort, SimulatorError> {
+        let taken = self
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
+        if taken >= self.capacity.agents {
+            return Err(SimulatorError::TooManyAgents {
+                at_most: self.capacity.agents,
+                limit: self.capacity.limit,
+            });
+        }
+        bind().map_err(|source| SimulatorError::Listen {
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            source,
+        })
+    }
+
+    /// Serves the port until its domain is given up.
+    pub(super) fn open(&self, shared: &Arc<Shared>, port: FreePort) {
+        let stop = self.stop.child_token();
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.insert(port.domain.clone(), stop.clone());
+        let agent = Arc::new(AgentPort {
+            shared: Arc::clone(shared),
+            domain: port.domain,
+        });
+        let connections = Arc::clone(&self.connections);
+        // No connection is kept open, so that a thousand agents hold a thousand files and not two.
+        tokio::spawn(connection::serve(
+            port.listener,
+            agent,
+            connections,
+            false,
+            stop,
+        ));
+    }
+
+    /// Gives up the ports of these domains.
+    pub(super) fn close(&self, domains: &[String]) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        for domain in domains {
+            if let Some(stop) = taken.remove(domain) {
+                stop.cancel();
+            }
+        }
+    }
+}
+
+fn bind() -> std::io::Result<FreePort> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let domain = listener.local_addr()?.to_string();
+    Ok(FreePort {
+        listener: TcpListener::from_std(listener)?,
+        domain,
+    })
+}
+
+#[derive(Debug)]
+struct AgentPort {
+    shared: Arc<Shared>,
+    domain: String,
+}
+
+impl Handler for AgentPort {
+    async fn handle(&self, request: Request<Incoming>) -> Response {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = axum::body::to_bytes(Body::new(body), BODY_MAX_BYTES).await else {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        };
+        let authorization = parts.headers.get(header::AUTHORIZATION);
+        let bearer = authorization
+            .and_then(|value| value.to_str().ok()?.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, key)| key);
+        let call = AgentCall {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            bearer,
+            body: &body,
+        };
+        let reply = self
+            .shared
+            .world(|world| world.agent_call(&self.domain, call));
+        send(reply).await
+    }
+}
+
+async fn send(reply: AgentReply) -> Response {
+    tokio::time::sleep(reply.delay).await;
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let response = match reply.body {
+        AgentBody::Json(value) => (status, axum::Json(value)).into_response(),
+        AgentBody::Text(text) => (status, text).into_response(),
+    };
+    match reply.ending {
+        Ending::Whole => response,
+        Ending::MidAnswer => broken_off(response, BODY_MAX_BYTES).await,
+        Ending::Nothing => unanswered(),
+        Ending::Never => {
+            tokio::time::sleep(NEVER).await;
+            unanswered()
+        }
+    }
+}

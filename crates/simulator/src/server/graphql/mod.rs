@@ -1,0 +1,72 @@
+//! The GraphQL schema: names, arguments and nullability are Railway's, of as much as is served.
+
+mod connections;
+mod inputs;
+mod mutation;
+mod objects;
+mod query;
+mod scalars;
+mod shape;
+
+use std::sync::Arc;
+
+use async_graphql::{Context, EmptySubscription, Schema};
+
+pub(super) use shape::{error_item, railway_shape};
+
+use self::mutation::Mutation;
+use self::query::Query;
+use super::shared::Shared;
+use crate::world::{Caller, View};
+use crate::{Refusal, SimulatorError};
+
+pub(super) type RailwaySchema = Schema<Query, Mutation, EmptySubscription>;
+
+/// How deep a request may nest. Railway documents no limit; a snapshot is eight deep.
+const DEPTH_MAX: usize = 20;
+
+/// Who asks, and how faults bend what they see.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    pub(super) caller: Caller,
+    pub(super) view: View,
+}
+
+pub(super) fn schema(shared: &Arc<Shared>) -> RailwaySchema {
+    Schema::build(Query, Mutation, EmptySubscription)
+        .data(Arc::clone(shared))
+        .limit_depth(DEPTH_MAX)
+        .finish()
+}
+
+/// The schema that is served, in GraphQL's own language.
+#[must_use]
+pub fn sdl() -> String {
+    Schema::new(Query, Mutation, EmptySubscription).sdl()
+}
+
+fn shared<'a>(context: &Context<'a>) -> Result<&'a Arc<Shared>, async_graphql::Error> {
+    context.data::<Arc<Shared>>()
+}
+
+fn scope<'a>(context: &Context<'a>) -> Result<&'a Scope, async_graphql::Error> {
+    context
+        .data::<Scope>()
+        .map_err(|_| refusal(Refusal::NotAuthorized))
+}
+
+fn refusal(refusal: Refusal) -> async_graphql::Error {
+    let message = refusal.to_string();
+    async_graphql::Error {
+        message,
+        source: Some(Arc::new(refusal)),
+        extensions: None,
+    }
+}
+
+fn trouble(error: SimulatorError) -> async_graphql::Error {
+    match error {
+        SimulatorError::Refused(said) => refusal(said),
+        other => refusal(Refusal::said(other.to_string())),
+    }
+}

@@ -1,0 +1,285 @@
+//! `POST /graphql/v2`: reads the request, lets the world judge it, carries it out, and sends the
+//! answer as Railway, its edge, or a bad day of theirs would.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, Selection};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::connection::{broken_off, unanswered};
+use super::graphql::{self, RailwaySchema, Scope};
+use super::shared::Shared;
+use crate::Refusal;
+use crate::faults::{Fault, Lost};
+use crate::world::{Admission, Credential, LimitBody, RateHeaders, View};
+
+/// How large a request may be: a commit that patches 500 services has less than 1 MiB.
+const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// How large an answer may become, for cutting it in half: 1,200 services have less than 2 MiB.
+const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a request that is never answered is held: longer than any client waits.
+const NEVER: Duration = Duration::from_mins(10);
+
+#[derive(Clone)]
+struct App {
+    shared: Arc<Shared>,
+    schema: RailwaySchema,
+}
+
+pub(super) fn routes(shared: &Arc<Shared>) -> Router {
+    let app = App {
+        shared: Arc::clone(shared),
+        schema: graphql::schema(shared),
+    };
+    Router::new()
+        .route("/graphql/v2", post(answer))
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .with_state(app)
+}
+
+async fn answer(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    let read = serde_json::from_slice::<async_graphql::Request>(&body)
+        .map_err(|error| error.to_string())
+        .and_then(|request| {
+            let document = parse_query(&request.query).map_err(|error| error.to_string())?;
+            let asked = Asked::read(&document, request.operation_name.as_deref());
+            Ok((request, asked))
+        });
+    let names = read
+        .as_ref()
+        .map_or(Asked::default(), |(_, asked)| asked.clone());
+    let credential = credential_of(&headers);
+    let admission = app.shared.world(|world| {
+        let now = world.now();
+        world.admit(now, names.operation.as_deref(), &names.fields, credential)
+    });
+    let mut response = match before(&admission, &names).await {
+        Some(response) => response,
+        None => match read {
+            Ok((request, _)) => carry_out(&app, request, &admission).await,
+            Err(message) => graphql_error(
+                StatusCode::BAD_REQUEST,
+                &Refusal::Said {
+                    message,
+                    code: Some("GRAPHQL_PARSE_FAILED".to_owned()),
+                },
+            ),
+        },
+    };
+    if let Some(rate) = &admission.rate {
+        add_rate_headers(response.headers_mut(), rate);
+    }
+    response
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Default)]
+struct Asked {
+    operation: Option<String>,
+    fields: Vec<String>,
+}
+
+impl Asked {
+    fn read(document: &ExecutableDocument, name: Option<&str>) -> Self {
+        let (operation, definition) = match &document.operations {
+            DocumentOperations::Single(definition) => (name, Some(definition)),
+            DocumentOperations::Multiple(all) => {
+                let chosen = all
+                    .iter()
+                    .find(|(n, _)| name.is_none_or(|name| name == n.as_str()));
+                (
+                    chosen.map(|(n, _)| n.as_str()),
+                    chosen.map(|(_, definition)| definition),
+                )
+            }
+        };
+        let selected = definition.map(|d| d.node.selection_set.node.items.as_slice());
+        let fields = selected
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|item| match &item.node {
+                Selection::Field(field) => Some(field.node.name.node.to_string()),
+                _ => None,
+            });
+        Self {
+            operation: operation.map(str::to_owned),
+            fields: fields.collect(),
+        }
+    }
+
+    /// Introspection needs no token.
+    fn is_introspection(&self) -> bool {
+        !self.fields.is_empty() && self.fields.iter().all(|field| field.starts_with("__"))
+    }
+
+    fn creates(&self) -> bool {
+        self.fields.iter().any(|field| field.ends_with("Create"))
+    }
+}
+
+fn credential_of(headers: &HeaderMap) -> Credential<'_> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(token) = text("project-access-token") {
+        return Credential::ProjectToken(token);
+    }
+    match text("authorization").and_then(|value| value.split_once(' ')) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Credential::Bearer(token),
+        _ => Credential::None,
+    }
+}
+
+/// The answer of whatever stops the request before it is carried out, if anything does: the edge
+/// first, then the token, then the limit, then the faults of Railway itself.
+async fn before(admission: &Admission, asked: &Asked) -> Option<Response> {
+    let faults = &admission.faults;
+    for fault in faults {
+        match fault {
+            Fault::Latency { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
+            Fault::EdgeBlock => return Some(edge_block()),
+            Fault::Gateway { status } => return Some(gateway_page(*status)),
+            Fault::Dropped => return Some(unanswered()),
+            Fault::Hang => {
+                tokio::time::sleep(NEVER).await;
+                return Some(unanswered());
+            }
+            _ => {}
+        }
+    }
+    if let Err(refusal) = &admission.caller
+        && !asked.is_introspection()
+    {
+        return Some(graphql_error(StatusCode::OK, refusal));
+    }
+    if let Some(seconds) = admission.refused_for_s {
+        return Some(limited(seconds, admission.limit_body));
+    }
+    faults.iter().find_map(|fault| refused_by(fault, asked))
+}
+
+/// The answer of a fault that stops the request at Railway itself.
+fn refused_by(fault: &Fault, asked: &Asked) -> Option<Response> {
+    let refusal = match fault {
+        Fault::RateLimited {
+            retry_after_s,
+            body,
+        } => return Some(limited(*retry_after_s, *body)),
+        Fault::HtmlOk => return Some((StatusCode::OK, html("Railway")).into_response()),
+        Fault::Error { message, code } => Refusal::Said {
+            message: message.clone(),
+            code: code.clone(),
+        },
+        Fault::ProblemProcessing => Refusal::ProblemProcessing,
+        Fault::NotAuthorized => Refusal::NotAuthorized,
+        Fault::TooEarly => Refusal::ServiceInstanceNotFound,
+        Fault::CreationThrottle if asked.creates() => {
+            let volume = asked.fields.iter().any(|field| field == "volumeCreate");
+            let what = if volume { "volumes" } else { "services" };
+            Refusal::said(format!(
+                "Whoa there pal! You are creating {what} too quickly. Try again in a sec"
+            ))
+        }
+        Fault::ProvisionLimit if asked.creates() => Refusal::ProvisionLimit,
+        _ => return None,
+    };
+    Some(graphql_error(StatusCode::OK, &refusal))
+}
+
+async fn carry_out(app: &App, request: async_graphql::Request, admission: &Admission) -> Response {
+    let request = match &admission.caller {
+        Ok(caller) => {
+            let view = View::through(&admission.faults);
+            request.data(Scope {
+                caller: caller.clone(),
+                view,
+            })
+        }
+        Err(_) => request,
+    };
+    let executed = app.schema.execute(request).await;
+    let (status, mut body) = graphql::railway_shape(&executed);
+    for fault in &admission.faults {
+        match fault {
+            Fault::AnswerLost { how: Lost::Dropped } => return unanswered(),
+            Fault::AnswerLost {
+                how: Lost::Gateway504,
+            } => return gateway_page(504),
+            Fault::Truncated => {
+                return broken_off(axum::Json(body).into_response(), ANSWER_MAX_BYTES).await;
+            }
+            Fault::ErrorBesideData { message } => {
+                let refusal = Refusal::said(message.clone());
+                body["errors"] = json!([graphql::error_item(&refusal)]);
+            }
+            _ => {}
+        }
+    }
+    (status, axum::Json(body)).into_response()
+}
+
+fn graphql_error(status: StatusCode, refusal: &Refusal) -> Response {
+    let body = json!({"data": Value::Null, "errors": [graphql::error_item(refusal)]});
+    (status, axum::Json(body)).into_response()
+}
+
+fn limited(retry_after_s: u64, body: LimitBody) -> Response {
+    let mut response = match body {
+        LimitBody::Json => {
+            let refusal = Refusal::said("Rate limit exceeded. Please try again later.");
+            graphql_error(StatusCode::TOO_MANY_REQUESTS, &refusal)
+        }
+        LimitBody::Text => (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests").into_response(),
+    };
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, retry_after_s.into());
+    response
+}
+
+fn edge_block() -> Response {
+    let body = html("Access denied | backboard.railway.com used Cloudflare to restrict access");
+    let mut response = (StatusCode::TOO_MANY_REQUESTS, body).into_response();
+    response
+        .headers_mut()
+        .insert(header::SERVER, HeaderValue::from_static("cloudflare"));
+    response
+}
+
+fn gateway_page(status: u16) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    (status, html("backboard.railway.com | Gateway error")).into_response()
+}
+
+fn html(title: &str) -> axum::response::Html<String> {
+    let code = if title.starts_with("Access denied") {
+        "<p>error code: 1015</p>"
+    } else {
+        ""
+    };
+    axum::response::Html(format!(
+        "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1>{code}</body></html>"
+    ))
+}
+
+fn add_rate_headers(headers: &mut HeaderMap, rate: &RateHeaders) {
+    let fields = [
+        ("x-ratelimit-limit", rate.limit.to_string()),
+        ("x-ratelimit-remaining", rate.remaining.to_string()),
+        ("x-ratelimit-reset", rate.reset.clone()),
+        ("ratelimit-policy", rate.policy.clone()),
+    ];
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What the GraphQL server, the control API, the agents' ports and the typed handle share: the
+//! world behind a lock, and the ports.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pool_domain::{Clock, EnvironmentId, ServiceId};
+use serde::{Deserialize, Serialize};
+
+use super::agents::Ports;
+use crate::faults::{FaultRule, RULES_MAX};
+use crate::world::{Caller, Domain, Happening, InstanceKey, NewVolume, Reach, World};
+use crate::{AgentFault, SimulatorError};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    world: Mutex<World>,
+    clock: Arc<dyn Clock>,
+    ports: Ports,
+}
+
+/// Services to put there which run already, as a manager finds them that starts beside an old pool.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SeedServices {
+    /// How many.
+    pub count: usize,
+    /// What their names begin with.
+    pub prefix: String,
+    /// How many random characters of `[A-Za-z0-9_-]` follow.
+    pub id_length: usize,
+    /// Their variables.
+    pub variables: BTreeMap<String, String>,
+    /// The image that they run.
+    pub image: String,
+    /// Where each has a volume; none is no volume.
+    pub mount_path: Option<String>,
+    /// In which environment they run; none is the pool's.
+    pub environment_id: Option<String>,
+}
+
+impl Default for SeedServices {
+    fn default() -> Self {
+        Self {
+            count: 1,
+            prefix: "convos-agent-".to_owned(),
+            id_length: pool_domain::InstanceId::LENGTH,
+            variables: BTreeMap::new(),
+            image: "ghcr.io/xmtplabs/convos-runtime:latest".to_owned(),
+            mount_path: None,
+            environment_id: None,
+        }
+    }
+}
+
+/// A service that was put there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeededService {
+    /// Its id.
+    pub service_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its domain, `127.0.0.1:PORT`.
+    pub domain: String,
+}
+
+impl Shared {
+    pub(super) fn new(world: World, clock: Arc<dyn Clock>, ports: Ports) -> Self {
+        Self {
+            world: Mutex::new(world),
+            clock,
+            ports,
+        }
+    }
+
+    /// Looks at the world as it is now, or changes it. Never await inside.
+    pub(super) fn world<R>(&self, look: impl FnOnce(&mut World) -> R) -> R {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.step(self.clock.now());
+        let seen = look(&mut world);
+        let freed = world.take_freed_domains();
+        if !freed.is_empty() {
+            self.ports.close(&freed);
+        }
+        seen
+    }
+
+    pub(super) fn create_domain(
+        self: &Arc<Self>,
+        caller: &Caller,
+        key: &InstanceKey,
+        target_port: Option<i32>,
+    ) -> Result<Domain, SimulatorError> {
+        let port = self.ports.find()?;
+        let domain = port.domain.clone();
+        let made = self.world(|w| w.service_domain_create(caller, key, target_port, domain))?;
+        self.ports.open(self, port);
+        Ok(made)
+    }
+
+    pub(super) fn seed(
+        self: &Arc<Self>,
+        seed: &SeedServices,
+    ) -> Result<Vec<SeededService>, SimulatorError> {
+        let environment = self.world(|world| match &seed.environment_id {
+            Some(id) => EnvironmentId::new(id),
+            None => world.home().environment.clone(),
+        });
+        (0..seed.count)
+            .map(|_| self.seed_one(seed, &environment))
+            .collect()
+    }
+
+    fn seed_one(
+        self: &Arc<Self>,
+        seed: &SeedServices,
+        environment: &EnvironmentId,
+    ) -> Result<SeededService, SimulatorError> {
+        let (id, name) = self.world(|world| {
+            let name = world.free_name(&seed.prefix, seed.id_length);
+            let variables = seed.variables.clone();
+            let id = world.seed_running(environment, name.clone(), &seed.image, variables)?;
+            if let Some(mount_path) = &seed.mount_path {
+                let new = NewVolume {
+                    project: world.home().project.clone(),
+                    reach: Reach::One(environment.clone()),
+                    service: Some(id.clone()),
+                    mount_path: mount_path.clone(),
+                };
+                world.volume_create(&Caller::Account, new)?;
+            }
+            Ok::<_, SimulatorError>((id, name))
+        })?;
+        let key = (id.clone(), environment.clone());
+        let domain = self.create_domain(&Caller::Account, &key, None)?.domain;
+        Ok(SeededService {
+            service_id: id.into_string(),
+            name,
+            domain,
+        })
+    }
+
+    pub(super) fn inject(&self, rule: FaultRule) -> Result<(), SimulatorError> {
+        if self.world(|world| world.faults.add(rule)) {
+            Ok(())
+        } else {
+            Err(SimulatorError::TooManyFaults { at_most: RULES_MAX })
+        }
+    }
+
+    /// Lets something befall a service's instance in the pool's environment.
+    pub(super) fn happen(&self, id: &ServiceId, what: Happening) -> Result<(), SimulatorError> {
+        self.world(|world| {
+            let key = (id.clone(), world.home().environment.clone());
+            if world.instance(&key).is_none() {
+                return Err(SimulatorError::UnknownService(id.clone()));
+            }
+            if world.happen(&key, what) {
+                return Ok(());
+            }
+            let (verb, reason) = match what {
+                Happening::Crash => ("crash", "nothing runs"),
+                Happening::Stop => ("stop", "nothing runs"),
+                Happening::Sleep => ("sleep", "nothing runs"),
+                Happening::Redeploy => ("be redeployed", "it was never deployed"),
+                Happening::Fail => ("fail", "nothing runs or is on its way up"),
+            };
+            Err(SimulatorError::Impossible {
+                service_id: id.clone(),
+                verb,
+                reason,
+            })
+        })
+    }
+
+    pub(super) fn delete(&self, id: &ServiceId) -> Result<(), SimulatorError> {
+        self.world(|world| {
+            let deleted = world.service_delete(&Caller::Account, id, None);
+            deleted.map_err(|_| SimulatorError::UnknownService(id.clone()))
+        })
+    }
+
+    pub(super) fn set_agent_fault(
+        &self,
+        id: &ServiceId,
+        fault: Option<AgentFault>,
+    ) -> Result<(), SimulatorError> {
+        self.world(|world| {
+            let key = (id.clone(), world.home().environment.clone());
+            let agent = world.agent_mut(&key);
+            agent
+                .ok_or_else(|| SimulatorError::UnknownService(id.clone()))?
+                .fault = fault;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! What happens to services without anybody asking Railway for it, and what a test puts there.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use pool_domain::{DeploymentId, DeploymentStatus, EnvironmentId, ProjectId, ServiceId};
+
+use super::model::{Cause, Deployment, Environment, InstanceKey};
+use super::{NewService, Refusal, World};
+use crate::Caller;
+
+/// Something that befalls a service instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happening {
+    /// Its process dies: CRASHED.
+    Crash,
+    /// It ends, or a person stops it: SUCCESS and stopped.
+    Stop,
+    /// Railway puts it to sleep: SLEEPING, until a request wakes it.
+    Sleep,
+    /// Railway deploys it anew by itself.
+    Redeploy,
+    /// What is on its way up fails, else what runs: FAILED.
+    Fail,
+}
+
+impl World {
+    /// Lets something befall a service instance. False where it is in no state for that.
+    pub fn happen(&mut self, key: &InstanceKey, happening: Happening) -> bool {
+        match happening {
+            Happening::Crash => self.end_active(key, &DeploymentStatus::Crashed, false),
+            Happening::Stop => self.end_active(key, &DeploymentStatus::Success, true),
+            Happening::Sleep => self.end_active(key, &DeploymentStatus::Sleeping, false),
+            Happening::Fail => self.fail_latest(key),
+            Happening::Redeploy => {
+                let deployable = self.instance(key).is_some_and(|i| i.latest().is_some());
+                deployable && self.deploy(key, Cause::Railway).is_ok()
+            }
+        }
+    }
+
+    /// Puts a service there that runs in `environment` since long ago, and is ready.
+    pub fn seed_running(
+        &mut self,
+        environment: &EnvironmentId,
+        name: String,
+        image: &str,
+        variables: BTreeMap<String, String>,
+    ) -> Result<ServiceId, Refusal> {
+        let project = self
+            .find_environment(environment)
+            .ok_or(Refusal::NotAuthorized)?
+            .0
+            .clone();
+        let new = NewService {
+            variables,
+            ..NewService::named(project, name)
+        };
+        let id = self.service_create(&Caller::Account, new)?;
+        let long_ago = self.now - self.settings.boot - self.settings.read_lag;
+        let deployment_id = DeploymentId::new(self.new_id());
+        let key = (id.clone(), environment.clone());
+        let instance = self
+            .instance_mut(&key)
+            .ok_or(Refusal::ServiceInstanceNotFound)?;
+        instance
+            .config
+            .patch(&serde_json::json!({"source": {"image": image}}))?;
+        instance.created_at = long_ago;
+        instance.deployments.push_back(Deployment {
+            id: deployment_id,
+            status: DeploymentStatus::Success,
+            stopped: false,
+            created_at: long_ago,
+            status_updated_at: long_ago,
+            running_since: Some(long_ago),
+            variables: Arc::new(instance.config.variables()),
+            cause: Cause::Seeded,
+            upcoming: VecDeque::new(),
+        });
+        instance.deploys_by_cause.insert(Cause::Seeded, 1);
+        Ok(id)
+    }
+
+    /// A name of the pool's shape that nobody has: the prefix and so many random characters.
+    pub fn free_name(&mut self, prefix: &str, id_length: usize) -> String {
+        const ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-";
+        let mut name = prefix.to_owned();
+        for _ in 0..id_length {
+            name.push(char::from(ALPHABET[self.rng.usize(..ALPHABET.len())]));
+        }
+        name
+    }
+
+    /// Adds a person's own domain to a service instance.
+    pub fn add_custom_domain(&mut self, key: &InstanceKey, domain: String) -> bool {
+        let made = super::Domain {
+            id: self.new_id(),
+            domain: domain.clone(),
+            target_port: None,
+            created_at: self.now,
+        };
+        let Some(instance) = self.instance_mut(key) else {
+            return false;
+        };
+        instance.custom_domains.push(made);
+        self.domains.insert(domain, key.clone());
+        true
+    }
+
+    /// Adds an environment to a project; a fork is reached by a service only when asked.
+    pub fn add_environment(
+        &mut self,
+        project: &ProjectId,
+        name: &str,
+        is_fork: bool,
+    ) -> Option<EnvironmentId> {
+        let id = EnvironmentId::new(self.new_id());
+        let created_at = self.now;
+        let environment = Environment {
+            id: id.clone(),
+            name: name.to_owned(),
+            is_fork,
+            created_at,
+        };
+        self.projects
+            .get_mut(project)?
+            .environments
+            .push(environment);
+        Some(id)
+    }
+}

@@ -1,0 +1,259 @@
+//! The modelled Railway: pure and deterministic. It does no I/O and reads no clock; time and the
+//! seed come in, and everything that happens by itself happens in [`World::step`].
+
+mod agent;
+mod config;
+mod gate;
+mod happenings;
+mod limiter;
+mod listing;
+mod model;
+mod mutations;
+mod patch;
+mod refusal;
+mod settings;
+mod time;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use pool_domain::{DeploymentId, EnvironmentId, ProjectId, ServiceId, VolumeId};
+
+pub use agent::{
+    Agent, AgentBody, AgentCall, AgentConversation, AgentReply, Ending, Outcome, Provision,
+};
+pub use config::Config;
+pub use gate::{Admission, Caller, Credential, RequestCounts, Tokens};
+pub use happenings::Happening;
+pub use limiter::RateHeaders;
+pub use listing::{Page, PageArgs, View};
+pub use model::{
+    Cause, Deployment, Domain, Environment, InstanceKey, Project, Service, ServiceInstance, Volume,
+    VolumeInstance,
+};
+pub use mutations::{NewService, NewVolume, Reach};
+pub use refusal::Refusal;
+pub use settings::{LimitBody, RateLimits, ResetFormat, Settings};
+
+use crate::faults::Faults;
+use limiter::Limiter;
+use time::Timer;
+
+/// The name of the environment that the pool lives in.
+pub const HOME_ENVIRONMENT: &str = "production";
+
+/// All of it: projects, services, volumes, agents, the limits, and the faults that are switched on.
+#[derive(Debug, Clone)]
+pub struct World {
+    settings: Settings,
+    rng: fastrand::Rng,
+    now: DateTime<Utc>,
+    seq: u64,
+    projects: BTreeMap<ProjectId, Project>,
+    services: BTreeMap<ServiceId, Service>,
+    volumes: BTreeMap<VolumeId, Volume>,
+    domains: BTreeMap<String, InstanceKey>,
+    freed_domains: Vec<String>,
+    timers: BTreeMap<(DateTime<Utc>, u64), Timer>,
+    home: Home,
+    tokens: Tokens,
+    limiter: Limiter,
+    requests: RequestCounts,
+    /// The faults that are switched on.
+    pub faults: Faults,
+}
+
+/// The project and environment that the pool lives in.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// The project.
+    pub project: ProjectId,
+    /// The environment, by the name of `production`.
+    pub environment: EnvironmentId,
+    /// Another environment of the same project, by the name of `staging`.
+    pub other_environment: EnvironmentId,
+}
+
+impl World {
+    /// A world with one project of two environments, `production` and `staging`, and nothing in it.
+    #[must_use]
+    pub fn new(seed: u64, settings: Settings, now: DateTime<Utc>) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let home = Home {
+            project: ProjectId::new(uuid(&mut rng)),
+            environment: EnvironmentId::new(uuid(&mut rng)),
+            other_environment: EnvironmentId::new(uuid(&mut rng)),
+        };
+        let environment = |id: &EnvironmentId, name: &str| Environment {
+            id: id.clone(),
+            name: name.to_owned(),
+            is_fork: false,
+            created_at: now,
+        };
+        let project = Project {
+            id: home.project.clone(),
+            name: "warm-pool".to_owned(),
+            environments: vec![
+                environment(&home.environment, HOME_ENVIRONMENT),
+                environment(&home.other_environment, "staging"),
+            ],
+        };
+        let tokens = Tokens::draw(&mut rng);
+        Self {
+            settings,
+            rng,
+            now,
+            seq: 0,
+            projects: BTreeMap::from([(project.id.clone(), project)]),
+            services: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            domains: BTreeMap::new(),
+            freed_domains: Vec::new(),
+            timers: BTreeMap::new(),
+            home,
+            tokens,
+            limiter: Limiter::default(),
+            requests: RequestCounts::default(),
+            faults: Faults::default(),
+        }
+    }
+
+    /// The world's time: that of the last step.
+    #[must_use]
+    pub const fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// Where the pool lives.
+    #[must_use]
+    pub const fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// How the world behaves; may be changed at any time.
+    pub const fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// How the world behaves.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The tokens that it accepts.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Every project.
+    pub fn projects(&self) -> impl Iterator<Item = &Project> {
+        self.projects.values()
+    }
+
+    /// Every service there ever was, the deleted ones too, by id.
+    #[must_use]
+    pub const fn services(&self) -> &BTreeMap<ServiceId, Service> {
+        &self.services
+    }
+
+    /// Every live service, oldest first.
+    #[must_use]
+    pub fn live_services(&self) -> Vec<&Service> {
+        let mut live: Vec<_> = self.services.values().filter(|s| s.is_live()).collect();
+        live.sort_unstable_by_key(|service| service.seq);
+        live
+    }
+
+    /// Every volume, those pending deletion too, by id.
+    #[must_use]
+    pub const fn volumes(&self) -> &BTreeMap<VolumeId, Volume> {
+        &self.volumes
+    }
+
+    /// A live service by its name.
+    #[must_use]
+    pub fn service_named(&self, name: &str) -> Option<&Service> {
+        self.services
+            .values()
+            .find(|service| service.is_live() && service.name == name)
+    }
+
+    /// The instance of a live service in an environment.
+    #[must_use]
+    pub fn instance(&self, (service, environment): &InstanceKey) -> Option<&ServiceInstance> {
+        self.services
+            .get(service)
+            .filter(|s| s.is_live())?
+            .instances
+            .get(environment)
+    }
+
+    /// The volume attached to an instance, unless it is pending deletion.
+    #[must_use]
+    pub fn volume_of(&self, (service, environment): &InstanceKey) -> Option<&Volume> {
+        self.volumes.values().find(|volume| {
+            let instance = volume.instances.get(environment);
+            !volume.is_pending_deletion()
+                && instance.is_some_and(|i| i.service.as_ref() == Some(service))
+        })
+    }
+
+    /// The agent in an instance of a live service.
+    pub fn agent_mut(&mut self, key: &InstanceKey) -> Option<&mut Agent> {
+        Some(&mut self.instance_mut(key)?.agent)
+    }
+
+    /// The domains that became free since this was last asked, for whoever listens on their ports.
+    pub fn take_freed_domains(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.freed_domains)
+    }
+
+    fn instance_mut(
+        &mut self,
+        (service, environment): &InstanceKey,
+    ) -> Option<&mut ServiceInstance> {
+        self.services
+            .get_mut(service)
+            .filter(|s| s.is_live())?
+            .instances
+            .get_mut(environment)
+    }
+
+    fn deployment_mut(&mut self, key: &InstanceKey, id: &DeploymentId) -> Option<&mut Deployment> {
+        self.instance_mut(key)?
+            .deployments
+            .iter_mut()
+            .find(|deployment| deployment.id == *id)
+    }
+
+    fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    fn new_id(&mut self) -> String {
+        uuid(&mut self.rng)
+    }
+
+    fn random_duration(&mut self, min: Duration, max: Duration) -> Duration {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let (min, max) = (millis(min), millis(max));
+        Duration::from_millis(self.rng.u64(min..=max.max(min)))
+    }
+}
+
+/// A random id that looks like Railway's.
+fn uuid(rng: &mut fastrand::Rng) -> String {
+    let hex = format!("{:032x}", rng.u128(..));
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}

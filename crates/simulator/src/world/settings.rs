@@ -1,0 +1,107 @@
+//! How the modelled Railway behaves: how long things take, and how much it allows.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How long the world's things take and how many of them it allows.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The shortest time from the start of a deployment to its SUCCESS.
+    pub deploy_min: Duration,
+    /// The longest.
+    pub deploy_max: Duration,
+    /// From SUCCESS until the agent says that it is ready.
+    pub boot: Duration,
+    /// For how long after its creation a service or a volume is missing from listings.
+    pub read_lag: Duration,
+    /// For how long after its deletion a service still stands in listings.
+    pub delete_lag: Duration,
+    /// For how long a deleted volume is kept, pending deletion.
+    pub volume_retention: Duration,
+    /// How many volumes a project may have; none is no limit.
+    pub volumes_per_project: Option<usize>,
+    /// How many items a connection gives when `first` is omitted.
+    pub default_page: usize,
+    /// How many requests are allowed.
+    pub limits: RateLimits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deploy_min: Duration::from_millis(50),
+            deploy_max: Duration::from_millis(150),
+            boot: Duration::from_millis(50),
+            read_lag: Duration::ZERO,
+            delete_lag: Duration::ZERO,
+            volume_retention: Duration::from_hours(48),
+            volumes_per_project: None,
+            // Railway does not document its default. 100 is small enough that a client which
+            // forgets to page is found out by a test of modest size.
+            default_page: 100,
+            limits: RateLimits::default(),
+        }
+    }
+}
+
+/// Railway's own limiter. The edge's is a fault.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RateLimits {
+    /// Requests an hour; none is unlimited, and then no header is sent either.
+    pub per_hour: Option<u32>,
+    /// Requests a second; none is unlimited.
+    pub per_second: Option<u32>,
+    /// How `X-RateLimit-Reset` tells the time.
+    pub reset: ResetFormat,
+    /// What the body of a 429 is.
+    pub body: LimitBody,
+}
+
+impl Default for RateLimits {
+    /// The Pro plan's: 10,000 an hour and 50 a second.
+    fn default() -> Self {
+        Self {
+            per_hour: Some(10_000),
+            per_second: Some(50),
+            reset: ResetFormat::UnixSeconds,
+            body: LimitBody::Json,
+        }
+    }
+}
+
+impl RateLimits {
+    /// No limit of any kind, and no headers.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            per_hour: None,
+            per_second: None,
+            reset: ResetFormat::UnixSeconds,
+            body: LimitBody::Json,
+        }
+    }
+}
+
+/// Railway does not say in which form it tells the end of a window, so all likely ones are modelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetFormat {
+    /// Seconds since 1970.
+    UnixSeconds,
+    /// Milliseconds since 1970.
+    UnixMillis,
+    /// RFC 3339.
+    Iso,
+}
+
+/// What a 429 of Railway's own limiter says; which of them is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitBody {
+    /// A GraphQL answer with an error and no data.
+    Json,
+    /// A sentence.
+    Text,
+}

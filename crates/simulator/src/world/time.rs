@@ -1,0 +1,296 @@
+//! What happens by itself as time passes, and what is done to a running deployment.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use pool_domain::{DeploymentId, DeploymentStatus, VolumeId};
+
+use super::agent::{AgentCall, AgentReply};
+use super::model::{Cause, Deployment, InstanceKey};
+use super::{Refusal, World};
+use crate::faults::Fault;
+
+/// How long a replaced deployment is REMOVING before it is REMOVED.
+const REMOVAL: Duration = Duration::from_secs(1);
+
+/// How many deployments of one instance are kept. The latest and the one that it replaces matter;
+/// the rest is for a person who looks.
+const DEPLOYMENTS_KEPT: usize = 10;
+
+/// What happens at a time.
+#[derive(Debug, Clone)]
+pub(super) enum Timer {
+    /// A deployment's next status is due.
+    Advance(InstanceKey, DeploymentId),
+    /// A volume pending deletion goes for good.
+    Purge(VolumeId),
+}
+
+/// What an agent knows of the container that it runs in.
+#[derive(Debug, Clone)]
+pub(super) struct Liveness {
+    /// Whether it booted long enough.
+    pub(super) booted: bool,
+    /// The key that it accepts.
+    pub(super) key: Option<String>,
+}
+
+impl World {
+    /// Lets time pass until `now`: everything that was due happens, in its order, at its own time.
+    /// A time before the world's own changes nothing.
+    pub fn step(&mut self, now: DateTime<Utc>) {
+        while let Some(entry) = self.timers.first_entry() {
+            let due = entry.key().0;
+            if due > now {
+                break;
+            }
+            let timer = entry.remove();
+            self.now = self.now.max(due);
+            match timer {
+                Timer::Advance(key, deployment) => self.advance(&key, &deployment),
+                Timer::Purge(volume) => {
+                    self.volumes.remove(&volume);
+                }
+            }
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// When the next thing happens by itself, if anything does.
+    #[must_use]
+    pub fn next_event_at(&self) -> Option<DateTime<Utc>> {
+        self.timers.keys().next().map(|(due, _)| *due)
+    }
+
+    pub(super) fn at(&mut self, due: DateTime<Utc>, timer: Timer) {
+        let seq = self.next_seq();
+        self.timers.insert((due, seq), timer);
+    }
+
+    /// Begins a deployment of what is configured now.
+    pub(super) fn deploy(
+        &mut self,
+        key: &InstanceKey,
+        cause: Cause,
+    ) -> Result<DeploymentId, Refusal> {
+        let faults = self.faults.strike_deployment(&mut self.rng);
+        let id = DeploymentId::new(self.new_id());
+        let upcoming = self.plan_of_deploy(key, &faults)?;
+        let now = self.now;
+        let instance = self
+            .instance_mut(key)
+            .ok_or(Refusal::ServiceInstanceNotFound)?;
+        for fault in faults {
+            if let Fault::BornBroken { fault } = fault {
+                instance.agent.fault = Some(fault);
+            }
+        }
+        // A deployment that is still on its way up is overtaken by the new one.
+        for older in instance
+            .deployments
+            .iter_mut()
+            .filter(|d| d.is_in_progress())
+        {
+            older.upcoming.clear();
+            older.status = DeploymentStatus::Removed;
+            older.status_updated_at = now;
+        }
+        let first_due = upcoming.front().map(|(due, _)| *due);
+        let variables = Arc::new(instance.config.variables());
+        instance.deployments.push_back(Deployment {
+            id: id.clone(),
+            status: DeploymentStatus::Initializing,
+            stopped: false,
+            created_at: now,
+            status_updated_at: now,
+            running_since: None,
+            variables,
+            cause,
+            upcoming,
+        });
+        if instance.deployments.len() > DEPLOYMENTS_KEPT {
+            instance.deployments.pop_front();
+        }
+        *instance.deploys_by_cause.entry(cause).or_default() += 1;
+        instance.updated_at = now;
+        if let Some(due) = first_due {
+            self.at(due, Timer::Advance(key.clone(), id.clone()));
+        }
+        Ok(id)
+    }
+
+    fn plan_of_deploy(
+        &mut self,
+        key: &InstanceKey,
+        faults: &[Fault],
+    ) -> Result<VecDeque<(DateTime<Utc>, DeploymentStatus)>, Refusal> {
+        if faults.contains(&Fault::DeploySticks) {
+            return Ok(VecDeque::new());
+        }
+        let took = self.random_duration(self.settings.deploy_min, self.settings.deploy_max);
+        let now = self.now;
+        let built = self
+            .instance(key)
+            .ok_or(Refusal::ServiceInstanceNotFound)?
+            .config
+            .repo();
+        let mut upcoming = VecDeque::new();
+        // The build is skipped where the source is an image.
+        if built.is_some() {
+            upcoming.push_back((now + took / 5, DeploymentStatus::Building));
+        }
+        upcoming.push_back((now + took / 3, DeploymentStatus::Deploying));
+        let last = if faults.contains(&Fault::DeployFails) {
+            DeploymentStatus::Failed
+        } else {
+            DeploymentStatus::Success
+        };
+        upcoming.push_back((now + took, last));
+        Ok(upcoming)
+    }
+
+    fn advance(&mut self, key: &InstanceKey, id: &DeploymentId) {
+        let now = self.now;
+        let has_volume = self.volume_of(key).is_some();
+        let Some(deployment) = self.deployment_mut(key, id) else {
+            return;
+        };
+        let Some(&(due, _)) = deployment.upcoming.front() else {
+            return;
+        };
+        if due > now {
+            return;
+        }
+        let Some((_, status)) = deployment.upcoming.pop_front() else {
+            return;
+        };
+        deployment.status_updated_at = now;
+        deployment.running_since = (status == DeploymentStatus::Success).then_some(now);
+        deployment.status = status.clone();
+        if let Some((next, _)) = deployment.upcoming.front() {
+            let next = *next;
+            self.at(next, Timer::Advance(key.clone(), id.clone()));
+        }
+        // Two containers cannot hold one volume, so there the old one goes before the new one runs.
+        let replaces = status == DeploymentStatus::Success
+            || (status == DeploymentStatus::Deploying && has_volume);
+        if replaces {
+            self.retire_others(key, id);
+        }
+    }
+
+    fn retire_others(&mut self, key: &InstanceKey, keep: &DeploymentId) {
+        let now = self.now;
+        let Some(instance) = self.instance_mut(key) else {
+            return;
+        };
+        let mut retired = Vec::new();
+        for other in instance
+            .deployments
+            .iter_mut()
+            .filter(|d| d.id != *keep && d.is_active())
+        {
+            other.status = DeploymentStatus::Removing;
+            other.status_updated_at = now;
+            other.running_since = None;
+            other.upcoming = VecDeque::from([(now + REMOVAL, DeploymentStatus::Removed)]);
+            retired.push(other.id.clone());
+        }
+        for id in retired {
+            self.at(now + REMOVAL, Timer::Advance(key.clone(), id));
+        }
+    }
+
+    /// Ends what runs, with this status. False where nothing runs.
+    pub(super) fn end_active(
+        &mut self,
+        key: &InstanceKey,
+        status: &DeploymentStatus,
+        stopped: bool,
+    ) -> bool {
+        let now = self.now;
+        let Some(instance) = self.instance_mut(key) else {
+            return false;
+        };
+        let mut ended = false;
+        for deployment in instance.deployments.iter_mut().filter(|d| d.is_active()) {
+            deployment.status = status.clone();
+            deployment.stopped = stopped;
+            deployment.running_since = None;
+            deployment.status_updated_at = now;
+            ended = true;
+        }
+        ended
+    }
+
+    /// Ends what is on its way up with FAILED, else what runs. False where there is neither.
+    pub(super) fn fail_latest(&mut self, key: &InstanceKey) -> bool {
+        let now = self.now;
+        let Some(instance) = self.instance_mut(key) else {
+            return false;
+        };
+        let latest = instance.deployments.back_mut();
+        let Some(latest) = latest.filter(|d| d.is_in_progress() || d.is_active()) else {
+            return false;
+        };
+        latest.upcoming.clear();
+        latest.status = DeploymentStatus::Failed;
+        latest.running_since = None;
+        latest.status_updated_at = now;
+        true
+    }
+
+    /// What the address `domain` answers: the agent, or the edge in its place.
+    pub fn agent_call(&mut self, domain: &str, call: AgentCall<'_>) -> AgentReply {
+        const NOT_FOUND: AgentReply = AgentReply::text(404, "Application not found");
+        let now = self.now;
+        let boot = self.settings.boot;
+        let Some(key) = self.domains.get(domain).cloned() else {
+            return NOT_FOUND;
+        };
+        let Self { services, rng, .. } = self;
+        let instance = services
+            .get_mut(&key.0)
+            .filter(|service| service.is_live())
+            .and_then(|service| service.instances.get_mut(&key.1));
+        let Some(instance) = instance else {
+            return NOT_FOUND;
+        };
+        let Some(running) = instance
+            .deployments
+            .iter_mut()
+            .rev()
+            .find(|d| d.is_active())
+        else {
+            return NOT_FOUND;
+        };
+        if running.status == DeploymentStatus::Sleeping {
+            // The request wakes it, and is itself lost.
+            running.status = DeploymentStatus::Success;
+            running.status_updated_at = now;
+            running.running_since = Some(now);
+            return AgentReply::text(502, "Application failed to respond");
+        }
+        let liveness = Liveness {
+            booted: running
+                .running_since
+                .is_some_and(|since| since + boot <= now),
+            key: running.variables.get("POOL_API_KEY").cloned(),
+        };
+        instance.agent.answer(now, rng, &liveness, call)
+    }
+
+    /// The variables that the deployment which serves now was started with.
+    #[must_use]
+    pub fn running_variables(&self, key: &InstanceKey) -> Option<&BTreeMap<String, String>> {
+        let running = self
+            .instance(key)?
+            .deployments
+            .iter()
+            .rev()
+            .find(|d| d.is_active())?;
+        Some(&running.variables)
+    }
+}

@@ -1,0 +1,1 @@
+//! The simulator over real sockets, as a client of Railway and of its agents meets it.
