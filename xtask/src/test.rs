@@ -1,7 +1,6 @@
 //! `cargo xtask test`: every test, with one PostgreSQL server for the run.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::Result;
 use local_postgres::Server;
@@ -10,9 +9,6 @@ use crate::{checkout, database, interrupt, running};
 
 /// As many tests at once as a big machine has cores, each with a pool of a dozen connections.
 const MAX_CONNECTIONS: u16 = 500;
-
-/// If this process is killed, the server ends by itself; no test leaves it alone for so long.
-const IDLE_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// What the crate `pool-test-database` reads.
 const TEST_SERVER: &str = "POOL_TEST_DATABASE_URL";
@@ -53,11 +49,7 @@ pub(crate) fn run_all(rest: &[String]) -> Result<()> {
 
 fn start_server() -> Result<Server> {
     let options = database::temporary_server()?;
-    Ok(Server::start(
-        &options
-            .max_connections(MAX_CONNECTIONS)
-            .end_when_idle(IDLE_LIMIT),
-    )?)
+    Ok(Server::start(&options.max_connections(MAX_CONNECTIONS))?)
 }
 
 fn tests(rest: &[String]) -> Command {

@@ -1,7 +1,6 @@
 # Ends a PostgreSQL server that nobody uses any more.
 # $1: its process  $2: its data directory  $3: the file touched whenever somebody wants the server
-# $4: after how many minutes  $5: a directory to remove afterwards, or nothing
-# $6: seconds between two looks
+# $4: after how many minutes  $5: seconds between two looks
 runs() {
     [ "$(head -n 1 "$2/postmaster.pid" 2>/dev/null)" = "$1" ] &&
         [ "$(readlink "/proc/$1/cwd")" = "$2" ]
@@ -14,10 +13,9 @@ has_clients() {
     return 1
 }
 while runs "$1" "$2"; do
-    sleep "$6"
+    sleep "$5"
     has_clients "$1" && touch "$3"
     [ -n "$(find "$3" -mmin "-$4")" ] && continue
     runs "$1" "$2" && kill -INT "$1"
     while runs "$1" "$2"; do sleep 1; done
-    [ -z "$5" ] || rm -rf -- "$5"
 done

@@ -3,7 +3,7 @@
 mod account;
 mod cluster;
 mod error;
-mod idle;
+mod guard;
 mod lock;
 mod options;
 mod place;

@@ -38,7 +38,8 @@ impl Options {
         }
     }
 
-    /// A server in a new directory below the temporary one, which goes when the server stops.
+    /// A server in a new directory below the temporary one, which goes when the server stops. Both
+    /// go by themselves when this process is killed, since nobody would ever find them.
     #[must_use]
     pub fn temporary(programs: Programs) -> Self {
         Self {
@@ -84,7 +85,8 @@ impl Options {
     }
 
     /// Lets the server end by itself once nobody was connected, and nobody adopted it, for `limit`
-    /// (counted in whole minutes): for one that is left running, or whose manager may be killed.
+    /// (counted in whole minutes): for one that is left running. A temporary one ends with its
+    /// manager in any case.
     #[must_use]
     pub fn end_when_idle(mut self, limit: Duration) -> Self {
         self.idle_limit = Some(limit);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, SUPERUSER, remove_dir};
-use crate::idle::{self, IdleGuard};
+use crate::guard::{self, Guard};
 use crate::lock::DirectoryLock;
 use crate::postmaster::Postmaster;
 use crate::start::{Place, Started};
@@ -27,7 +27,7 @@ pub struct Server {
     adopted: bool,
     /// Ours to reap, when it is our child.
     child: Option<Child>,
-    guard: Option<IdleGuard>,
+    guard: Option<Guard>,
     /// Removed with its contents when dropped, which is after the server ended.
     temporary: Option<TempDir>,
     /// Whether dropping this stops the server.
@@ -54,7 +54,7 @@ impl Server {
         let place = Place::open(options)?;
         let _lock = DirectoryLock::take(&place.cluster.dir)?;
         // Before the look, so that a server which is about to end from idleness sees it.
-        idle::touch(&place.cluster)?;
+        guard::touch(&place.cluster)?;
         let started = match place.await_running(options)? {
             Some(postmaster) => place.adopted(postmaster),
             None => place.start(options)?,
@@ -133,7 +133,10 @@ impl Server {
     pub fn leave_running(mut self) {
         self.stops = false;
         if let Some(temporary) = self.temporary.take() {
-            drop(temporary.keep());
+            let _ = temporary.keep();
+            if let Some(guard) = self.guard.take() {
+                guard.end();
+            }
         }
     }
 
@@ -152,13 +155,25 @@ impl Server {
         // From here on, an error drops `server`, which stops what was started.
         server.stops = !server.adopted;
         server.password = server.cluster.password()?;
-        if let Some(limit) = options.idle_limit.filter(|_| !server.adopted) {
-            let remove = server.temporary.is_some();
-            let guard = IdleGuard::start(&server.cluster, server.postmaster, limit, remove)?;
-            server.guard = Some(guard);
+        if !server.adopted {
+            server.guard = server.guarded(options)?;
         }
         server.stops = true;
         Ok(server)
+    }
+
+    fn guarded(&self, options: &Options) -> Result<Option<Guard>, Error> {
+        let Self {
+            cluster,
+            postmaster,
+            ..
+        } = self;
+        let guard = match (&self.temporary, options.idle_limit) {
+            (Some(_), _) => Guard::end_with_manager(cluster, *postmaster)?,
+            (None, Some(limit)) => Guard::end_when_idle(cluster, *postmaster, limit)?,
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(guard))
     }
 
     fn end(&mut self) -> Result<(), Error> {

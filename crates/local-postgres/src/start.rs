@@ -10,7 +10,7 @@ use std::process::Child;
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
-use crate::idle;
+use crate::guard;
 use crate::postmaster::{Postmaster, log_tail};
 use crate::waiting::wait_for;
 use crate::{Error, Options};
@@ -62,7 +62,7 @@ impl Place {
 
     pub(crate) fn start(self, options: &Options) -> Result<Started, Error> {
         self.cluster.ensure_made(options)?;
-        idle::touch(&self.cluster)?;
+        guard::touch(&self.cluster)?;
         let mut tries = 1;
         loop {
             match self.start_once(free_port()?, options) {
