@@ -95,7 +95,7 @@ async fn migrate(url: String) -> Result<(), Error> {
             pool_db::migrations::contract(&url).await
         });
         runtime.shutdown_timeout(Duration::from_secs(5));
-        done.map(drop).map_err(|error| with_sources(&error))
+        done.map(|_| ()).map_err(|error| with_sources(&error))
     });
     match migrated.await {
         Ok(done) => done.map_err(Error::Migrate),

@@ -48,6 +48,21 @@ impl Pace {
         }
     }
 
+    /// How the simulated Railway behaves. Left alone, it takes some seconds for a deployment.
+    const fn simulator(self) -> &'static [&'static str] {
+        const LISTEN: &str = "--listen=127.0.0.1:0";
+        match self {
+            Self::Quick => &[
+                LISTEN,
+                "--deploy-ms-min=300",
+                "--deploy-ms-max=1500",
+                "--boot-ms=300",
+                "--read-lag-ms=200",
+            ],
+            Self::Visible => &[LISTEN],
+        }
+    }
+
     /// Longer than what the simulated Railway's listings lag behind.
     const fn missing_grace_ms(self) -> &'static str {
         match self {
@@ -81,7 +96,7 @@ impl Stack {
     pub(super) fn start(slot: &Slot, idle: u16, pace: Pace) -> Result<Self> {
         let metadata = Metadata::read()?;
         let database = start_database(slot)?;
-        let (simulator, simulated) = start_simulator(&metadata, slot)?;
+        let (simulator, simulated) = start_simulator(&metadata, pace, slot)?;
         let migrate = ("DATABASE_URL", database.url());
         let binary = metadata.binary("pool-migrate");
         Program::start("pool-migrate", &binary, &["up"], &[migrate], slot.dir())?
@@ -181,10 +196,10 @@ fn start_database(slot: &Slot) -> Result<Database> {
     })
 }
 
-fn start_simulator(metadata: &Metadata, slot: &Slot) -> Result<(Program, Simulated)> {
+fn start_simulator(metadata: &Metadata, pace: Pace, slot: &Slot) -> Result<(Program, Simulated)> {
     let binary = metadata.binary("pool-simulator");
-    let arguments = ["--listen", "127.0.0.1:0"];
-    let mut simulator = Program::start("pool-simulator", &binary, &arguments, &[], slot.dir())?;
+    let arguments = pace.simulator();
+    let mut simulator = Program::start("pool-simulator", &binary, arguments, &[], slot.dir())?;
     let line = simulator.first_line(START_LIMIT)?;
     let simulated = serde_json::from_str(&line);
     let simulated = simulated.with_context(|| format!("pool-simulator printed `{line}`"))?;
