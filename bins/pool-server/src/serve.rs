@@ -1,0 +1,201 @@
+//! The server from start to stop.
+//!
+//! Start: the port, the schema, the database, then the API; the reconciler as soon as Railway's
+//! environment is known. Stop: no new claims, claims in flight finish, the tick ends, the API ends.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use pool_db::migrations;
+use pool_reconciler::{Driver, DriverSettings};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::wiring::{self, Parts};
+use crate::{Config, chain};
+
+/// How long the database may be away at the start before the server gives up, so that whoever
+/// started it sees the reason.
+const DATABASE_WAIT: Duration = Duration::from_secs(60);
+const DATABASE_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Leases that ran out are ended so often by every server.
+const EXPIRE_LEASES_EVERY: Duration = Duration::from_secs(5);
+/// On top of the longest claim: what else a stop may take.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT; a second one ends it at once.
+pub async fn until_told_to_stop(config: Config) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener = listen(config.port).await?;
+    let stop = CancellationToken::new();
+    let serving = serve(config, listener, stop.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => return ended,
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    info!("stopping: claims in flight finish first; a second signal ends it at once");
+    stop.cancel();
+    tokio::select! {
+        ended = &mut serving => ended,
+        _ = term.recv() => bail!("stopped by a second signal; claims in flight were cut off"),
+        _ = interrupt.recv() => bail!("stopped by a second signal; claims in flight were cut off"),
+    }
+}
+
+/// Listens on every address, IPv6 and IPv4, or on IPv4 alone where there is no IPv6.
+pub async fn listen(port: u16) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).await;
+    let bound = match bound {
+        Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+            TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await
+        }
+        bound => bound,
+    };
+    bound.with_context(|| format!("cannot listen on PORT {port}"))
+}
+
+/// Serves on this listener until `stop`.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    prepare_schema(&config, &stop).await?;
+    let parts = wiring::parts(&config).await?;
+    let wake = Arc::new(Notify::new());
+    let leases = expire_leases(&parts, &stop);
+    let reconciler = reconcile(config.clone(), parts.clone(), Arc::clone(&wake), stop.clone());
+
+    info!(server.address = %address, server.version = env!("CARGO_PKG_VERSION"), "listening");
+    let app = pool_api::router(pool_api::App::new(pool_api::AppSettings {
+        db: parts.db.clone(),
+        claims: parts.claims.clone(),
+        pool_api_key: config.pool_api_key.clone(),
+        environment: config.environment.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        tick_interval: config.policy.tick_interval,
+        wake,
+    }));
+    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let mut serving = tokio::spawn(async move { serving.await });
+    tokio::pin!(reconciler);
+    tokio::select! {
+        ended = &mut serving => {
+            stop.cancel();
+            ended??;
+        }
+        // It ends by itself only when Railway has no such environment.
+        ended = &mut reconciler => {
+            stop.cancel();
+            ended??;
+            stop_serving(&config, &parts, serving).await;
+            leases.abort();
+            return Ok(());
+        }
+        () = stop.cancelled() => {}
+    }
+    stop_serving(&config, &parts, serving).await;
+    let last_tick = timeout(longest_stop(&config), &mut reconciler).await;
+    leases.abort();
+    match last_tick {
+        Ok(ended) => ended?,
+        Err(_elapsed) => bail!("the tick did not end in time; the next leader goes on from there"),
+    }
+}
+
+fn longest_stop(config: &Config) -> Duration {
+    config.policy.provision_timeout + STOP_MARGIN * 4
+}
+
+async fn stop_serving(
+    config: &Config,
+    parts: &Parts,
+    mut serving: JoinHandle<std::io::Result<()>>,
+) {
+    let cut_off = parts.claims.drain(longest_stop(config)).await;
+    if cut_off > 0 {
+        warn!(claims.in_flight = cut_off, "claims did not finish in time; their leases will expire");
+    }
+    if timeout(STOP_MARGIN, &mut serving).await.is_err() {
+        serving.abort();
+    }
+}
+
+/// Brings the schema up, waiting a while for a database that is not there yet.
+async fn prepare_schema(config: &Config, stop: &CancellationToken) -> anyhow::Result<()> {
+    let url = config.database_url.expose();
+    let applied = async {
+        loop {
+            match migrations::run(url).await {
+                Ok(applied) => break Ok(applied),
+                Err(error) if error.is_unavailable() => {
+                    warn!(error = %chain(&error), "the database is not available yet");
+                }
+                Err(error) => break Err(error),
+            }
+            sleep(DATABASE_RETRY_AFTER).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => bail!("stopped before the database was available"),
+        applied = timeout(DATABASE_WAIT, applied) => {
+            let waited = DATABASE_WAIT.as_secs();
+            let applied = applied.with_context(|| format!("no database at DATABASE_URL within {waited} s"))?;
+            applied.context("the schema cannot be brought up to date")?;
+        }
+    }
+    Ok(())
+}
+
+fn expire_leases(parts: &Parts, stop: &CancellationToken) -> JoinHandle<()> {
+    let (claims, stop) = (parts.claims.clone(), stop.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = claims.expire_leases_every(EXPIRE_LEASES_EVERY) => {}
+            () = stop.cancelled() => {}
+        }
+    })
+}
+
+/// Resolves the environment, then leads wherever this server may. Clients are served meanwhile.
+fn reconcile(
+    config: Config,
+    parts: Parts,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+) -> JoinHandle<anyhow::Result<()>> {
+    tokio::spawn(async move {
+        let railway = wiring::railway(&config)?;
+        let environment = tokio::select! {
+            environment = wiring::environment(&config, &railway) => environment,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let environment = environment.inspect_err(|why| error!(error = %chain(&**why), "cannot reconcile"))?;
+        info!(railway.environment = %environment, "reconciling this environment");
+        let outside = Arc::new(wiring::outside(&config, &parts, &railway, environment)?);
+        let settings = DriverSettings {
+            database: wiring::database(&config),
+            holder: holder(),
+            keep_events: config.event_retention,
+        };
+        Driver::new(outside, settings, wake).run(stop).await;
+        Ok(())
+    })
+}
+
+/// Which server this is, for people who read who leads: Railway names each replica.
+fn holder() -> String {
+    let replica = std::env::var("RAILWAY_REPLICA_ID").or_else(|_| std::env::var("HOSTNAME"));
+    format!("{}/{}", replica.unwrap_or_else(|_| "local".to_owned()), std::process::id())
+}

@@ -1,0 +1,132 @@
+//! Which part is given to which: the only place that knows them all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use pool_agent::AgentClient;
+use pool_claims::{ClaimSettings, Claims};
+use pool_credentials::Credentials;
+use pool_db::{Db, DbSettings};
+use pool_domain::{Entropy, EnvironmentId, OsEntropy};
+use pool_planner::{Accounts, Identity};
+use pool_railway::{EnvironmentRef, Error as RailwayError, ErrorClass, Railway};
+use pool_reconciler::{Blueprint, Outside};
+use tracing::warn;
+
+use crate::{Config, chain};
+
+/// Connections for everything but claims: the reconciler uses a handful at once, lists and people
+/// the rest.
+const POOL_SIZE: usize = 12;
+/// Connections of their own for claims: a claim holds one for under a millisecond at a time.
+const CLAIM_POOL_SIZE: usize = 16;
+/// Between two tries to resolve the environment's name.
+const RESOLVE_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The parts that serve clients. They need no Railway.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    pub(crate) db: Db,
+    pub(crate) agent: AgentClient,
+    pub(crate) claims: Claims,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+pub(crate) fn database(config: &Config) -> DbSettings {
+    DbSettings {
+        url: config.database_url.clone(),
+        pool_size: POOL_SIZE,
+        claim_pool_size: CLAIM_POOL_SIZE,
+    }
+}
+
+pub(crate) async fn parts(config: &Config) -> anyhow::Result<Parts> {
+    let db = Db::connect(&database(config)).await.context("cannot connect to DATABASE_URL")?;
+    let agent = AgentClient::new(config.pool_api_key.clone())?;
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let settings = ClaimSettings {
+        lease: config.policy.claim_lease,
+        provision_timeout: config.policy.provision_timeout,
+        source_branch: config.source_branch.clone(),
+    };
+    let claims = Claims::new(db.clone(), agent.clone(), Arc::clone(&entropy), settings);
+    Ok(Parts { db, agent, claims, entropy })
+}
+
+pub(crate) fn railway(config: &Config) -> anyhow::Result<Railway> {
+    let railway = &config.railway;
+    Ok(Railway::new(pool_railway::Settings {
+        api_url: railway.api_url.clone(),
+        token: railway.token.clone(),
+        project_id: railway.project_id.clone(),
+    })?)
+}
+
+/// The environment's id. Railway's silence is waited out, since claims do not need it; an answer
+/// that names no such environment ends the server.
+pub(crate) async fn environment(
+    config: &Config,
+    railway: &Railway,
+) -> anyhow::Result<EnvironmentId> {
+    let wanted = &config.railway.environment;
+    if let EnvironmentRef::Id(id) = wanted {
+        return Ok(id.clone());
+    }
+    loop {
+        match railway.resolve_environment(wanted).await {
+            Ok(environment) => return Ok(environment.id),
+            Err(error) if is_final(&error) => {
+                return Err(error).context("RAILWAY_ENVIRONMENT_NAME cannot be resolved");
+            }
+            Err(error) => {
+                warn!(error = %chain(&error), "the environment is not resolved yet; trying again");
+            }
+        }
+        tokio::time::sleep(RESOLVE_RETRY_AFTER).await;
+    }
+}
+
+fn is_final(error: &RailwayError) -> bool {
+    matches!(
+        error.class(),
+        ErrorClass::NotFound | ErrorClass::NotAuthorized | ErrorClass::BadRequest
+    )
+}
+
+pub(crate) fn outside(
+    config: &Config,
+    parts: &Parts,
+    railway: &Railway,
+    environment: EnvironmentId,
+) -> anyhow::Result<Outside> {
+    let credentials = Credentials::new(pool_credentials::Settings {
+        openrouter: config.openrouter.clone(),
+        agentmail: config.agentmail.clone(),
+    })?;
+    let accounts = Accounts {
+        openrouter: credentials.has_openrouter(),
+        agentmail: credentials.has_agentmail(),
+    };
+    Ok(Outside {
+        db: parts.db.clone(),
+        railway: railway.in_environment(environment),
+        agent: parts.agent.clone(),
+        credentials,
+        identity: Arc::new(Identity {
+            prefix: config.prefix.clone(),
+            agent_scheme: config.agent_scheme.clone(),
+            own_service: config.railway.own_service.clone(),
+            accounts,
+        }),
+        blueprint: Arc::new(Blueprint {
+            image: config.runtime_image.clone(),
+            volume_mount_path: config.volume_mount_path.clone(),
+            variables: config.agent_variables.clone(),
+            shared_openrouter_key: config.shared_openrouter_key.clone(),
+        }),
+        policy: Arc::new(config.policy.clone()),
+        pool_api_key: config.pool_api_key.clone(),
+        entropy: Arc::clone(&parts.entropy),
+    })
+}

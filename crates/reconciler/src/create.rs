@@ -1,0 +1,436 @@
+//! Makes instances outside: key, inbox, service, row, volume, domain for each, and then one commit
+//! for all that are whole. Every step is recorded before it is taken.
+
+use futures_util::{StreamExt, stream};
+use pool_db::provisions::{self, Made, NewProvision};
+use pool_domain::write::NewInstance;
+use pool_domain::{
+    CreateStep, InboxId, InstanceId, KeyHash, Policy, Provision, Secret, ServiceId, Stage, Term,
+    VolumeId,
+};
+use pool_planner::Resume;
+use pool_railway::{ErrorClass, ServicePatch};
+use tokio::time::{Duration, Instant, sleep, timeout_at};
+
+use crate::blueprint::{Parts, new_gateway_token};
+use crate::{Error, Outside, phase};
+
+/// How the creations of a tick went.
+#[derive(Debug, Default)]
+pub(crate) struct Built {
+    /// Instances that were deployed.
+    pub(crate) created: usize,
+    /// Those that were not, the step at which they failed, and why.
+    pub(crate) failures: Vec<(InstanceId, CreateStep, String)>,
+}
+
+/// An instance in the making.
+#[derive(Debug)]
+struct Draft {
+    id: InstanceId,
+    name: String,
+    step: CreateStep,
+    /// Intended in this very tick: nothing of it can be outside yet.
+    is_fresh: bool,
+    attempts: u32,
+    service_id: Option<ServiceId>,
+    volume_id: Option<VolumeId>,
+    has_domain: bool,
+    gateway_token: Secret,
+    key_hash: Option<KeyHash>,
+    /// Known only to the run that made it.
+    key: Option<Secret>,
+    inbox_id: Option<InboxId>,
+}
+
+impl Draft {
+    fn fresh(intent: NewProvision) -> Self {
+        Self {
+            id: intent.id,
+            name: intent.name,
+            step: CreateStep::Key,
+            is_fresh: true,
+            attempts: 0,
+            service_id: None,
+            volume_id: None,
+            has_domain: false,
+            gateway_token: intent.gateway_token,
+            key_hash: None,
+            key: None,
+            inbox_id: None,
+        }
+    }
+
+    fn of(resume: Resume, outside: &Outside) -> Self {
+        let Provision { id, name, gateway_token, openrouter_key_hash, agentmail_inbox_id, .. } =
+            resume.provision;
+        Self {
+            id,
+            name,
+            step: resume.step,
+            is_fresh: false,
+            attempts: resume.provision.attempts,
+            service_id: resume.service_id,
+            volume_id: resume.volume_id,
+            has_domain: resume.has_domain,
+            gateway_token: gateway_token.unwrap_or_else(|| new_gateway_token(&*outside.entropy)),
+            key_hash: openrouter_key_hash,
+            key: None,
+            inbox_id: agentmail_inbox_id,
+        }
+    }
+}
+
+/// A step that failed, and whether it may have happened all the same.
+struct StepFailed {
+    step: CreateStep,
+    why: String,
+    may_have_happened: bool,
+}
+
+/// What ends the making of one instance.
+enum Ended {
+    Failed(StepFailed),
+    Database(pool_db::Error),
+}
+
+impl From<pool_db::Error> for Ended {
+    fn from(error: pool_db::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Makes what was begun earlier and what was intended just now, as far as the phase's time allows.
+pub(crate) async fn build(
+    outside: &Outside,
+    term: Term,
+    resumes: Vec<Resume>,
+    intents: Vec<NewProvision>,
+) -> Result<Built, Error> {
+    let mut built = Built::default();
+    let until = Instant::now() + phase::CREATE;
+    let (committed, drafts): (Vec<_>, Vec<_>) =
+        resumes.into_iter().partition(|resume| resume.is_committed);
+    for resume in committed {
+        let id = &resume.provision.id;
+        provisions::advance(&outside.db, term, id, Made::Nothing, Stage::Created).await?;
+        built.created += 1;
+    }
+    let drafts: Vec<_> = drafts
+        .into_iter()
+        .map(|resume| Draft::of(resume, outside))
+        .chain(intents.into_iter().map(Draft::fresh))
+        .collect();
+    let ended: Vec<_> = stream::iter(drafts)
+        .map(|draft| assemble_in_time(outside, term, draft, until))
+        .buffer_unordered(phase::CREATES_IN_FLIGHT_MAX)
+        .filter_map(|ended| async move { ended })
+        .collect()
+        .await;
+    let mut whole = Vec::new();
+    for (draft, ended) in ended {
+        match ended {
+            Ok(service_id) => whole.push((draft, service_id)),
+            Err(Ended::Database(error)) => return Err(error.into()),
+            Err(Ended::Failed(failed)) => note(outside, term, &draft, failed, &mut built).await?,
+        }
+    }
+    if !whole.is_empty() {
+        commit_all(outside, term, whole, &mut built).await?;
+    }
+    Ok(built)
+}
+
+type Assembled = (Draft, Result<ServiceId, Ended>);
+
+/// None when its time ran out: what was begun is recorded, and settled by a later listing.
+async fn assemble_in_time(
+    outside: &Outside,
+    term: Term,
+    mut draft: Draft,
+    until: Instant,
+) -> Option<Assembled> {
+    if Instant::now() >= until {
+        return None;
+    }
+    let ended = timeout_at(until, assemble(outside, term, &mut draft)).await.ok()?;
+    Some((draft, ended))
+}
+
+/// Every step but the commit.
+async fn assemble(outside: &Outside, term: Term, draft: &mut Draft) -> Result<ServiceId, Ended> {
+    make_key(outside, term, draft).await?;
+    make_inbox(outside, term, draft).await?;
+    let service = make_service(outside, term, draft).await?;
+    insert_row(outside, term, draft, &service).await?;
+    make_volume(outside, term, draft, &service).await?;
+    make_domain(outside, term, draft, &service).await?;
+    Ok(service)
+}
+
+/// Only the run that made a key knows it, so a run that takes over makes it anew.
+async fn make_key(outside: &Outside, term: Term, draft: &mut Draft) -> Result<(), Ended> {
+    const STEP: CreateStep = CreateStep::Key;
+    if !outside.makes_keys() {
+        return Ok(());
+    }
+    let failed = |error: pool_credentials::Error| StepFailed {
+        step: STEP,
+        may_have_happened: false, // It is looked for by its name and deleted before the next try.
+        why: error.to_string(),
+    };
+    let old = if draft.is_fresh {
+        Vec::new()
+    } else {
+        outside.credentials.find_keys(&draft.name).await.map_err(|e| Ended::Failed(failed(e)))?
+    };
+    for hash in old.iter().chain(&draft.key_hash) {
+        outside.credentials.delete_key(hash).await.map_err(|e| Ended::Failed(failed(e)))?;
+    }
+    if draft.step == STEP {
+        provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+    }
+    let made = outside.credentials.make_key(&draft.name).await;
+    let made = made.map_err(|error| Ended::Failed(failed(error)))?;
+    draft.step = draft.step.max(CreateStep::Inbox);
+    let next = Stage::Creating(draft.step);
+    let hash = made.hash.clone();
+    provisions::advance(&outside.db, term, &draft.id, Made::Key(hash), next).await?;
+    draft.key_hash = Some(made.hash);
+    draft.key = Some(made.key);
+    Ok(())
+}
+
+async fn make_inbox(outside: &Outside, term: Term, draft: &mut Draft) -> Result<(), Ended> {
+    const STEP: CreateStep = CreateStep::Inbox;
+    if !outside.credentials.has_agentmail() || draft.inbox_id.is_some() || draft.step > STEP {
+        return Ok(());
+    }
+    let failed = |error: pool_credentials::Error| {
+        // It is looked for by its client id before the next try.
+        let why = error.to_string();
+        Ended::Failed(StepFailed { step: STEP, why, may_have_happened: false })
+    };
+    provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+    let found = if draft.is_fresh {
+        None
+    } else {
+        outside.credentials.find_inbox(&draft.name).await.map_err(failed)?
+    };
+    let inbox = match found {
+        Some(inbox) => inbox,
+        None => outside.credentials.make_inbox(&draft.name).await.map_err(failed)?,
+    };
+    draft.step = CreateStep::Service;
+    let next = Stage::Creating(draft.step);
+    provisions::advance(&outside.db, term, &draft.id, Made::Inbox(inbox.clone()), next).await?;
+    draft.inbox_id = Some(inbox);
+    Ok(())
+}
+
+/// By name only: an image or variables would deploy it at once. Names are unique, so a lost answer
+/// is found again as "already exists", and the next listing tells which one it is.
+async fn make_service(
+    outside: &Outside,
+    term: Term,
+    draft: &mut Draft,
+) -> Result<ServiceId, Ended> {
+    const STEP: CreateStep = CreateStep::Service;
+    if let (Some(service), true) = (&draft.service_id, draft.step > STEP) {
+        return Ok(service.clone());
+    }
+    let service = match draft.service_id.clone() {
+        Some(seen) => seen,
+        None => {
+            provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+            let made = patient(|| outside.railway.create_service(&draft.name)).await;
+            made.map_err(|error| {
+                let may_have_happened = false;
+                Ended::Failed(StepFailed { step: STEP, why: error.to_string(), may_have_happened })
+            })?
+        }
+    };
+    draft.step = CreateStep::Row;
+    let next = Stage::Creating(draft.step);
+    provisions::advance(&outside.db, term, &draft.id, Made::Service(service.clone()), next).await?;
+    draft.service_id = Some(service.clone());
+    Ok(service)
+}
+
+async fn insert_row(
+    outside: &Outside,
+    term: Term,
+    draft: &mut Draft,
+    service: &ServiceId,
+) -> Result<(), Ended> {
+    let row = NewInstance {
+        id: draft.id.clone(),
+        service_id: service.clone(),
+        name: draft.name.clone(),
+        openrouter_key_hash: draft.key_hash.clone(),
+        agentmail_inbox_id: draft.inbox_id.clone(),
+        gateway_token: Some(draft.gateway_token.clone()),
+        runtime_image: Some(outside.blueprint.image.clone()),
+    };
+    // Also on a later run: the key may have been made anew since.
+    pool_db::instances::insert_created(&outside.db, term, &row).await?;
+    if draft.step <= CreateStep::Row {
+        draft.step = CreateStep::Volume;
+        let next = Stage::Creating(draft.step);
+        provisions::advance(&outside.db, term, &draft.id, Made::Nothing, next).await?;
+    }
+    Ok(())
+}
+
+async fn make_volume(
+    outside: &Outside,
+    term: Term,
+    draft: &mut Draft,
+    service: &ServiceId,
+) -> Result<(), Ended> {
+    const STEP: CreateStep = CreateStep::Volume;
+    if draft.step > STEP {
+        return Ok(());
+    }
+    let made = match (&outside.blueprint.volume_mount_path, draft.volume_id.clone()) {
+        (None, _) => Made::Nothing,
+        (Some(_), Some(seen)) => Made::Volume(seen),
+        (Some(path), None) => {
+            provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+            let made = patient(|| outside.railway.create_volume(service, path)).await;
+            Made::Volume(made.map_err(|error| step_failed(STEP, &error))?)
+        }
+    };
+    draft.step = CreateStep::Domain;
+    provisions::advance(&outside.db, term, &draft.id, made, Stage::Creating(draft.step)).await?;
+    Ok(())
+}
+
+async fn make_domain(
+    outside: &Outside,
+    term: Term,
+    draft: &mut Draft,
+    service: &ServiceId,
+) -> Result<(), Ended> {
+    const STEP: CreateStep = CreateStep::Domain;
+    if draft.step > STEP {
+        return Ok(());
+    }
+    if !draft.has_domain {
+        provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+        let made = patient(|| outside.railway.create_domain(service)).await;
+        made.map_err(|error| step_failed(STEP, &error))?;
+    }
+    draft.step = CreateStep::Commit;
+    let next = Stage::Creating(draft.step);
+    provisions::advance(&outside.db, term, &draft.id, Made::Nothing, next).await?;
+    Ok(())
+}
+
+fn step_failed(step: CreateStep, error: &pool_railway::Error) -> Ended {
+    let may_have_happened = error.may_have_happened();
+    Ended::Failed(StepFailed { step, why: error.to_string(), may_have_happened })
+}
+
+/// A service is not ready for its volume or domain at once: "`ServiceInstance` not found" passes.
+const TOO_EARLY_TRIES: u32 = 3;
+/// How long to wait in between.
+const TOO_EARLY_WAIT: Duration = Duration::from_secs(2);
+
+async fn patient<T, F>(call: impl Fn() -> F) -> Result<T, pool_railway::Error>
+where
+    F: Future<Output = Result<T, pool_railway::Error>>,
+{
+    for _ in 1..TOO_EARLY_TRIES {
+        match call().await {
+            Err(error) if error.class() == ErrorClass::TooEarly => sleep(TOO_EARLY_WAIT).await,
+            answered => return answered,
+        }
+    }
+    call().await
+}
+
+type Whole = (Draft, ServiceId);
+
+/// One commit for all whole instances: one deployment each. Where it is refused, halves are tried,
+/// until the ones at fault stand alone.
+async fn commit_all(
+    outside: &Outside,
+    term: Term,
+    whole: Vec<Whole>,
+    built: &mut Built,
+) -> Result<(), Error> {
+    const STEP: CreateStep = CreateStep::Commit;
+    let mut batches = vec![whole];
+    while let Some(mut batch) = batches.pop() {
+        for (draft, _) in &batch {
+            provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+        }
+        let patches: Vec<_> = batch.iter().map(|whole| patch(outside, whole)).collect();
+        match outside.railway.commit(&patches).await {
+            Ok(()) => {
+                for (draft, _) in &batch {
+                    let made = Made::Nothing;
+                    provisions::advance(&outside.db, term, &draft.id, made, Stage::Created).await?;
+                }
+                built.created += batch.len();
+            }
+            Err(error) if batch.len() > 1 && is_refusal(&error) => {
+                let half = batch.split_off(batch.len() / 2);
+                batches.extend([half, batch]);
+            }
+            Err(error) => {
+                for (draft, _) in &batch {
+                    let failed = StepFailed {
+                        step: STEP,
+                        why: error.to_string(),
+                        may_have_happened: error.may_have_happened(),
+                    };
+                    note(outside, term, draft, failed, built).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Railway read the patch and did not take it: another part of it may be fine.
+fn is_refusal(error: &pool_railway::Error) -> bool {
+    !error.may_have_happened()
+        && !matches!(
+            error.class(),
+            ErrorClass::RateLimited { .. }
+                | ErrorClass::EdgeBlocked
+                | ErrorClass::Network
+                | ErrorClass::Timeout
+        )
+}
+
+fn patch(outside: &Outside, (draft, service): &Whole) -> ServicePatch {
+    let parts = Parts {
+        service_id: service.clone(),
+        gateway_token: draft.gateway_token.clone(),
+        openrouter_key: draft.key.clone(),
+        inbox_id: draft.inbox_id.clone(),
+    };
+    outside.blueprint.patch(&parts, &*outside.entropy)
+}
+
+/// Records a failure and when to try again: not before a listing could show what may have happened.
+async fn note(
+    outside: &Outside,
+    term: Term,
+    draft: &Draft,
+    failed: StepFailed,
+    built: &mut Built,
+) -> Result<(), Error> {
+    let backoff = Policy::retry_after(draft.attempts + 1);
+    let wait = if failed.may_have_happened {
+        backoff.max(outside.policy.missing_grace)
+    } else {
+        backoff
+    };
+    provisions::failed(&outside.db, term, &draft.id, &failed.why, wait).await?;
+    built.failures.push((draft.id.clone(), failed.step, failed.why));
+    Ok(())
+}

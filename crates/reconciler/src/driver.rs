@@ -1,0 +1,168 @@
+//! Leads where nobody else does, and ticks: wait, tick, record. A server without the leader's lock
+//! never ticks; one that loses the lock, or cannot tell, stops at once.
+
+use std::sync::Arc;
+
+use pool_db::leadership::Candidate;
+use pool_db::{DbSettings, migrations, ticks};
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{Error, Outside, Reconciler};
+
+/// How often a standby tries to take the lead, and a leader asks whether it still has it.
+const PING_EVERY: Duration = Duration::from_secs(2);
+/// How long to wait before a lost connection is made anew.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+/// How long a tick may go on once the server is to stop. What it leaves is recorded, and finished
+/// by the next leader.
+const LAST_TICK: Duration = Duration::from_secs(20);
+/// After a failed tick, not the whole interval is waited.
+const RETRY_TICK_AFTER: Duration = Duration::from_secs(2);
+
+/// What the driver needs beside the clients.
+#[derive(Debug, Clone)]
+pub struct DriverSettings {
+    /// The database, for the connection that holds the lock.
+    pub database: DbSettings,
+    /// Who we are, for people who read `leader_terms`.
+    pub holder: String,
+    /// How long the event log is kept.
+    pub keep_events: Duration,
+}
+
+/// Runs the reconciler wherever this server may lead.
+#[derive(Debug)]
+pub struct Driver {
+    outside: Arc<Outside>,
+    settings: DriverSettings,
+    wake: Arc<Notify>,
+}
+
+impl Driver {
+    /// A driver that is also woken through `wake`, by this server's own API.
+    #[must_use]
+    pub fn new(outside: Arc<Outside>, settings: DriverSettings, wake: Arc<Notify>) -> Self {
+        Self { outside, settings, wake }
+    }
+
+    /// Runs until `shutdown`. Whatever goes wrong is logged and tried again.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            if let Err(why) = self.lead_once(&shutdown).await {
+                warn!(error = %chain(&why), "not leading; trying again");
+            }
+            stopped_or_after(&shutdown, RECONNECT_AFTER).await;
+        }
+    }
+
+    /// Stands by until the lead is free, takes it, and leads until it is lost.
+    async fn lead_once(&self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let mut candidate =
+            Candidate::connect(&self.settings.database, &self.settings.holder).await?;
+        let term = loop {
+            if let Some(term) = candidate.try_lead().await? {
+                break term;
+            }
+            if stopped_or_after(shutdown, PING_EVERY).await {
+                return Ok(());
+            }
+        };
+        info!(leader.term = term.0, "leading");
+        let url = self.settings.database.url.expose();
+        migrations::contract(url).await?;
+        let last_complete_at = ticks::last_complete_at(&self.outside.db).await?;
+        let keep_events = self.settings.keep_events;
+        let outside = Arc::clone(&self.outside);
+        let mut reconciler = Reconciler::new(outside, term, last_complete_at, keep_events);
+        // Whichever ends first ends the other: without the lock nothing may be done.
+        let led = tokio::select! {
+            lost = self.hold(&mut candidate) => lost,
+            ended = self.tick_on(&mut reconciler, shutdown) => ended,
+        };
+        candidate.resign().await;
+        info!(leader.term = term.0, "leading no more");
+        led
+    }
+
+    /// Holds the lock: asks for it every two seconds, and passes on what wakes the leader.
+    async fn hold(&self, candidate: &mut Candidate) -> Result<(), Error> {
+        loop {
+            match timeout(PING_EVERY, candidate.woken()).await {
+                Ok(woken) => {
+                    woken?;
+                    self.wake.notify_one();
+                }
+                Err(_elapsed) => candidate.ping().await?,
+            }
+        }
+    }
+
+    /// Wait, tick, record; until the server stops or another leads.
+    async fn tick_on(
+        &self,
+        reconciler: &mut Reconciler,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
+        loop {
+            let began = Instant::now();
+            let pause = match self.tick_unless_stopped(reconciler, shutdown).await {
+                None => return Ok(()),
+                Some(Ok(())) => self.interval(),
+                Some(Err(error)) if error.is_stale_term() => return Err(error),
+                Some(Err(error)) => {
+                    error!(error = %chain(&error), "the tick failed; the next one is the retry");
+                    RETRY_TICK_AFTER
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep_until(began + pause) => {}
+            }
+        }
+    }
+
+    /// None when the server is to stop.
+    async fn tick_unless_stopped(
+        &self,
+        reconciler: &mut Reconciler,
+        shutdown: &CancellationToken,
+    ) -> Option<Result<(), Error>> {
+        let last = async {
+            shutdown.cancelled().await;
+            sleep(LAST_TICK).await;
+        };
+        tokio::select! {
+            ticked = reconciler.tick() => Some(ticked.map(|_| ())),
+            () = last => None,
+        }
+    }
+
+    /// The interval, up to a tenth shorter or longer, so that servers of many pools do not call
+    /// Railway in step.
+    fn interval(&self) -> Duration {
+        let mut byte = [0];
+        self.outside.entropy.fill(&mut byte);
+        let factor = 0.9 + f64::from(byte[0]) / 255.0 * 0.2;
+        self.outside.policy.tick_interval.mul_f64(factor)
+    }
+}
+
+/// True when the server is to stop, false when the time has passed.
+async fn stopped_or_after(shutdown: &CancellationToken, pause: Duration) -> bool {
+    timeout(pause, shutdown.cancelled()).await.is_ok()
+}
+
+/// The error with its sources, on one line. Terms and sources hold no secret.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,42 @@
+//! Everybody the reconciler talks to.
+
+use std::sync::Arc;
+
+use pool_agent::AgentClient;
+use pool_credentials::Credentials;
+use pool_db::Db;
+use pool_domain::{Entropy, Policy, Secret};
+use pool_planner::Identity;
+use pool_railway::EnvironmentClient;
+
+use crate::Blueprint;
+
+/// The clients, and what they are used with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outside {
+    /// Our records.
+    pub db: Db,
+    /// Railway, in our environment.
+    pub railway: EnvironmentClient,
+    /// The agents.
+    pub agent: AgentClient,
+    /// OpenRouter and AgentMail.
+    pub credentials: Credentials,
+    /// Who we are.
+    pub identity: Arc<Identity>,
+    /// What a new agent is made of.
+    pub blueprint: Arc<Blueprint>,
+    /// Every limit.
+    pub policy: Arc<Policy>,
+    /// The key that proves a service ours.
+    pub pool_api_key: Secret,
+    /// Where ids and secrets come from.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Outside {
+    /// Whether each instance gets an OpenRouter key of its own.
+    pub(crate) fn makes_keys(&self) -> bool {
+        self.blueprint.shared_openrouter_key.is_none() && self.credentials.has_openrouter()
+    }
+}

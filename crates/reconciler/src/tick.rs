@@ -1,0 +1,185 @@
+//! One tick: observe, plan, execute, record. It takes no input and is idempotent: the next tick is
+//! the retry.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use pool_db::commands::{CommandKind, PendingCommand};
+use pool_db::{commands, events, ticks};
+use pool_domain::{Policy, Report, Term};
+use pool_planner::{History, plan};
+use serde_json::json;
+use tokio::time::{Duration, Instant};
+use tracing::{info, warn};
+
+use crate::execute::{create_all, destroy_all, fail, intend, remove, write_rows};
+use crate::observe::{Foreign, observe};
+use crate::{Error, Outside};
+
+/// How often old events are pruned, and how many at once: far more than a busy pool writes.
+const PRUNE_EVERY_TICKS: u64 = 20;
+const PRUNE_AT_MOST: i64 = 5_000;
+
+/// What a leader keeps from tick to tick.
+#[derive(Debug)]
+pub struct Reconciler {
+    outside: Arc<Outside>,
+    term: Term,
+    history: History,
+    foreign: Foreign,
+    keep_events: Duration,
+    ticks: u64,
+}
+
+/// A tick that was carried through.
+#[derive(Debug)]
+pub struct Ticked {
+    /// What it saw and did.
+    pub report: Report,
+}
+
+impl Reconciler {
+    /// A leader of this term. `last_complete_at` is when any leader last saw a complete listing;
+    /// `keep_events` how long the event log is kept.
+    #[must_use]
+    pub fn new(
+        outside: Arc<Outside>,
+        term: Term,
+        last_complete_at: Option<DateTime<Utc>>,
+        keep_events: Duration,
+    ) -> Self {
+        let history = History::new(last_complete_at);
+        Self { outside, term, history, foreign: Foreign::default(), keep_events, ticks: 0 }
+    }
+
+    /// One round.
+    pub async fn tick(&mut self) -> Result<Ticked, Error> {
+        let began = Instant::now();
+        let outside = Arc::clone(&self.outside);
+        let started_at = outside.db.now().await?;
+        let requests_before = outside.railway.requests_sent();
+        let asked = commands::pending(&outside.db, self.term).await?;
+
+        let mut report = self.round(&outside, &asked).await?;
+
+        report.done.requests = clamp_u32(outside.railway.requests_sent() - requests_before);
+        report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        report.bound();
+        let tick = ticks::record(&outside.db, self.term, started_at, &report).await?;
+        let all: Vec<_> = asked.iter().filter(|it| wants_whole_tick(it)).map(|it| it.id).collect();
+        let result = json!({ "report": report });
+        commands::finish(&outside.db, self.term, &all, Some(tick), &result).await?;
+        self.prune().await;
+        log(&report, self.term);
+        Ok(Ticked { report })
+    }
+
+    async fn round(
+        &mut self,
+        outside: &Outside,
+        asked: &[PendingCommand],
+    ) -> Result<Report, Error> {
+        let requested = asked.iter().map(requested_creates).sum();
+        let observed = observe(outside, &mut self.foreign, requested).await?;
+        let (policy, identity) = (&outside.policy, &outside.identity);
+        self.history.record(&observed.snapshot, policy, identity);
+        let mut plan = plan(&observed.snapshot, &self.history, policy, identity);
+        let mut report = std::mem::take(&mut plan.report);
+        report.unreadable = observed.unreadable;
+        for (action, error) in observed.failures {
+            fail(&mut report, None, action, error);
+        }
+
+        write_rows(outside, self.term, &plan, &mut report).await?;
+        let intents = intend(outside, self.term, &plan, &mut report).await?;
+        self.answer_replenish(outside, asked, report.done.intended).await?;
+        remove(outside, self.term, &plan.removals, &mut report).await?;
+        destroy_all(outside, self.term, &plan.destructions, &mut report).await?;
+        create_all(outside, self.term, &plan, intents, &mut report).await?;
+        Ok(report)
+    }
+
+    /// A person who asked for a number is answered when the intents are written; making them takes
+    /// a minute or two.
+    async fn answer_replenish(
+        &self,
+        outside: &Outside,
+        asked: &[PendingCommand],
+        intended: usize,
+    ) -> Result<(), Error> {
+        let mut left = intended;
+        for command in asked.iter().filter(|it| requested_creates(it) > 0) {
+            let created = requested_creates(command).min(left);
+            left -= created;
+            let result = json!({ "created": created });
+            commands::finish(&outside.db, self.term, &[command.id], None, &result).await?;
+        }
+        Ok(())
+    }
+
+    async fn prune(&mut self) {
+        self.ticks += 1;
+        if self.ticks % PRUNE_EVERY_TICKS != 1 {
+            return;
+        }
+        let pruned = events::prune(&self.outside.db, self.keep_events, PRUNE_AT_MOST).await;
+        if let Err(error) = pruned {
+            warn!(error = %error, "the event log was not pruned; the next ticks try again");
+        }
+    }
+}
+
+/// How many instances a command asks for; none where it asks for a tick.
+fn requested_creates(command: &PendingCommand) -> usize {
+    match command.kind {
+        CommandKind::Replenish { count } => {
+            usize::try_from(count).unwrap_or(0).min(Policy::PERSON_COUNT_MAX)
+        }
+        _ => 0,
+    }
+}
+
+fn wants_whole_tick(command: &PendingCommand) -> bool {
+    requested_creates(command) == 0
+}
+
+fn clamp_u32(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn log(report: &Report, term: Term) {
+    let done = &report.done;
+    info!(
+        leader.term = term.0,
+        tick.duration_ms = report.duration_ms,
+        listing.complete = report.listing.complete,
+        listing.services = report.listing.services,
+        railway.requests = done.requests,
+        instances.changed = done.changed,
+        instances.adopted = report.adopted.len(),
+        instances.created = done.created,
+        instances.destroyed = done.destroyed,
+        instances.removed = done.removed,
+        actions.failed = done.failures.len(),
+        "tick"
+    );
+    for change in &report.changes {
+        info!(
+            instance.id = %change.id,
+            from = %change.from,
+            to = %change.to,
+            reason = %change.reason,
+            "status changed"
+        );
+    }
+    for failure in &done.failures {
+        let id = failure.id.as_ref().map(pool_domain::InstanceId::as_str);
+        warn!(instance.id = id, action = %failure.action, error = %failure.error, "action failed");
+    }
+    for row in &report.unreadable {
+        warn!(row = %row, "a row cannot be read and was skipped");
+    }
+    if let Some(reason) = &report.listing.reason {
+        warn!(reason = %reason, "the listing is incomplete: nothing is inferred from absence");
+    }
+}
