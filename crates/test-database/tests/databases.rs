@@ -58,3 +58,38 @@ async fn a_database_is_migrated_and_guards_its_statuses() {
         .await;
     assert!(refused.is_err(), "a status that does not exist was stored");
 }
+
+#[tokio::test]
+async fn what_a_killed_test_left_is_dropped_and_nothing_else() {
+    let database = TestDatabase::empty().await;
+    let client = database.client().await;
+    let unique = database.name().rsplit('_').next().unwrap();
+    let (old, foreign) = (
+        format!("pool_test_1000000000_{unique}"),
+        format!("other_{unique}"),
+    );
+    for name in [&old, &foreign] {
+        client
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+            .await
+            .unwrap();
+    }
+    let exists = async |name: &str| {
+        let found = client
+            .query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name])
+            .await;
+        found.unwrap().is_some()
+    };
+    // Another test may be at it, a few at a time; each new database drops some more.
+    let mut tries = 0;
+    while exists(&old).await && tries < 50 {
+        drop(TestDatabase::empty().await);
+        tries += 1;
+    }
+    let (old_is_there, foreign_is_there) = (exists(&old).await, exists(&foreign).await);
+    client
+        .batch_execute(&format!("DROP DATABASE {foreign}"))
+        .await
+        .unwrap();
+    assert!(!old_is_there && foreign_is_there && exists(database.name()).await);
+}
