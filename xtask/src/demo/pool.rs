@@ -11,6 +11,9 @@ use ureq::Agent;
 /// minute.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
+/// An error is one sentence; a page of HTML would hide it.
+const QUOTE_CHARS_MAX: usize = 300;
+
 /// The pool manager under demonstration.
 pub(super) struct Pool {
     http: Agent,
@@ -57,11 +60,10 @@ impl Pool {
         &self.key
     }
 
+    /// Whether the server answers, and is the one that has our key: another may have the port.
     pub(super) fn is_up(&self) -> bool {
-        self.http
-            .get(format!("{}/healthz", self.url))
-            .call()
-            .is_ok_and(|answer| answer.status() == 200)
+        let healthy = self.http.get(format!("{}/healthz", self.url)).call();
+        healthy.is_ok_and(|answer| answer.status() == 200) && self.instances().is_ok()
     }
 
     /// How many instances are in this status.
@@ -179,7 +181,11 @@ fn parse<T: for<'de> Deserialize<'de>>(
     let text = answer.body_mut().read_to_string();
     let text = text.with_context(|| format!("the answer to {call} broke off"))?;
     if !status.is_success() {
-        bail!("{call} was answered {status}: {text}");
+        let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        bail!(
+            "{call} was answered {status}: {}",
+            line.chars().take(QUOTE_CHARS_MAX).collect::<String>()
+        );
     }
     serde_json::from_str(&text).with_context(|| format!("{call} was answered with {text}"))
 }

@@ -21,6 +21,8 @@ use crate::stopwatch::{Look, wait_until};
 /// The server's own default, which a person knows by heart; any free one when it is taken.
 const USUAL_PORT: u16 = 3001;
 
+const PORT_TRIES: u32 = 3;
+
 /// Each of them is up within a second on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -102,26 +104,22 @@ impl Stack {
         Program::start("pool-migrate", &binary, &["up"], &[migrate], slot.dir())?
             .succeed(START_LIMIT)?;
 
-        let port = choose_port()?;
-        let pool = Pool::new(format!("http://127.0.0.1:{port}"), new_key()?);
+        let binary = metadata.binary("pool-server");
         let settings = Settings {
             idle,
             pace,
-            port,
-            key: pool.key(),
+            key: new_key()?,
             database: database.url(),
         };
-        let server = start_server(&metadata.binary("pool-server"), &settings, &simulated, slot)?;
+        let (server, pool) = start_server(&binary, &settings, &simulated, slot)?;
         let world = World::new(simulated.control_url);
-        let mut stack = Self {
+        Ok(Self {
             server,
             simulator,
             database,
             pool,
             world,
-        };
-        stack.await_up()?;
-        Ok(stack)
+        })
     }
 
     pub(super) fn pool(&self) -> &Pool {
@@ -168,22 +166,6 @@ The pool is filling. Ctrl-C stops everything and leaves nothing.
             slot.dir().display(),
         )
     }
-
-    fn await_up(&mut self) -> Result<()> {
-        wait_until(
-            START_LIMIT,
-            "GET /healthz of the server being answered",
-            || {
-                self.server.ensure_running()?;
-                let up = self.pool.is_up();
-                Ok(if up {
-                    Look::Found(())
-                } else {
-                    Look::NotYet("it was not answered".to_owned())
-                })
-            },
-        )
-    }
 }
 
 fn start_database(slot: &Slot) -> Result<Database> {
@@ -210,12 +192,39 @@ fn start_simulator(metadata: &Metadata, pace: Pace, slot: &Slot) -> Result<(Prog
 struct Settings<'a> {
     idle: u16,
     pace: Pace,
-    port: u16,
-    key: &'a str,
+    key: String,
     database: &'a str,
 }
 
+/// Starts the server on the usual port or else on a free one. Between our look and the server's
+/// start somebody else may take the port; then another one is tried.
 fn start_server(
+    binary: &Path,
+    settings: &Settings<'_>,
+    simulated: &Simulated,
+    slot: &Slot,
+) -> Result<(Program, Pool)> {
+    let mut tries = 1;
+    let mut port = free_port(USUAL_PORT).or_else(|_| free_port(0))?;
+    loop {
+        let mut server = start_server_at(port, binary, settings, simulated, slot)?;
+        let pool = Pool::new(format!("http://127.0.0.1:{port}"), settings.key.clone());
+        match await_up(&mut server, &pool) {
+            Ok(()) => return Ok((server, pool)),
+            Err(error) => {
+                drop(server);
+                if tries == PORT_TRIES || free_port(port).is_ok() {
+                    return Err(error);
+                }
+                tries += 1;
+                port = free_port(0)?;
+            }
+        }
+    }
+}
+
+fn start_server_at(
+    port: u16,
     binary: &Path,
     settings: &Settings<'_>,
     simulated: &Simulated,
@@ -225,11 +234,10 @@ fn start_server(
         settings.idle.to_string(),
         (settings.idle + CLAIMED_MAX).to_string(),
     );
-    let port = settings.port.to_string();
     let environment = [
         ("DATABASE_URL", settings.database),
-        ("PORT", &port),
-        ("POOL_API_KEY", settings.key),
+        ("PORT", &port.to_string()),
+        ("POOL_API_KEY", &settings.key),
         ("POOL_ENVIRONMENT", "demo"),
         ("POOL_MIN_IDLE", &idle),
         ("POOL_MAX_TOTAL", &max_total),
@@ -244,14 +252,23 @@ fn start_server(
     Program::start("pool-server", binary, &[], &environment, slot.dir())
 }
 
-/// As the server will listen: on IPv6 and IPv4 together where the machine has both.
-fn choose_port() -> Result<u16> {
-    let bind = |port| {
-        TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
-            .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
-    };
-    let listener = bind(USUAL_PORT)
-        .or_else(|_| bind(0))
+fn await_up(server: &mut Program, pool: &Pool) -> Result<()> {
+    wait_until(START_LIMIT, "the server answering", || {
+        server.ensure_running()?;
+        let up = pool.is_up();
+        Ok(if up {
+            Look::Found(())
+        } else {
+            Look::NotYet("it did not answer".to_owned())
+        })
+    })
+}
+
+/// This port if it is free, or any free one for 0; looked for as the server will listen: on IPv6
+/// and IPv4 together where the machine has both.
+fn free_port(port: u16) -> Result<u16> {
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
         .context("no free port could be had")?;
     Ok(listener
         .local_addr()
