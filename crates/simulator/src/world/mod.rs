@@ -14,7 +14,7 @@ mod refusal;
 mod settings;
 mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -43,6 +43,10 @@ use time::Timer;
 /// The name of the environment that the pool lives in.
 pub const HOME_ENVIRONMENT: &str = "production";
 
+/// How many deleted services are remembered, so that a test can see what became of them: more than
+/// an hour of the hardest test deletes, and a bound to the memory of a simulator left running.
+const DELETED_KEPT: usize = 10_000;
+
 /// All of it: projects, services, volumes, agents, the limits, and the faults that are switched on.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -55,6 +59,7 @@ pub struct World {
     volumes: BTreeMap<VolumeId, Volume>,
     domains: BTreeMap<String, InstanceKey>,
     freed_domains: Vec<String>,
+    deleted: VecDeque<ServiceId>,
     timers: BTreeMap<(DateTime<Utc>, u64), Timer>,
     home: Home,
     tokens: Tokens,
@@ -110,6 +115,7 @@ impl World {
             volumes: BTreeMap::new(),
             domains: BTreeMap::new(),
             freed_domains: Vec::new(),
+            deleted: VecDeque::new(),
             timers: BTreeMap::new(),
             home,
             tokens,
@@ -153,7 +159,7 @@ impl World {
         self.projects.values()
     }
 
-    /// Every service there ever was, the deleted ones too, by id.
+    /// Every service there ever was, by id; of the deleted ones the last 10,000.
     #[must_use]
     pub const fn services(&self) -> &BTreeMap<ServiceId, Service> {
         &self.services

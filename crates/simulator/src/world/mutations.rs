@@ -8,7 +8,7 @@ use super::model::{
     Cause, Deployment, Domain, InstanceKey, Service, ServiceInstance, Volume, VolumeInstance,
 };
 use super::time::Timer;
-use super::{Agent, Caller, Config, Refusal, World};
+use super::{Agent, Caller, Config, DELETED_KEPT, Refusal, World};
 
 /// How long a service's name may be. Railway does not say; its own interface cuts off far below.
 const NAME_MAX_CHARS: usize = 100;
@@ -187,6 +187,14 @@ impl World {
             service.deleted_at = Some(now);
             service.instances.values().cloned().collect()
         };
+        if service.deleted_at.is_some() {
+            self.deleted.push_back(id.clone());
+        }
+        if self.deleted.len() > DELETED_KEPT
+            && let Some(oldest) = self.deleted.pop_front()
+        {
+            self.services.remove(&oldest);
+        }
         for domain in gone
             .iter()
             .flat_map(|i| i.domains.iter().chain(&i.custom_domains))

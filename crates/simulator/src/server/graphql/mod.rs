@@ -22,6 +22,9 @@ use crate::{Refusal, SimulatorError};
 
 pub(super) type RailwaySchema = Schema<Query, Mutation, EmptySubscription>;
 
+/// The one value of `DeploymentStatus` that is not Railway's.
+const UNKNOWN_STATUS: &str = "HIBERNATING";
+
 /// How deep a request may nest. Railway documents no limit; a snapshot is eight deep.
 const DEPTH_MAX: usize = 20;
 
@@ -39,10 +42,15 @@ pub(super) fn schema(shared: &Arc<Shared>) -> RailwaySchema {
         .finish()
 }
 
-/// The schema that is served, in GraphQL's own language.
+/// The schema that is served, in GraphQL's own language. The status that no client knows is not in
+/// it, for that is the point of it.
 #[must_use]
 pub fn sdl() -> String {
-    Schema::new(Query, Mutation, EmptySubscription).sdl()
+    let whole = Schema::new(Query, Mutation, EmptySubscription).sdl();
+    let shown = whole
+        .split_inclusive('\n')
+        .filter(|line| line.trim() != UNKNOWN_STATUS);
+    shown.collect()
 }
 
 fn shared<'a>(context: &Context<'a>) -> Result<&'a Arc<Shared>, async_graphql::Error> {

@@ -228,7 +228,7 @@ pub(super) enum DeploymentStatus {
     Sleeping,
     Success,
     Waiting,
-    /// In no schema: what a client sees when Railway learns a new status.
+    // In no schema: what a client sees when Railway learns a new status.
     #[graphql(visible = false)]
     Hibernating,
 }

@@ -1,0 +1,177 @@
+//! A plain client for the tests: sends text, gives back what came.
+
+use pool_simulator::Simulator;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn message(&self) -> String {
+        let body = self.json();
+        body.pointer("/errors/0/message")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// How a request shows who it is.
+#[derive(Debug, Clone)]
+pub(crate) enum As {
+    Bearer(String),
+    ProjectToken(String),
+    Nobody,
+}
+
+/// A client of one simulator.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    control: String,
+    token: String,
+    pub(crate) project: String,
+    pub(crate) environment: String,
+}
+
+impl Client {
+    pub(crate) fn of(simulator: &Simulator) -> Result<Self> {
+        // A second installation in the same process is refused, and does no harm.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Self {
+            http: reqwest::Client::builder()
+                .timeout(std::time::Duration::from_secs(20))
+                .build()?,
+            url: simulator.graphql_url(),
+            control: simulator.control_url(),
+            token: simulator.token(),
+            project: simulator.project_id().into_string(),
+            environment: simulator.environment_id().into_string(),
+        })
+    }
+
+    pub(crate) async fn send(&self, who: As, query: &str, variables: Value) -> Result<Answer> {
+        let url = format!("{}?source=simulator_test", self.url);
+        let body = json!({"query": query, "variables": variables});
+        let request = self.http.post(url).json(&body);
+        let request = match who {
+            As::Bearer(token) => request.bearer_auth(token),
+            As::ProjectToken(token) => request.header("Project-Access-Token", token),
+            As::Nobody => request,
+        };
+        answer(request).await
+    }
+
+    pub(crate) async fn ask(&self, query: &str, variables: Value) -> Result<Answer> {
+        self.send(As::Bearer(self.token.clone()), query, variables)
+            .await
+    }
+
+    pub(crate) async fn create_service(&self, name: &str) -> Result<Answer> {
+        let query = "mutation ServiceCreate($input: ServiceCreateInput!) \
+                     { serviceCreate(input: $input) { id name projectId createdAt } }";
+        self.ask(
+            query,
+            json!({"input": {"projectId": self.project, "name": name}}),
+        )
+        .await
+    }
+
+    pub(crate) async fn snapshot(&self, first: u32, after: Option<&str>) -> Result<Answer> {
+        let variables = json!({
+            "environmentId": self.environment, "projectId": self.project, "first": first,
+            "after": after,
+        });
+        self.ask(SNAPSHOT, variables).await
+    }
+
+    pub(crate) async fn control(&self, path: &str, body: Value) -> Result<Answer> {
+        answer(
+            self.http
+                .post(format!("{}/{path}", self.control))
+                .json(&body),
+        )
+        .await
+    }
+
+    pub(crate) async fn world(&self) -> Result<Value> {
+        Ok(answer(self.http.get(format!("{}/world", self.control)))
+            .await?
+            .json())
+    }
+
+    pub(crate) async fn agent(&self, domain: &str, path: &str, key: &str) -> Result<Answer> {
+        answer(
+            self.http
+                .get(format!("http://{domain}{path}"))
+                .bearer_auth(key),
+        )
+        .await
+    }
+
+    pub(crate) async fn provision(&self, domain: &str, key: &str, body: Value) -> Result<Answer> {
+        let url = format!("http://{domain}/pool/provision");
+        answer(self.http.post(url).bearer_auth(key).json(&body)).await
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Result<Answer> {
+    let response = request.send().await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Ok(Answer {
+        status,
+        headers,
+        text: response.text().await?,
+    })
+}
+
+/// What a manager asks each tick.
+pub(crate) const SNAPSHOT: &str = "
+query PoolSnapshot($environmentId: String!, $projectId: String!, $first: Int!, $after: String) {
+  environment(id: $environmentId, projectId: $projectId) {
+    id
+    name
+    serviceInstances(first: $first, after: $after) {
+      edges {
+        node {
+          id serviceId serviceName environmentId createdAt updatedAt deletedAt sleepApplication
+          source { image repo }
+          domains {
+            serviceDomains { id domain targetPort syncStatus deletedAt }
+            customDomains { id domain targetPort syncStatus deletedAt }
+          }
+          latestDeployment { id status createdAt statusUpdatedAt deploymentStopped }
+          activeDeployments { id status createdAt }
+        }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+    volumeInstances(first: $first) {
+      edges {
+        node {
+          id volumeId serviceId environmentId mountPath state sizeMB isPendingDeletion deletedAt
+          createdAt
+          volume { id name createdAt }
+        }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}";
