@@ -1,11 +1,10 @@
-//! What can go wrong with a call to Railway, in the classes that decide what to do about it.
-//! GraphQL error codes are useless for this (nearly everything is `INTERNAL_SERVER_ERROR`), so the
-//! class comes from the HTTP status first and from the message's text second.
+//! What can go wrong with a call to Railway, and what may be done about it.
 
+use std::fmt;
 use std::time::Duration;
 
-/// A call to Railway that failed. Holds no secret: the message is bounded, and HTML is reduced to
-/// its title.
+/// A call to Railway that failed. Holds no secret: the message is bounded, secrets are taken out of
+/// it, and a page of HTML is reduced to its title.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{operation} at {host} failed ({class}{}): {message}",
@@ -20,7 +19,7 @@ pub struct Error {
     pub status: Option<u16>,
     /// What kind of failure it is.
     pub class: ErrorClass,
-    /// Railway's own words, or ours where it had none. At most [`Error::MAX_MESSAGE_CHARS`].
+    /// Railway's own words, or ours where it had none.
     pub message: String,
     /// Railway's id of the failure, for a question to its support.
     pub trace_id: Option<String>,
@@ -34,7 +33,7 @@ pub(crate) enum Sent {
     No,
     /// It left, and what came back does not say what Railway did.
     Perhaps,
-    /// Railway answered with GraphQL errors, so it is known not to have been done.
+    /// Railway refused, so it was not done.
     Refused,
 }
 
@@ -75,19 +74,14 @@ pub enum ErrorClass {
 }
 
 impl Error {
-    /// A message longer than this is cut: a line of a log, not a page. The longest that Railway is
-    /// known to send is about 120 characters.
-    pub const MAX_MESSAGE_CHARS: usize = 300;
-
     /// What kind of failure it is.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         self.class
     }
-}
 
-impl Error {
-    /// Whether the same read may be repeated at once.
+    /// Whether the same read may be repeated at once. The client has done so already, as often as
+    /// it may.
     #[must_use]
     pub const fn is_retryable_read(&self) -> bool {
         matches!(
@@ -96,24 +90,23 @@ impl Error {
         )
     }
 
-    /// Whether the same write may be repeated at once: only when it surely was not done, and the
-    /// cause may pass.
+    /// Whether the same write may be repeated at once: nothing was sent, and the cause may pass.
     #[must_use]
     pub const fn is_retryable_write(&self) -> bool {
         matches!(self.sent, Sent::No)
             && matches!(self.class, ErrorClass::Network | ErrorClass::Timeout)
     }
 
-    /// Whether a write may have been done although it failed: its answer was lost, cut off or not
-    /// GraphQL's.
+    /// Whether a write may have been done although it failed: its answer was lost, cut off, not
+    /// GraphQL's, or only says that there was a problem.
     #[must_use]
     pub const fn may_have_happened(&self) -> bool {
         matches!(self.sent, Sent::Perhaps)
     }
 }
 
-impl std::fmt::Display for ErrorClass {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAuthorized => "not authorized",
             Self::NameTaken => "name taken",

@@ -1,10 +1,23 @@
 #![doc = include_str!("../README.md")]
 
+mod answer;
+mod classify;
+mod client;
+mod environment;
 mod error;
+mod governor;
+mod headers;
+mod limits;
 mod listing;
-mod railway;
+mod operations;
+mod patch;
+mod schema;
+mod transport;
+mod wire;
 
+pub use client::{Environment, EnvironmentRef, Railway, Settings, Token};
+pub use environment::EnvironmentClient;
 pub use error::{Error, ErrorClass};
-pub use railway::{
-    Budget, Environment, EnvironmentClient, EnvironmentRef, Railway, ServicePatch, Settings, Token,
-};
+pub use governor::Budget;
+pub use limits::Limits;
+pub use patch::ServicePatch;

@@ -1,0 +1,233 @@
+//! The client of one environment: one method for each call that the pool makes there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use cynic::Operation;
+use pool_domain::{EnvironmentId, ProjectId, Secret, ServiceId, VolumeId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::Sent;
+use crate::governor::{Budget, Purpose};
+use crate::operations::{
+    Config, environment_config, environment_patch_commit, service_create, service_delete,
+    service_domain_create, volume_create, volume_delete,
+};
+use crate::patch::{ServicePatch, environment_patch};
+use crate::wire::{Call, Wire};
+use crate::{Error, ErrorClass};
+
+/// A client of one environment. Cheap to clone; clones share connections, spacing and budget.
+#[derive(Debug, Clone)]
+pub struct EnvironmentClient {
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) project_id: ProjectId,
+    pub(crate) id: EnvironmentId,
+}
+
+impl EnvironmentClient {
+    /// The environment.
+    #[must_use]
+    pub fn id(&self) -> &EnvironmentId {
+        &self.id
+    }
+
+    /// The variables of every service in the environment, in plain text, in one request.
+    pub async fn variables(&self) -> Result<HashMap<ServiceId, HashMap<String, Secret>>, Error> {
+        let operation = environment_config::build(environment_config::Variables {
+            environment_id: self.environment(),
+            project_id: self.project(),
+        });
+        let config = self.send(&operation, "EnvironmentConfig", Purpose::Read);
+        let Config(config) = config.await?.environment.config;
+        Ok(variables_of(&config))
+    }
+
+    /// Makes a service with nothing but a name. The name is unique in the project, so a lost answer
+    /// is found again by it ([`ErrorClass::NameTaken`]).
+    pub async fn create_service(&self, name: &str) -> Result<ServiceId, Error> {
+        let operation = service_create::build(service_create::ServiceCreateInput {
+            environment_id: self.environment(),
+            name: name.to_owned(),
+            project_id: self.project(),
+        });
+        let made = self.send(&operation, "ServiceCreate", Purpose::Create);
+        Ok(ServiceId::new(made.await?.service_create.id.into_inner()))
+    }
+
+    /// Makes a volume for a service, mounted at `mount_path`.
+    pub async fn create_volume(
+        &self,
+        service: &ServiceId,
+        mount_path: &str,
+    ) -> Result<VolumeId, Error> {
+        let operation = volume_create::build(volume_create::VolumeCreateInput {
+            environment_id: self.environment(),
+            mount_path: mount_path.to_owned(),
+            project_id: self.project(),
+            service_id: service.as_str().to_owned(),
+        });
+        let made = self.send(&operation, "VolumeCreate", Purpose::Change);
+        Ok(VolumeId::new(made.await?.volume_create.id.into_inner()))
+    }
+
+    /// Makes a public domain for a service, without a target port, and gives it back (no scheme).
+    pub async fn create_domain(&self, service: &ServiceId) -> Result<String, Error> {
+        let operation =
+            service_domain_create::build(service_domain_create::ServiceDomainCreateInput {
+                environment_id: self.environment(),
+                service_id: service.as_str().to_owned(),
+            });
+        let made = self.send(&operation, "ServiceDomainCreate", Purpose::Change);
+        Ok(made.await?.service_domain_create.domain)
+    }
+
+    /// Sets what these services run, all in one commit, which deploys each of them once. Nothing is
+    /// sent for none.
+    pub async fn commit(&self, patches: &[ServicePatch]) -> Result<(), Error> {
+        if patches.is_empty() {
+            return Ok(());
+        }
+        let count = patches.len();
+        let operation = environment_patch_commit::build(environment_patch_commit::Variables {
+            environment_id: self.environment(),
+            patch: Config(environment_patch(patches)),
+            commit_message: format!("Warm pool: start {count} agents"),
+        });
+        // A refusal may quote the patch.
+        let variables = patches.iter().flat_map(|patch| &patch.variables);
+        let secrets: Vec<&str> = variables.map(|(_, value)| value.expose()).collect();
+        let requests = AtomicU32::new(0);
+        let call = Call {
+            purpose: Purpose::Change,
+            secrets: &secrets,
+            requests: &requests,
+        };
+        let committed = self
+            .wire
+            .send(&operation, "EnvironmentPatchCommit", &call)
+            .await?;
+        committed.into_whole().map(|_| ())
+    }
+
+    /// Deletes a service in this environment. Its volumes stay.
+    pub async fn delete_service(&self, service: &ServiceId) -> Result<(), Error> {
+        let operation = service_delete::build(service_delete::Variables {
+            id: service.as_str().to_owned(),
+            environment_id: self.environment(),
+        });
+        let deleted = self.send(&operation, "ServiceDelete", Purpose::Change);
+        let deleted = deleted.await?.service_delete;
+        self.done("ServiceDelete", deleted)
+    }
+
+    /// Deletes a volume. Railway shows it as pending deletion for 48 hours more.
+    pub async fn delete_volume(&self, volume: &VolumeId) -> Result<(), Error> {
+        let operation = volume_delete::build(volume_delete::Variables {
+            volume_id: volume.as_str().to_owned(),
+        });
+        let deleted = self.send(&operation, "VolumeDelete", Purpose::Change);
+        let deleted = deleted.await?.volume_delete;
+        self.done("VolumeDelete", deleted)
+    }
+
+    /// What Railway said last of its budget for us.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        self.wire.governor.budget()
+    }
+
+    /// How many HTTP requests were sent since the start, repeated ones and those of every clone
+    /// too.
+    #[must_use]
+    pub fn requests_sent(&self) -> u64 {
+        self.wire.governor.requests_sent()
+    }
+
+    async fn send<T, V>(
+        &self,
+        operation: &Operation<T, V>,
+        name: &'static str,
+        purpose: Purpose,
+    ) -> Result<T, Error>
+    where
+        T: DeserializeOwned,
+        V: Serialize,
+    {
+        let requests = AtomicU32::new(0);
+        let call = Call {
+            purpose,
+            secrets: &[],
+            requests: &requests,
+        };
+        self.wire.send(operation, name, &call).await?.into_whole()
+    }
+
+    fn done(&self, operation: &'static str, done: bool) -> Result<(), Error> {
+        if done {
+            return Ok(());
+        }
+        let message = "Railway answered false".to_owned();
+        let class = ErrorClass::Unknown;
+        Err(self.wire.error(operation, class, Sent::Perhaps, message))
+    }
+
+    fn environment(&self) -> String {
+        self.id.as_str().to_owned()
+    }
+
+    fn project(&self) -> String {
+        self.project_id.as_str().to_owned()
+    }
+}
+
+/// `{"services": {id: {"variables": {name: {"value": text}}}}}`. What has another shape is left out.
+fn variables_of(config: &Value) -> HashMap<ServiceId, HashMap<String, Secret>> {
+    let services = config["services"].as_object().into_iter().flatten();
+    services
+        .map(|(id, service)| {
+            let variables = service["variables"].as_object().into_iter().flatten();
+            let variables = variables.filter_map(|(name, variable)| {
+                let value = variable["value"].as_str().or(variable.as_str())?;
+                Some((name.clone(), Secret::new(value)))
+            });
+            (ServiceId::new(id.as_str()), variables.collect())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn variables_are_read_and_odd_shapes_left_out() {
+        let config = json!({
+            "services": {
+                "s1": { "variables": {
+                    "A": { "value": "1" },
+                    "B": "2",
+                    "C": { "value": null },
+                    "D": null,
+                    "E": { "value": "", "isSealed": false },
+                }},
+                "s2": { "variables": null },
+                "s3": 7,
+            },
+            "volumes": {},
+        });
+        let variables = variables_of(&config);
+        assert_eq!(variables.len(), 3);
+        let first = &variables[&ServiceId::new("s1")];
+        assert_eq!(first.len(), 3);
+        assert_eq!(first["A"].expose(), "1");
+        assert_eq!(first["B"].expose(), "2");
+        assert_eq!(first["E"].expose(), "");
+        assert!(variables[&ServiceId::new("s3")].is_empty());
+        assert!(variables_of(&json!(null)).is_empty());
+    }
+}

@@ -1,0 +1,415 @@
+//! One operation over HTTP: sends it, reads the answer in the order status, content type, JSON, and
+//! turns whatever went wrong into one [`Error`], logged once. Knows nothing of any operation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use backon::{ExponentialBuilder, Retryable};
+use cynic::Operation;
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Client, Response, StatusCode, Url, redirect, retry};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio::time::Instant;
+
+use pool_domain::Secret;
+
+use crate::answer::{Envelope, Reply};
+use crate::classify::{self, GraphQlError};
+use crate::error::Sent;
+use crate::governor::{Governor, Purpose};
+use crate::limits::{
+    CONNECT_TIMEOUT, DEFAULT_BLOCK, EDGE_BLOCK, Limits, MAX_ERROR_BODY_BYTES, MAX_MESSAGE_CHARS,
+    MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES, RETRIES,
+};
+use crate::transport::{self, BodyError, describe, excerpt};
+use crate::{Error, ErrorClass, Settings, Token, headers};
+
+/// Says who we are in the URL and the user agent, as other clients of Railway do. It never changes:
+/// a changing one would look like an attempt to get around a limiter.
+const SOURCE: &str = "convos-agent-pool";
+
+#[derive(Debug)]
+pub(crate) struct Wire {
+    http: Client,
+    url: Url,
+    host: String,
+    token_header: HeaderName,
+    token_value: HeaderValue,
+    token: Secret,
+    limits: Limits,
+    pub(crate) governor: Governor,
+}
+
+/// What the wire has to know of an operation, beside its text and variables.
+pub(crate) struct Call<'a> {
+    pub(crate) purpose: Purpose,
+    /// Values of its variables that must not come back in an error.
+    pub(crate) secrets: &'a [&'a str],
+    /// Counts the requests that are sent for it.
+    pub(crate) requests: &'a AtomicU32,
+}
+
+impl Wire {
+    pub(crate) fn new(settings: &Settings, limits: Limits) -> Result<Arc<Self>, Error> {
+        let (url, host) = endpoint(&settings.api_url)?;
+        let wrong = |message: &str| not_configured(&host, message);
+        let (token_header, text, token) = match &settings.token {
+            Token::Project(token) => (
+                HeaderName::from_static("project-access-token"),
+                token.expose().to_owned(),
+                token,
+            ),
+            Token::Account(token) => (
+                reqwest::header::AUTHORIZATION,
+                format!("Bearer {}", token.expose()),
+                token,
+            ),
+        };
+        let mut token_value = HeaderValue::try_from(text)
+            .map_err(|_| wrong("the token holds characters that a header cannot hold"))?;
+        token_value.set_sensitive(true);
+        let http = http_client(is_loopback(&url))
+            .map_err(|error| wrong(&format!("cannot build the HTTP client: {error}")))?;
+        Ok(Arc::new(Self {
+            http,
+            url,
+            token_header,
+            token_value,
+            token: token.clone(),
+            limits,
+            governor: Governor::new(limits),
+            host,
+        }))
+    }
+
+    /// Sends an operation, repeats it where that is allowed, and logs a failure once.
+    pub(crate) async fn send<T, V>(
+        &self,
+        operation: &Operation<T, V>,
+        name: &'static str,
+        call: &Call<'_>,
+    ) -> Result<Reply<T>, Error>
+    where
+        T: DeserializeOwned,
+        V: Serialize,
+    {
+        let started = Instant::now();
+        let text = serde_json::to_vec(operation).map_err(|_| {
+            let message = "the variables cannot be written as JSON".to_owned();
+            self.error(name, ErrorClass::BadRequest, Sent::No, message)
+        })?;
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(self.limits.first_retry_pause)
+            .with_factor(2.0)
+            .with_max_times(RETRIES);
+        let reply = (|| self.attempt(&text, name, call))
+            .retry(pauses)
+            .when(|error| match call.purpose {
+                Purpose::Read => error.is_retryable_read(),
+                Purpose::Create | Purpose::Change => error.is_retryable_write(),
+            })
+            .notify(|error, _| tracing::debug!(%error, "call to Railway is repeated"))
+            .await;
+        match &reply {
+            Err(error) => log(error, started),
+            Ok(Reply {
+                partial: Some(partial),
+                ..
+            }) => log(&partial.error, started),
+            Ok(_) => {}
+        }
+        reply
+    }
+
+    async fn attempt<T: DeserializeOwned>(
+        &self,
+        text: &[u8],
+        name: &'static str,
+        call: &Call<'_>,
+    ) -> Result<Reply<T>, Error> {
+        if let Err(refusal) = self.governor.admit(call.purpose).await {
+            return Err(self.error(name, refusal.class, Sent::No, refusal.message.to_owned()));
+        }
+        call.requests.fetch_add(1, Ordering::Relaxed);
+        let (time, max_bytes) = match call.purpose {
+            Purpose::Read => (self.limits.read_timeout, MAX_READ_BODY_BYTES),
+            Purpose::Create | Purpose::Change => (self.limits.write_timeout, MAX_WRITE_BODY_BYTES),
+        };
+        let request = self
+            .http
+            .post(self.url.clone())
+            .header(self.token_header.clone(), self.token_value.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .timeout(time)
+            .body(text.to_vec());
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| self.not_answered(name, &error))?;
+        self.governor.observe(response.headers());
+        if response.status() == StatusCode::OK && says_json(&response) {
+            let body = transport::read_body(&mut response, max_bytes)
+                .await
+                .map_err(|error| self.cut_off(name, &error))?;
+            self.decode(name, call, &body)
+        } else {
+            Err(self.refused(name, call, &mut response).await)
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(
+        &self,
+        name: &'static str,
+        call: &Call<'_>,
+        body: &[u8],
+    ) -> Result<Reply<T>, Error> {
+        let envelope: Envelope<T> = match serde_json::from_slice(body) {
+            Ok(envelope) => envelope,
+            // Where a null stands that our types do not allow, the list of errors says why.
+            Err(cause) => match serde_json::from_slice::<Envelope<IgnoredAny>>(body) {
+                Ok(envelope) if !envelope.errors().is_empty() => Envelope {
+                    data: None,
+                    errors: envelope.errors,
+                },
+                // The decoder's own words may quote the answer, secrets and all.
+                _ => {
+                    let place = format!("line {} column {}", cause.line(), cause.column());
+                    let message = format!("the answer is not what the schema promises, at {place}");
+                    return Err(self.undecodable(name, message));
+                }
+            },
+        };
+        let errors = envelope.errors.unwrap_or_default();
+        let error = (!errors.is_empty()).then(|| {
+            let error = self.graphql_error(name, call, StatusCode::OK, &errors);
+            if let ErrorClass::RateLimited { .. } = error.class {
+                self.governor.block(DEFAULT_BLOCK, error.class);
+            }
+            error
+        });
+        match (envelope.data, error) {
+            (Some(data), None) => Ok(Reply::whole(data)),
+            (Some(data), Some(error)) => Ok(Reply::partial(data, error, errors)),
+            (None, Some(error)) => Err(error),
+            (None, None) => {
+                let message = "the answer holds neither data nor errors".to_owned();
+                Err(self.undecodable(name, message))
+            }
+        }
+    }
+
+    /// An answer that is no GraphQL success: another status, or no JSON.
+    async fn refused(&self, name: &'static str, call: &Call<'_>, response: &mut Response) -> Error {
+        let status = response.status();
+        let answered_headers = response.headers().clone();
+        let body = transport::read_body(response, MAX_ERROR_BODY_BYTES)
+            .await
+            .unwrap_or_default();
+        let errors = serde_json::from_slice::<Envelope<IgnoredAny>>(&body)
+            .ok()
+            .and_then(|envelope| envelope.errors)
+            .unwrap_or_default();
+        let is_edge = errors.is_empty() && is_edge_block(status, &answered_headers, &body);
+        let mut error = if errors.is_empty() {
+            let words = self.words(&String::from_utf8_lossy(&body), call);
+            let class = match status {
+                StatusCode::OK => ErrorClass::Undecodable,
+                _ if is_edge => ErrorClass::EdgeBlocked,
+                _ => classify::class_of_status(status.as_u16()),
+            };
+            let sent = classify::sent(status.as_u16(), class, false);
+            self.error(name, class, sent, words)
+        } else {
+            self.graphql_error(name, call, status, &errors)
+        };
+        error.status = Some(status.as_u16());
+        let retry_after = headers::retry_after(&answered_headers);
+        match &mut error.class {
+            ErrorClass::EdgeBlocked => {
+                let length = retry_after.map_or(EDGE_BLOCK, |wait| wait.max(EDGE_BLOCK));
+                self.governor.block(length, ErrorClass::EdgeBlocked);
+            }
+            ErrorClass::RateLimited { retry_after: wait } => {
+                let length = retry_after.unwrap_or(DEFAULT_BLOCK);
+                *wait = Some(length);
+                self.governor.block(length, error.class);
+            }
+            _ => {}
+        }
+        error
+    }
+
+    fn graphql_error(
+        &self,
+        name: &'static str,
+        call: &Call<'_>,
+        status: StatusCode,
+        errors: &[GraphQlError],
+    ) -> Error {
+        let class = classify::class_of(status.as_u16(), errors);
+        let mut message = errors
+            .first()
+            .map_or_else(String::new, |first| self.words(&first.message, call));
+        if errors.len() > 1 {
+            message = format!("{message} (and {} more errors)", errors.len() - 1);
+        }
+        let sent = classify::sent(status.as_u16(), class, true);
+        let mut error = self.error(name, class, sent, message);
+        error.status = Some(status.as_u16());
+        error.trace_id = errors.iter().find_map(|item| match &item.trace_id {
+            Some(serde_json::Value::String(id)) => Some(excerpt(id, MAX_MESSAGE_CHARS, &[])),
+            Some(serde_json::Value::Number(id)) => Some(id.to_string()),
+            _ => None,
+        });
+        error
+    }
+
+    fn not_answered(&self, name: &'static str, cause: &reqwest::Error) -> Error {
+        let class = if cause.is_timeout() {
+            ErrorClass::Timeout
+        } else {
+            ErrorClass::Network
+        };
+        let sent = if cause.is_connect() || cause.is_builder() {
+            Sent::No
+        } else {
+            Sent::Perhaps
+        };
+        self.error(name, class, sent, describe(cause))
+    }
+
+    fn cut_off(&self, name: &'static str, cause: &BodyError) -> Error {
+        let class = match cause {
+            BodyError::TooLarge { .. } => ErrorClass::Undecodable,
+            BodyError::Broken(cause) if cause.is_timeout() => ErrorClass::Timeout,
+            BodyError::Broken(_) => ErrorClass::Network,
+        };
+        let mut error = self.error(name, class, Sent::Perhaps, cause.to_string());
+        error.status = Some(StatusCode::OK.as_u16());
+        error
+    }
+
+    fn undecodable(&self, name: &'static str, message: String) -> Error {
+        let mut error = self.error(name, ErrorClass::Undecodable, Sent::Perhaps, message);
+        error.status = Some(StatusCode::OK.as_u16());
+        error
+    }
+
+    pub(crate) fn error(
+        &self,
+        operation: &'static str,
+        class: ErrorClass,
+        sent: Sent,
+        message: String,
+    ) -> Error {
+        Error {
+            operation,
+            host: self.host.clone(),
+            status: None,
+            class,
+            message,
+            trace_id: None,
+            sent,
+        }
+    }
+
+    /// Railway's words, without the token and the secrets that the call sent.
+    fn words(&self, text: &str, call: &Call<'_>) -> String {
+        let mut secrets = call.secrets.to_vec();
+        secrets.push(self.token.expose());
+        excerpt(text, MAX_MESSAGE_CHARS, &secrets)
+    }
+}
+
+fn endpoint(api_url: &str) -> Result<(Url, String), Error> {
+    let wrong = |why: &str| not_configured("railway", &format!("the API's URL {why}"));
+    let mut url = Url::parse(api_url).map_err(|error| wrong(&format!("is none: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong("must begin with http:// or https://"));
+    }
+    let host = url.host_str().ok_or_else(|| wrong("names no host"))?;
+    let host = url
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    url.query_pairs_mut().append_pair("source", SOURCE);
+    Ok((url, host))
+}
+
+fn not_configured(host: &str, message: &str) -> Error {
+    Error {
+        operation: "Settings",
+        host: host.to_owned(),
+        status: None,
+        class: ErrorClass::BadRequest,
+        message: message.to_owned(),
+        trace_id: None,
+        sent: Sent::No,
+    }
+}
+
+fn http_client(is_loopback: bool) -> reqwest::Result<Client> {
+    transport::build_client(|builder| {
+        let builder = builder
+            .user_agent(concat!("convos-agent-pool/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .retry(retry::never())
+            .redirect(redirect::Policy::none());
+        if is_loopback {
+            builder.no_proxy()
+        } else {
+            builder
+        }
+    })
+}
+
+/// A proxy of the machine is for what lies outside of it.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn says_json(response: &Response) -> bool {
+    response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.to_ascii_lowercase().contains("json"))
+}
+
+/// The edge answers 429 (or 403) by itself, without Railway's headers, as a page or as text.
+fn is_edge_block(status: StatusCode, headers: &reqwest::header::HeaderMap, body: &[u8]) -> bool {
+    if headers::come_from_railway(headers) {
+        return false;
+    }
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    let says_so = text.contains("1015") || text.contains("cloudflare");
+    match status.as_u16() {
+        429 => says_so || text.trim_start().starts_with('<'),
+        403 => says_so,
+        _ => false,
+    }
+}
+
+fn log(error: &Error, started: Instant) {
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if error.status.is_none() && error.sent == Sent::No && !error.is_retryable_write() {
+        // What was held back is not worth a line for each call: the answer that caused it had one.
+        tracing::debug!(%error, "call to Railway was held back");
+        return;
+    }
+    tracing::warn!(
+        railway.operation = error.operation,
+        railway.host = error.host,
+        railway.class = %error.class,
+        railway.trace_id = error.trace_id,
+        http.status = error.status,
+        duration_ms,
+        reason = error.message,
+        "call to Railway failed",
+    );
+}
