@@ -56,7 +56,7 @@ impl Server {
         // Before the look, so that a server which is about to end from idleness sees it.
         guard::touch(&place.cluster)?;
         let started = match place.await_running(options)? {
-            Some(postmaster) => place.adopted(postmaster),
+            Some(postmaster) => place.adopted(postmaster)?,
             None => place.start(options)?,
         };
         Self::of(started, options)
@@ -142,7 +142,7 @@ impl Server {
 
     fn of(started: Started, options: &Options) -> Result<Self, Error> {
         let mut server = Self {
-            password: String::new(),
+            password: started.password,
             postmaster: started.postmaster,
             stop_timeout: options.stop_timeout,
             adopted: started.child.is_none(),
@@ -152,13 +152,10 @@ impl Server {
             temporary: started.place.temporary,
             cluster: started.place.cluster,
         };
-        // From here on, an error drops `server`, which stops what was started.
-        server.stops = !server.adopted;
-        server.password = server.cluster.password()?;
         if !server.adopted {
+            // An error drops `server`, which stops what was started.
             server.guard = server.guarded(options)?;
         }
-        server.stops = true;
         Ok(server)
     }
 

@@ -33,6 +33,7 @@ pub(crate) struct Place {
 pub(crate) struct Started {
     pub(crate) place: Place,
     pub(crate) postmaster: Postmaster,
+    pub(crate) password: String,
     pub(crate) child: Option<Child>,
 }
 
@@ -52,16 +53,19 @@ impl Place {
         })
     }
 
-    pub(crate) fn adopted(self, postmaster: Postmaster) -> Started {
-        Started {
+    pub(crate) fn adopted(self, postmaster: Postmaster) -> Result<Started, Error> {
+        let password = self.cluster.password()?;
+        Ok(Started {
             place: self,
             postmaster,
+            password,
             child: None,
-        }
+        })
     }
 
     pub(crate) fn start(self, options: &Options) -> Result<Started, Error> {
         self.cluster.ensure_made(options)?;
+        let password = self.cluster.password()?;
         guard::touch(&self.cluster)?;
         let mut tries = 1;
         loop {
@@ -70,6 +74,7 @@ impl Place {
                     return Ok(Started {
                         place: self,
                         postmaster,
+                        password,
                         child: Some(child),
                     });
                 }
