@@ -162,6 +162,7 @@ fn destroyed_again(
         },
         steps: vec![DestroyStep::Volumes, DestroyStep::Service],
         already_gone: vec![DestroyStep::Key, DestroyStep::Inbox],
+        attempts: 0,
     })
 }
 

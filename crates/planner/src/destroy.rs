@@ -228,10 +228,16 @@ impl<'a> End<'a> {
         }
         let is_begun = self.provision.is_some_and(|p| p.stage == Stage::Destroying);
         if !steps.is_empty() || !already_gone.is_empty() || !is_begun {
+            let attempts = match self.provision {
+                Some(provision) if is_begun => provision.attempts,
+                _ => 0,
+            };
+            let belongings = self.belongings;
             ends.destructions.push(Destruction {
-                belongings: self.belongings,
+                belongings,
                 steps,
                 already_gone,
+                attempts,
             });
         }
     }

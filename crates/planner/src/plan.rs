@@ -42,6 +42,8 @@ pub struct Destruction {
     pub steps: Vec<DestroyStep>,
     /// The steps that have nothing to do, to be recorded as done.
     pub already_gone: Vec<DestroyStep>,
+    /// How often it failed in a row until now.
+    pub attempts: u32,
 }
 
 /// A row, or a provision, or both, of which nothing is left outside.

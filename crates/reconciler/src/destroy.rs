@@ -24,7 +24,7 @@ pub(crate) async fn destroy(
     term: Term,
     destruction: &Destruction,
 ) -> Result<Destroyed, Error> {
-    let Destruction { belongings, steps, already_gone } = destruction;
+    let Destruction { belongings, steps, already_gone, attempts } = destruction;
     let id = &belongings.id;
     provisions::begin_destruction(&outside.db, term, belongings).await?;
     for step in already_gone {
@@ -42,7 +42,8 @@ pub(crate) async fn destroy(
     }
     if let Some((step, why)) = destroyed.failures.first() {
         let error = format!("deleting the {}: {why}", step.as_str());
-        provisions::failed(&outside.db, term, id, &error, Policy::RETRY_AFTER_MIN).await?;
+        let wait = Policy::retry_after(attempts + 1);
+        provisions::failed(&outside.db, term, id, &error, wait).await?;
     }
     Ok(destroyed)
 }

@@ -12,6 +12,6 @@ impl Error {
     /// Whether another server leads now, so that this one must stop.
     #[must_use]
     pub const fn is_stale_term(&self) -> bool {
-        matches!(self, Self::Database(pool_db::Error::StaleTerm { .. }))
+        matches!(self, Self::Database(pool_db::Error::StaleTerm))
     }
 }

@@ -101,7 +101,9 @@ async fn bounded<T>(
 ) -> Result<T, Error> {
     match timeout(limit, read).await {
         Ok(read) => Ok(read?),
-        Err(_elapsed) => Err(pool_db::Error::Timeout { what: "reading rows", limit }.into()),
+        Err(_elapsed) => {
+            Err(pool_db::Error::Wait(format!("rows not read within {} s", limit.as_secs())).into())
+        }
     }
 }
 

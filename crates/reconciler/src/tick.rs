@@ -131,11 +131,9 @@ impl Reconciler {
 
 /// How many instances a command asks for; none where it asks for a tick.
 fn requested_creates(command: &PendingCommand) -> usize {
-    match command.kind {
-        CommandKind::Replenish { count } => {
-            usize::try_from(count).unwrap_or(0).min(Policy::PERSON_COUNT_MAX)
-        }
-        _ => 0,
+    match &command.command.kind {
+        CommandKind::Replenish { count } => count.unwrap_or(0).min(Policy::PERSON_COUNT_MAX),
+        CommandKind::Reconcile | CommandKind::ConfirmFuse { .. } => 0,
     }
 }
 
