@@ -1,1 +1,21 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+pub mod claims;
+pub mod commands;
+mod connection;
+mod db;
+mod error;
+pub mod events;
+mod fencing;
+pub mod instances;
+pub mod leadership;
+pub mod migrations;
+pub mod provisions;
+mod schema;
+pub mod set_aside;
+mod statement;
+pub mod ticks;
+
+pub use connection::{AddressError, DbSettings};
+pub use db::Db;
+pub use error::Error;

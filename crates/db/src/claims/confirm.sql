@@ -1,0 +1,17 @@
+-- claims::confirm
+-- $1 the token, then what the agent is now.
+UPDATE instances
+SET status = 'claimed',
+    status_actor = 'claim',
+    status_reason = 'confirmed',
+    agent_name = $2,
+    conversation_id = $3,
+    invite_url = $4,
+    instructions = $5,
+    source_branch = $6,
+    claimed_at = now(),
+    claim_expires_at = NULL,
+    failed_claims = 0
+-- The token stays, so that a repeated confirmation is recognised. Also after the expiry, while
+-- nobody else has decided: the agent is this claimer's in any case.
+WHERE claim_token = $1 AND status = 'claiming'

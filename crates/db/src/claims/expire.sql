@@ -1,0 +1,20 @@
+-- claims::expire
+-- $1 the length of a lease in milliseconds, for one without an expiry.
+WITH expired AS MATERIALIZED (
+    SELECT id
+    FROM instances
+    WHERE status = 'claiming'
+        AND coalesce(claim_expires_at, status_changed_at + $1 * interval '1 millisecond') < now()
+    ORDER BY id
+    -- One that is being confirmed at this moment is not expired; other servers look, too.
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE instances
+SET status = 'dead',
+    status_actor = 'lease expiry',
+    status_reason = 'lease expired',
+    claim_token = NULL,
+    claim_expires_at = NULL
+FROM expired
+WHERE instances.id = expired.id
+RETURNING instances.id

@@ -1,0 +1,137 @@
+//! Takes the oldest idle instance, in one statement.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::result::DatabaseErrorKind;
+use diesel::sql_types::{
+    Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
+use diesel_async::RunQueryDsl;
+use pool_domain::{ClaimToken, Epoch, InstanceId, Secret, ServiceId};
+
+use crate::Db;
+use crate::claims::milliseconds;
+use crate::db::{Connection, answer};
+use crate::error::Error;
+use crate::statement::statement;
+
+/// A claim in progress: this instance is nobody else's until the lease is decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Which instance.
+    pub id: InstanceId,
+    /// Its service.
+    pub service_id: ServiceId,
+    /// The service's name.
+    pub name: String,
+    /// Where its agent answers.
+    pub url: Option<String>,
+    /// The token of its gateway, for the claimer.
+    pub gateway_token: Option<Secret>,
+    /// When it runs out, by the database's clock.
+    pub expires_at: DateTime<Utc>,
+    /// The epoch that the lease began.
+    pub epoch: Epoch,
+    /// Claims that surely failed on it before, in a row.
+    pub failed_claims: u8,
+}
+
+/// Leases the oldest idle instance that is not excluded; none when every one is taken at this
+/// moment. Asked again with the same token, it gives the same lease.
+pub async fn lease_idle(
+    db: &Db,
+    token: ClaimToken,
+    lease: Duration,
+    exclude: &[InstanceId],
+) -> Result<Option<Lease>, Error> {
+    let mut connection = db.claim_connection().await?;
+    match ask(&mut connection, token, lease, exclude).await {
+        // The first ask with this token was still under way, and has its lease now.
+        Err(Error::Query(diesel::result::Error::DatabaseError(
+            DatabaseErrorKind::UniqueViolation,
+            _,
+        ))) => ask(&mut connection, token, lease, exclude).await,
+        other => other,
+    }
+}
+
+/// Whether any instance looks idle, also one that somebody is taking at this moment.
+pub async fn idle_exists(db: &Db, exclude: &[InstanceId]) -> Result<bool, Error> {
+    let mut connection = db.claim_connection().await?;
+    let found: Found = answer(
+        statement(
+            "SELECT EXISTS (SELECT FROM instances WHERE status = 'idle' AND id <> ALL ($1)) \
+             AS found",
+        )
+        .bind::<Array<Text>, _>(texts(exclude))
+        .get_result(&mut connection),
+    )
+    .await?;
+    Ok(found.found)
+}
+
+async fn ask(
+    connection: &mut Connection,
+    token: ClaimToken,
+    lease: Duration,
+    exclude: &[InstanceId],
+) -> Result<Option<Lease>, Error> {
+    let row: Option<Row> = answer(async {
+        statement(include_str!("lease_idle.sql"))
+            .bind::<SqlUuid, _>(token.as_uuid())
+            .bind::<BigInt, _>(milliseconds(lease))
+            .bind::<Array<Text>, _>(texts(exclude))
+            .get_result(connection)
+            .await
+            .optional()
+    })
+    .await?;
+    Ok(row.map(Lease::from))
+}
+
+fn texts(ids: &[InstanceId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = Bool)]
+    found: bool,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    service_id: String,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    url: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    gateway_token: Option<String>,
+    #[diesel(sql_type = Timestamptz)]
+    claim_expires_at: DateTime<Utc>,
+    #[diesel(sql_type = BigInt)]
+    epoch: i64,
+    #[diesel(sql_type = SmallInt)]
+    failed_claims: i16,
+}
+
+impl From<Row> for Lease {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            service_id: row.service_id.into(),
+            name: row.name,
+            url: row.url,
+            gateway_token: row.gateway_token.map(Secret::new),
+            expires_at: row.claim_expires_at,
+            epoch: Epoch(row.epoch),
+            failed_claims: u8::try_from(row.failed_claims).unwrap_or(u8::MAX),
+        }
+    }
+}

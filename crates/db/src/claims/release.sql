@@ -1,0 +1,12 @@
+-- claims::release
+-- $1 the token, $2 the reason, $3 what to add to the failed claims, $4 the status that follows, by
+-- how many claims had failed before (none, one, more).
+UPDATE instances
+SET status = ($4::text[])[least(failed_claims, 2) + 1],
+    status_actor = 'claim',
+    status_reason = $2,
+    failed_claims = failed_claims + $3,
+    claim_token = NULL,
+    claim_expires_at = NULL
+WHERE claim_token = $1 AND status = 'claiming'
+RETURNING status

@@ -1,0 +1,40 @@
+//! How a connection is made: the address, TLS, and what every session is set to.
+
+mod address;
+mod session;
+mod tls;
+
+pub use address::AddressError;
+pub(crate) use address::{Address, Roots, TlsMode};
+pub(crate) use session::Connector;
+pub(crate) use session::Session;
+
+use pool_domain::Secret;
+
+/// Where the database is, and how many connections to hold.
+#[derive(Debug, Clone)]
+pub struct DbSettings {
+    /// `DATABASE_URL`.
+    pub url: Secret,
+    /// Connections for everything but claims.
+    pub pool_size: usize,
+    /// Connections for claims alone, so that no tick and no list can keep a claim waiting.
+    pub claim_pool_size: usize,
+}
+
+impl DbSettings {
+    /// A tick uses one or two at a time, the API's lists and people's commands a few more.
+    pub const POOL_SIZE: usize = 8;
+    /// Sixteen gave 6,000 claims a second with 32 callers; more gain nothing on few cores.
+    pub const CLAIM_POOL_SIZE: usize = 16;
+
+    /// The usual sizes.
+    #[must_use]
+    pub fn new(url: Secret) -> Self {
+        Self {
+            url,
+            pool_size: Self::POOL_SIZE,
+            claim_pool_size: Self::CLAIM_POOL_SIZE,
+        }
+    }
+}

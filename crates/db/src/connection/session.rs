@@ -1,0 +1,132 @@
+//! Makes connections, and sets each session's limits: what waits for the database, or holds its
+//! locks, never does so for ever.
+
+use std::time::Duration;
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use pool_domain::Secret;
+use tokio::time::timeout;
+use tokio_postgres::Config;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::connection::{Address, tls};
+use crate::error::{Error, in_one_line};
+
+/// Name lookup, TCP, TLS and password together; a healthy server takes 50 ms.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// TCP alone, for each address that the name has.
+const TCP_CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// A vanished host is noticed after this and two more probes,
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// this far apart,
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// so that what waits for its answer fails within 15 s.
+const KEEPALIVE_RETRIES: u32 = 2;
+/// What was sent and not acknowledged for this long is lost.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a session is for, and what it is limited to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Session {
+    /// How the database shows it.
+    pub(crate) name: &'static str,
+    /// How long one statement may take.
+    pub(crate) statement_limit: Duration,
+    /// How long it may wait for a lock.
+    pub(crate) lock_limit: Duration,
+    /// More settings, as SQL.
+    pub(crate) more: &'static str,
+}
+
+impl Session {
+    /// Everything but claims: no statement reads more than 100,000 rows, which takes under 1 s.
+    pub(crate) const GENERAL: Self = Self {
+        name: "pool-server",
+        statement_limit: Duration::from_secs(10),
+        lock_limit: Duration::from_secs(5),
+        more: "",
+    };
+    /// Claims: a person waits.
+    pub(crate) const CLAIM: Self = Self {
+        name: "pool-server claims",
+        statement_limit: Duration::from_secs(5),
+        lock_limit: Duration::from_secs(2),
+        ..Self::GENERAL
+    };
+    /// The leader's lock lives as long as this session, so the database must notice soon when its
+    /// host has vanished. On a Unix socket these settings do nothing.
+    pub(crate) const LEADER: Self = Self {
+        name: "pool-server leader",
+        more: "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; \
+               SET tcp_keepalives_count = 2; SET tcp_user_timeout = 10000;",
+        ..Self::GENERAL
+    };
+    /// Migrations: an index over a million rows takes seconds. What may not wait for locks that
+    /// long sets its own limit.
+    pub(crate) const MIGRATION: Self = Self {
+        name: "pool-migrate",
+        statement_limit: Duration::from_secs(600),
+        ..Self::GENERAL
+    };
+
+    /// Claims take the row that is free now, which only READ COMMITTED can see.
+    fn settings(&self) -> String {
+        let statement_limit_ms = self.statement_limit.as_millis();
+        let lock_limit_ms = self.lock_limit.as_millis();
+        format!(
+            "SET statement_timeout = {statement_limit_ms}; SET lock_timeout = {lock_limit_ms}; \
+             SET idle_in_transaction_session_timeout = {statement_limit_ms}; \
+             SET default_transaction_isolation = 'read committed'; {}",
+            self.more
+        )
+    }
+}
+
+/// Makes sessions of one kind.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    config: Config,
+    tls: MakeRustlsConnect,
+    session: Session,
+}
+
+impl Connector {
+    pub(crate) fn new(url: &Secret, session: Session) -> Result<Self, Error> {
+        let Address { mut config, tls } = Address::parse(url)?;
+        if config.get_application_name().is_none() {
+            config.application_name(session.name);
+        }
+        config
+            .connect_timeout(TCP_CONNECT_LIMIT)
+            .keepalives(true)
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES)
+            .tcp_user_timeout(TCP_USER_TIMEOUT);
+        Ok(Self {
+            config,
+            tls: tls::connector(&tls)?,
+            session,
+        })
+    }
+
+    pub(crate) async fn connect(&self) -> Result<AsyncPgConnection, Error> {
+        timeout(CONNECT_LIMIT, self.establish())
+            .await
+            .map_err(|_| {
+                Error::Connect(format!("no answer within {} s", CONNECT_LIMIT.as_secs()))
+            })?
+    }
+
+    async fn establish(&self) -> Result<AsyncPgConnection, Error> {
+        let (client, connection) = self
+            .config
+            .connect(self.tls.clone())
+            .await
+            .map_err(|error| Error::Connect(in_one_line(&error)))?;
+        let mut connection =
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+        connection.batch_execute(&self.session.settings()).await?;
+        Ok(connection)
+    }
+}

@@ -1,0 +1,136 @@
+//! The handle that everything else takes: two pools, one of them for claims alone.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::ConnectionError;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::FutureExt;
+use futures_util::future::try_join_all;
+use tokio::time::timeout;
+
+use crate::connection::{Connector, DbSettings, Session};
+use crate::error::Error;
+use crate::migrations;
+
+/// How long a caller waits for a connection to become free.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+/// How long anything waits for the database in all: its own limit for a statement is shorter, so
+/// this is reached only when the database, or something on the way to it, hangs.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+pub(crate) type Connection = Object<AsyncPgConnection>;
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<AsyncPgConnection>,
+    claim_pool: Pool<AsyncPgConnection>,
+    contracted: Arc<AtomicBool>,
+}
+
+impl Db {
+    /// Connects, and fills both pools: sixteen cold connections would cost the first burst of
+    /// claims half a second.
+    pub async fn connect(settings: &DbSettings) -> Result<Self, Error> {
+        let db = Self {
+            pool: pool(settings, Session::GENERAL, settings.pool_size)?,
+            claim_pool: pool(settings, Session::CLAIM, settings.claim_pool_size)?,
+            contracted: Arc::default(),
+        };
+        for pool in [&db.pool, &db.claim_pool] {
+            try_join_all((0..pool.status().max_size).map(|_| pool.get())).await?;
+        }
+        Ok(db)
+    }
+
+    /// Asks the database for nothing but an answer.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.now().await.map(drop)
+    }
+
+    /// The time by the database's clock, by which all ages and expiries are judged.
+    pub async fn now(&self) -> Result<DateTime<Utc>, Error> {
+        diesel::define_sql_function! { fn clock_timestamp() -> Timestamptz; }
+        let mut connection = self.connection().await?;
+        answer(diesel::select(clock_timestamp()).get_result(&mut connection)).await
+    }
+
+    /// Whether the transition trigger is installed. Until then the Node service may run beside us,
+    /// and claims have to be refused.
+    pub async fn is_contracted(&self) -> Result<bool, Error> {
+        if AtomicBool::load(&self.contracted, Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let mut connection = self.connection().await?;
+        let contracted = migrations::is_contracted(&mut connection).await?;
+        self.contracted.store(contracted, Ordering::Relaxed);
+        Ok(contracted)
+    }
+
+    /// A connection for anything but claims.
+    pub(crate) async fn connection(&self) -> Result<Connection, Error> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// A connection for claims.
+    pub(crate) async fn claim_connection(&self) -> Result<Connection, Error> {
+        Ok(self.claim_pool.get().await?)
+    }
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").finish_non_exhaustive()
+    }
+}
+
+/// Awaits an answer of the database, but not for ever.
+pub(crate) async fn answer<T, E: Into<Error>>(
+    question: impl Future<Output = Result<T, E>>,
+) -> Result<T, Error> {
+    timeout(ANSWER_LIMIT, question)
+        .await
+        .map_err(|_| Error::Wait(format!("no answer within {} s", ANSWER_LIMIT.as_secs())))?
+        .map_err(Into::into)
+}
+
+fn pool(
+    settings: &DbSettings,
+    session: Session,
+    size: usize,
+) -> Result<Pool<AsyncPgConnection>, Error> {
+    let connector = Connector::new(&settings.url, session)?;
+    let mut config = ManagerConfig::default();
+    // A closed connection is noticed without asking it; a hung one by its keepalives.
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |_| {
+        let connector = connector.clone();
+        async move {
+            connector.connect().await.map_err(|error| {
+                ConnectionError::BadConnection(match error {
+                    Error::Connect(text) => text,
+                    other => other.to_string(),
+                })
+            })
+        }
+        .boxed()
+    });
+    // The URL stays with the connector: the manager never sees the password.
+    let manager = AsyncDieselConnectionManager::new_with_config("", config);
+    Pool::builder(manager)
+        .max_size(size.max(1))
+        .wait_timeout(Some(ACQUIRE_LIMIT))
+        .create_timeout(Some(ANSWER_LIMIT))
+        .recycle_timeout(Some(ACQUIRE_LIMIT))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(|error| Error::Connect(error.to_string()))
+}

@@ -1,0 +1,58 @@
+//! The event log. The transition trigger writes it; here it is asked and kept short.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl;
+use pool_domain::{LastEvent, ServiceId, Status};
+
+use crate::Db;
+use crate::claims::milliseconds;
+use crate::db::answer;
+use crate::error::Error;
+use crate::schema::instance_events;
+use crate::statement::statement;
+
+/// What the log last said of each of these services; a service that it never heard of is absent.
+pub async fn last_by_service(
+    db: &Db,
+    services: &[ServiceId],
+) -> Result<HashMap<ServiceId, LastEvent>, Error> {
+    let mut connection = db.connection().await?;
+    let rows: Vec<(String, Option<String>)> = answer(
+        instance_events::table
+            .filter(instance_events::service_id.eq_any(services.iter().map(ServiceId::as_str)))
+            .distinct_on(instance_events::service_id)
+            .order((instance_events::service_id, instance_events::id.desc()))
+            .select((instance_events::service_id, instance_events::to_status))
+            .load(&mut connection),
+    )
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(service, to)| (service.into(), last_event(to.as_deref())))
+        .collect())
+}
+
+/// Forgets events older than `keep`, at most so many at once, and says how many. The last event of
+/// each service is kept for ever: adoption asks for it, however long ago it was.
+pub async fn prune(db: &Db, keep: Duration, at_most: usize) -> Result<usize, Error> {
+    let mut connection = db.connection().await?;
+    answer(
+        statement(include_str!("events_prune.sql"))
+            .bind::<BigInt, _>(milliseconds(keep))
+            .bind::<BigInt, _>(i64::try_from(at_most).unwrap_or(i64::MAX))
+            .execute(&mut connection),
+    )
+    .await
+}
+
+fn last_event(to: Option<&str>) -> LastEvent {
+    match to.map(Status::parse) {
+        None => LastEvent::Removed,
+        Some(Some(Status::Claimed | Status::Crashed)) => LastEvent::ClaimedOrCrashed,
+        Some(_) => LastEvent::Other,
+    }
+}

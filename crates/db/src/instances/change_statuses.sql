@@ -1,0 +1,33 @@
+-- instances::change_statuses
+-- $1 ids, $2 the statuses and $3 the epochs that the changes were decided from, $4 the new
+-- statuses, $5 the reasons, $6 conversations and $7 invites where the agent named one, $8 the actor.
+WITH asked AS (
+    SELECT *
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+            $7::text[])
+        AS asked (id, from_status, epoch, to_status, reason, conversation_id, invite_url)
+),
+-- In one order, so that two who change the same rows never wait for each other.
+unmoved AS MATERIALIZED (
+    SELECT instances.id
+    FROM instances
+    JOIN asked USING (id)
+    WHERE instances.status = asked.from_status AND instances.epoch = asked.epoch
+    ORDER BY instances.id
+    FOR UPDATE OF instances
+)
+UPDATE instances
+SET status = asked.to_status,
+    status_actor = $8,
+    status_reason = asked.reason,
+    unasked = false,
+    conversation_id = coalesce(asked.conversation_id, instances.conversation_id),
+    invite_url = coalesce(asked.invite_url, instances.invite_url),
+    claimed_at = CASE
+        WHEN asked.to_status = 'claimed' THEN coalesce(instances.claimed_at, now())
+        ELSE instances.claimed_at
+    END
+FROM unmoved
+JOIN asked USING (id)
+WHERE instances.id = unmoved.id
+RETURNING instances.id

@@ -1,0 +1,100 @@
+//! Changes of status that the leader decided. Each is guarded by the status and epoch that it was
+//! decided from.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use pool_domain::write::StatusChange;
+use pool_domain::{InstanceId, Policy, Term};
+
+use crate::Db;
+use crate::db::{Connection, answer};
+use crate::error::Error;
+use crate::fencing::check_term;
+use crate::statement::statement;
+
+/// Makes the changes whose rows have not moved on, and says which.
+///
+/// A change that the transition trigger refuses is a bug of whoever decided it. It is logged and
+/// left out, and the others are made.
+pub async fn change_statuses(
+    db: &Db,
+    term: Term,
+    changes: &[StatusChange],
+    actor: &str,
+) -> Result<Vec<InstanceId>, Error> {
+    let mut ordered: Vec<_> = changes.iter().collect();
+    ordered.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let mut done = Vec::new();
+    let mut connection = db.connection().await?;
+    for batch in ordered.chunks(Policy::ROWS_PER_TRANSACTION_MAX) {
+        match change(&mut connection, term, batch, actor).await {
+            Ok(ids) => done.extend(ids),
+            Err(Error::RefuseChange(_)) => {
+                done.extend(one_by_one(&mut connection, term, batch, actor).await?);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+async fn one_by_one(
+    connection: &mut Connection,
+    term: Term,
+    changes: &[&StatusChange],
+    actor: &str,
+) -> Result<Vec<InstanceId>, Error> {
+    let mut done = Vec::new();
+    for single in changes {
+        match change(connection, term, &[single], actor).await {
+            Ok(ids) => done.extend(ids),
+            Err(Error::RefuseChange(why)) => tracing::error!(
+                instance.id = %single.id,
+                status.from = %single.from,
+                status.to = %single.to,
+                "the database refused a change of status: {why}"
+            ),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+async fn change(
+    connection: &mut Connection,
+    term: Term,
+    changes: &[&StatusChange],
+    actor: &str,
+) -> Result<Vec<InstanceId>, Error> {
+    fn column<T>(changes: &[&StatusChange], value: impl Fn(&StatusChange) -> T) -> Vec<T> {
+        changes.iter().map(|change| value(change)).collect()
+    }
+    let query = statement(include_str!("change_statuses.sql"))
+        .bind::<Array<Text>, _>(column(changes, |change| change.id.to_string()))
+        .bind::<Array<Text>, _>(column(changes, |change| change.from.as_str()))
+        .bind::<Array<BigInt>, _>(column(changes, |change| change.epoch.0))
+        .bind::<Array<Text>, _>(column(changes, |change| change.to.as_str()))
+        .bind::<Array<Text>, _>(column(changes, |change| change.reason.clone()))
+        .bind::<Array<Nullable<Text>>, _>(column(changes, |change| {
+            let found = change.conversation.as_ref();
+            found.map(|found| found.conversation_id.clone())
+        }))
+        .bind::<Array<Nullable<Text>>, _>(column(changes, |change| {
+            let found = change.conversation.as_ref();
+            found.and_then(|found| found.invite_url.clone())
+        }))
+        .bind::<Text, _>(actor.to_owned());
+    let rows: Vec<Changed> = answer(connection.transaction(async |connection| {
+        check_term(connection, term).await?;
+        Ok::<_, Error>(query.load(connection).await?)
+    }))
+    .await?;
+    Ok(rows.into_iter().map(|row| row.id.into()).collect())
+}
+
+#[derive(QueryableByName)]
+struct Changed {
+    #[diesel(sql_type = Text)]
+    id: String,
+}

@@ -1,0 +1,140 @@
+//! New rows: for instances that we make, and for services of ours that had none.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use pool_domain::write::{Adoption, NewInstance};
+use pool_domain::{DeploymentStatus, InstanceId, Policy, Secret, Status, Term};
+
+use crate::Db;
+use crate::db::answer;
+use crate::error::Error;
+use crate::fencing::check_term;
+use crate::schema::instances;
+
+/// Inserts the row of an instance that is being made. Repeated, it does nothing more.
+pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<(), Error> {
+    let row = NewRow {
+        status: Status::Starting.as_str(),
+        openrouter_key_hash: new.openrouter_key_hash.as_ref().map(ToString::to_string),
+        agentmail_inbox_id: new.agentmail_inbox_id.as_ref().map(ToString::to_string),
+        gateway_token: new.gateway_token.as_ref().map(Secret::expose),
+        runtime_image: new.runtime_image.as_deref(),
+        status_reason: "created",
+        ..NewRow::of(&new.id, new.service_id.as_str(), &new.name)
+    };
+    let mut connection = db.connection().await?;
+    answer(connection.transaction(async |connection| {
+        check_term(connection, term).await?;
+        let inserted = diesel::insert_into(instances::table)
+            .values(&row)
+            .on_conflict_do_nothing()
+            .execute(connection)
+            .await?;
+        if inserted == 0 {
+            let same: i64 = instances::table
+                .filter(instances::id.eq(row.id))
+                .filter(instances::service_id.eq(row.service_id))
+                .count()
+                .get_result(connection)
+                .await?;
+            if same == 0 {
+                return Err(Error::InsertInstance { id: new.id.clone() });
+            }
+        }
+        Ok(())
+    }))
+    .await
+}
+
+/// Inserts a row for each of these services, unless it or its id has one by now, and says which.
+/// Each is *unasked*: before it may be idle, its agent has to be asked for a conversation.
+pub async fn insert_adopted(
+    db: &Db,
+    term: Term,
+    adoptions: &[Adoption],
+) -> Result<Vec<InstanceId>, Error> {
+    let mut inserted = Vec::new();
+    let mut connection = db.connection().await?;
+    for batch in adoptions.chunks(Policy::ROWS_PER_TRANSACTION_MAX) {
+        let rows: Vec<_> = batch.iter().map(NewRow::adopting).collect();
+        let ids: Vec<String> = answer(connection.transaction(async |connection| {
+            check_term(connection, term).await?;
+            let ids = diesel::insert_into(instances::table)
+                .values(&rows)
+                .on_conflict_do_nothing()
+                .returning(instances::id)
+                .get_results(connection)
+                .await?;
+            Ok::<_, Error>(ids)
+        }))
+        .await?;
+        inserted.extend(ids.into_iter().map(InstanceId::from));
+    }
+    Ok(inserted)
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = instances)]
+struct NewRow<'a> {
+    id: &'a str,
+    service_id: &'a str,
+    name: &'a str,
+    url: Option<&'a str>,
+    status: &'a str,
+    deploy_status: Option<&'a str>,
+    openrouter_key_hash: Option<String>,
+    agentmail_inbox_id: Option<String>,
+    gateway_token: Option<&'a str>,
+    runtime_image: Option<&'a str>,
+    created_at: Option<DateTime<Utc>>,
+    claimed_at: Option<DateTime<Utc>>,
+    status_actor: &'a str,
+    status_reason: &'a str,
+    unasked: bool,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(id: &'a InstanceId, service_id: &'a str, name: &'a str) -> Self {
+        Self {
+            id: id.as_str(),
+            service_id,
+            name,
+            url: None,
+            status: Status::Starting.as_str(),
+            deploy_status: None,
+            openrouter_key_hash: None,
+            agentmail_inbox_id: None,
+            gateway_token: None,
+            runtime_image: None,
+            // None leaves it to the column's default, which is now.
+            created_at: None,
+            claimed_at: None,
+            status_actor: "reconciler",
+            status_reason: "",
+            unasked: false,
+        }
+    }
+
+    fn adopting(adoption: &'a Adoption) -> Self {
+        Self {
+            url: adoption.url.as_deref(),
+            status: adoption.status.as_str(),
+            deploy_status: adoption
+                .deploy_status
+                .as_ref()
+                .map(DeploymentStatus::as_str),
+            agentmail_inbox_id: adoption
+                .agentmail_inbox_id
+                .as_ref()
+                .map(ToString::to_string),
+            gateway_token: adoption.gateway_token.as_ref().map(Secret::expose),
+            runtime_image: adoption.runtime_image.as_deref(),
+            created_at: Some(adoption.created_at),
+            claimed_at: adoption.claimed_at,
+            status_reason: &adoption.reason,
+            unasked: true,
+            ..Self::of(&adoption.id, adoption.service_id.as_str(), &adoption.name)
+        }
+    }
+}

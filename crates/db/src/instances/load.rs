@@ -1,0 +1,122 @@
+//! Reads every row for a tick. A row that this build cannot read is said and skipped: it never
+//! stops a tick.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use futures_util::future::try_join;
+use pool_domain::{Epoch, Instance, Secret, Status};
+
+use crate::Db;
+use crate::db::answer;
+use crate::error::Error;
+use crate::schema::instances;
+
+/// Every row, and the time at which they were so.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// By the database's clock; no time in the rows is later.
+    pub now: DateTime<Utc>,
+    /// The rows, in the order of their ids.
+    pub rows: Vec<Instance>,
+    /// The rows that could not be read, each as table, column, row and why.
+    pub unreadable: Vec<String>,
+}
+
+/// Reads every row, without instructions.
+pub async fn load(db: &Db) -> Result<Loaded, Error> {
+    diesel::define_sql_function! { fn clock_timestamp() -> Timestamptz; }
+    let connection = db.connection().await?;
+    // Sent together, answered in this order.
+    let rows = instances::table
+        .select(Row::as_select())
+        .order(instances::id)
+        .load(&mut &*connection);
+    let now = diesel::select(clock_timestamp()).get_result(&mut &*connection);
+    let (rows, now) = answer(try_join(rows, now)).await?;
+    let mut loaded = Loaded {
+        now,
+        rows: Vec::with_capacity(rows.len()),
+        unreadable: Vec::new(),
+    };
+    for row in rows {
+        match Instance::try_from(row) {
+            Ok(instance) => loaded.rows.push(instance),
+            Err(why) => loaded.unreadable.push(why),
+        }
+    }
+    Ok(loaded)
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = instances)]
+#[diesel(check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: String,
+    service_id: String,
+    name: String,
+    url: Option<String>,
+    status: String,
+    deploy_status: Option<String>,
+    agent_name: Option<String>,
+    conversation_id: Option<String>,
+    invite_url: Option<String>,
+    created_at: DateTime<Utc>,
+    claimed_at: Option<DateTime<Utc>>,
+    source_branch: Option<String>,
+    openrouter_key_hash: Option<String>,
+    agentmail_inbox_id: Option<String>,
+    gateway_token: Option<String>,
+    runtime_image: Option<String>,
+    epoch: i64,
+    status_changed_at: DateTime<Utc>,
+    failed_claims: i16,
+    missing_since: Option<DateTime<Utc>>,
+    delete_requested_at: Option<DateTime<Utc>>,
+    unasked: bool,
+}
+
+impl TryFrom<Row> for Instance {
+    type Error = String;
+
+    fn try_from(row: Row) -> Result<Self, String> {
+        let unreadable =
+            |column: &str, why: String| format!("instances.{column} of row {}: {why}", row.id);
+        let status = Status::parse(&row.status).ok_or_else(|| {
+            unreadable(
+                "status",
+                format!("`{}` is not a status of this build", row.status),
+            )
+        })?;
+        let failed_claims = u8::try_from(row.failed_claims).map_err(|_| {
+            unreadable(
+                "failed_claims",
+                format!("{} is out of range", row.failed_claims),
+            )
+        })?;
+        Ok(Self {
+            id: row.id.into(),
+            service_id: row.service_id.into(),
+            name: row.name,
+            url: row.url,
+            status,
+            deploy_status: row.deploy_status.map(Into::into),
+            agent_name: row.agent_name,
+            conversation_id: row.conversation_id,
+            invite_url: row.invite_url,
+            created_at: row.created_at,
+            claimed_at: row.claimed_at,
+            source_branch: row.source_branch,
+            openrouter_key_hash: row.openrouter_key_hash.map(Into::into),
+            agentmail_inbox_id: row.agentmail_inbox_id.map(Into::into),
+            gateway_token: row.gateway_token.map(Secret::new),
+            runtime_image: row.runtime_image,
+            epoch: Epoch(row.epoch),
+            status_changed_at: row.status_changed_at,
+            failed_claims,
+            missing_since: row.missing_since,
+            delete_requested_at: row.delete_requested_at,
+            unasked: row.unasked,
+        })
+    }
+}

@@ -1,0 +1,18 @@
+//! The rows of `instances`: read for a tick and for lists, written by the leader with guards, and
+//! by people.
+
+mod changes;
+mod insert;
+mod load;
+mod people;
+mod refresh;
+mod remove;
+mod views;
+
+pub use changes::change_statuses;
+pub use insert::{insert_adopted, insert_created};
+pub use load::{Loaded, load};
+pub use people::{Killed, dismiss, drain, kill};
+pub use refresh::refresh;
+pub use remove::remove;
+pub use views::{Counts, InstanceView, counts, views};

@@ -1,0 +1,168 @@
+//! What the API shows. Rows whose destruction a person asked for are in no list and no count.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use pool_domain::{InstanceId, ServiceId, Status};
+
+use crate::Db;
+use crate::db::answer;
+use crate::error::Error;
+use crate::schema::instances;
+
+/// How many instances have each status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the statuses")]
+pub struct Counts {
+    pub starting: u64,
+    pub idle: u64,
+    pub claiming: u64,
+    pub claimed: u64,
+    pub crashed: u64,
+    pub dead: u64,
+}
+
+impl Counts {
+    /// How many have this status.
+    #[must_use]
+    pub const fn of(&self, status: Status) -> u64 {
+        match status {
+            Status::Starting => self.starting,
+            Status::Idle => self.idle,
+            Status::Claiming => self.claiming,
+            Status::Claimed => self.claimed,
+            Status::Crashed => self.crashed,
+            Status::Dead => self.dead,
+        }
+    }
+
+    /// The same, to change it.
+    pub const fn of_mut(&mut self, status: Status) -> &mut u64 {
+        match status {
+            Status::Starting => &mut self.starting,
+            Status::Idle => &mut self.idle,
+            Status::Claiming => &mut self.claiming,
+            Status::Claimed => &mut self.claimed,
+            Status::Crashed => &mut self.crashed,
+            Status::Dead => &mut self.dead,
+        }
+    }
+}
+
+/// Counts the rows by status.
+pub async fn counts(db: &Db) -> Result<Counts, Error> {
+    let mut connection = db.connection().await?;
+    let rows: Vec<(String, i64)> = answer(
+        instances::table
+            .filter(instances::delete_requested_at.is_null())
+            .group_by(instances::status)
+            .select((instances::status, count_star()))
+            .load(&mut connection),
+    )
+    .await?;
+    let mut counts = Counts::default();
+    for (status, count) in rows {
+        if let Some(status) = Status::parse(&status) {
+            *counts.of_mut(status) = u64::try_from(count).unwrap_or_default();
+        }
+    }
+    Ok(counts)
+}
+
+/// A row as other services know it, without the token of its gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceView {
+    /// Primary key.
+    pub id: InstanceId,
+    /// Its service on Railway.
+    pub service_id: ServiceId,
+    /// The service's name.
+    pub name: String,
+    /// Where its agent answers.
+    pub url: Option<String>,
+    /// The status.
+    pub status: Status,
+    /// What Railway last said of its latest deployment.
+    pub deploy_status: Option<String>,
+    /// The name that its claimer gave it.
+    pub agent_name: Option<String>,
+    /// The conversation it is in.
+    pub conversation_id: Option<String>,
+    /// How others join that conversation.
+    pub invite_url: Option<String>,
+    /// What its claimer told it to be.
+    pub instructions: Option<String>,
+    /// When its row, or its service before that, was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was claimed.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// The branch that the server which claimed it was built from.
+    pub source_branch: Option<String>,
+    /// Its OpenRouter key.
+    pub openrouter_key_hash: Option<String>,
+    /// Its AgentMail inbox.
+    pub agentmail_inbox_id: Option<String>,
+    /// The image it runs.
+    pub runtime_image: Option<String>,
+}
+
+/// Reads every row that lists show, oldest first. One that this build cannot read is left out; the
+/// tick reports it.
+pub async fn views(db: &Db) -> Result<Vec<InstanceView>, Error> {
+    let mut connection = db.connection().await?;
+    let rows: Vec<Row> = answer(
+        instances::table
+            .filter(instances::delete_requested_at.is_null())
+            .select(Row::as_select())
+            .order((instances::created_at, instances::id))
+            .load(&mut connection),
+    )
+    .await?;
+    Ok(rows.into_iter().filter_map(Row::into_view).collect())
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = instances)]
+#[diesel(check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: String,
+    service_id: String,
+    name: String,
+    url: Option<String>,
+    status: String,
+    deploy_status: Option<String>,
+    agent_name: Option<String>,
+    conversation_id: Option<String>,
+    invite_url: Option<String>,
+    instructions: Option<String>,
+    created_at: DateTime<Utc>,
+    claimed_at: Option<DateTime<Utc>>,
+    source_branch: Option<String>,
+    openrouter_key_hash: Option<String>,
+    agentmail_inbox_id: Option<String>,
+    runtime_image: Option<String>,
+}
+
+impl Row {
+    fn into_view(self) -> Option<InstanceView> {
+        Some(InstanceView {
+            status: Status::parse(&self.status)?,
+            id: self.id.into(),
+            service_id: self.service_id.into(),
+            name: self.name,
+            url: self.url,
+            deploy_status: self.deploy_status,
+            agent_name: self.agent_name,
+            conversation_id: self.conversation_id,
+            invite_url: self.invite_url,
+            instructions: self.instructions,
+            created_at: self.created_at,
+            claimed_at: self.claimed_at,
+            source_branch: self.source_branch,
+            openrouter_key_hash: self.openrouter_key_hash,
+            agentmail_inbox_id: self.agentmail_inbox_id,
+            runtime_image: self.runtime_image,
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! Diesel's migrations on a connection of their own, under a lock that diesel does not take.
+
+use std::time::Duration;
+
+use diesel::migration::{Migration, MigrationSource};
+use diesel::pg::Pg;
+use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::{OptionalExtension, QueryableByName};
+use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use pool_domain::Secret;
+
+use crate::connection::{Connector, Session};
+use crate::error::{Error, in_one_line};
+use crate::statement::statement;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
+
+/// Any number that nothing else in the database uses: `poolmigr` in ASCII.
+const LOCK: i64 = 0x706f_6f6c_6d69_6772;
+
+/// Whoever holds the lock is migrating, which takes seconds; a few minutes with a million rows.
+const LOCK_WAIT: Duration = Duration::from_secs(300);
+
+type Blocking = AsyncConnectionWrapper<AsyncPgConnection>;
+type Source = Box<dyn Migration<Pg>>;
+type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// A connection that migrates. Its lock goes with it.
+pub(crate) struct Migrator {
+    pub(crate) connection: AsyncPgConnection,
+}
+
+/// What the database has and what this build has, in order.
+pub(crate) struct Comparison {
+    pub(crate) applied: Vec<String>,
+    pub(crate) pending: Vec<String>,
+    pub(crate) unknown: Vec<String>,
+}
+
+impl Migrator {
+    /// Waits until no other process migrates.
+    pub(crate) async fn begin(url: &str) -> Result<Self, Error> {
+        let mut migrator = Self::look(url).await?;
+        migrator.lock().await?;
+        Ok(migrator)
+    }
+
+    /// Without the lock: for looking only.
+    pub(crate) async fn look(url: &str) -> Result<Self, Error> {
+        let connector = Connector::new(&Secret::new(url), Session::MIGRATION)?;
+        Ok(Self {
+            connection: connector.connect().await?,
+        })
+    }
+
+    /// Applies what is pending, each migration in a transaction of its own.
+    pub(crate) async fn run_pending(mut self) -> Result<Vec<String>, Error> {
+        let pending = self.compare().await?.pending;
+        let mut done = Vec::new();
+        for name in pending {
+            self = self
+                .with_migration(&name, |connection, migration| {
+                    connection.run_migration(migration).map(drop)
+                })
+                .await?;
+            tracing::info!(migration.name = name, "applied a migration");
+            done.push(name);
+        }
+        Ok(done)
+    }
+
+    /// Takes back the newest migration.
+    pub(crate) async fn revert_newest(mut self) -> Result<Option<String>, Error> {
+        let compared = self.compare().await?;
+        if let Some(version) = compared.unknown.last() {
+            return Err(Error::Migrate(format!(
+                "{version} was applied by another build, which has to take it back"
+            )));
+        }
+        let mut applied = compared.applied;
+        let Some(name) = applied.pop() else {
+            return Ok(None);
+        };
+        self.with_migration(&name, |connection, migration| {
+            connection.revert_migration(migration).map(drop)
+        })
+        .await?;
+        tracing::info!(migration.name = name, "took back a migration");
+        Ok(Some(name))
+    }
+
+    /// What the database has and what this build has.
+    pub(crate) async fn compare(&mut self) -> Result<Comparison, Error> {
+        let ours = sources()?;
+        let versions = self.applied_versions().await?;
+        let is_ours = |version: &String| ours.iter().any(|source| version_of(source) == *version);
+        let unknown = versions.iter().filter(|version| !is_ours(version));
+        let unknown = unknown.cloned().collect();
+        let (applied, pending): (Vec<_>, Vec<_>) = ours
+            .iter()
+            .partition(|source| versions.contains(&version_of(source)));
+        let names = |sources: Vec<&Source>| {
+            let names = sources.into_iter().map(|source| source.name().to_string());
+            names.collect()
+        };
+        Ok(Comparison {
+            applied: names(applied),
+            pending: names(pending),
+            unknown,
+        })
+    }
+
+    /// Diesel's own question would make its table where there is none.
+    async fn applied_versions(&mut self) -> Result<Vec<String>, Error> {
+        let exists: Truth =
+            statement("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS truth")
+                .get_result(&mut self.connection)
+                .await?;
+        if !exists.truth {
+            return Ok(Vec::new());
+        }
+        let versions: Vec<Line> = statement(
+            "SELECT version::text AS line FROM __diesel_schema_migrations ORDER BY version",
+        )
+        .load(&mut self.connection)
+        .await?;
+        Ok(versions.into_iter().map(|row| row.line).collect())
+    }
+
+    /// Diesel's migrations block the thread that they run on, which a runtime of one thread does
+    /// not permit; a thread made for blocking is right on every runtime.
+    async fn with_migration(
+        self,
+        name: &str,
+        work: fn(&mut Blocking, &dyn Migration<Pg>) -> Outcome,
+    ) -> Result<Self, Error> {
+        let wanted = name.to_owned();
+        let worked = tokio::task::spawn_blocking(move || {
+            let sources = sources()?;
+            let source = sources
+                .iter()
+                .find(|source| source.name().to_string() == wanted)
+                .ok_or_else(|| Error::Migrate(format!("there is no migration {wanted}")))?;
+            let mut connection = Blocking::from(self.connection);
+            work(&mut connection, &**source)
+                .map_err(|error| Error::Migrate(format!("{wanted}: {}", in_one_line(&*error))))?;
+            Ok(Self {
+                connection: connection.into_inner(),
+            })
+        });
+        worked
+            .await
+            .map_err(|panic| Error::Migrate(format!("{name}: {panic}")))?
+    }
+
+    async fn lock(&mut self) -> Result<(), Error> {
+        let free: Truth = statement("SELECT pg_try_advisory_lock($1) AS truth")
+            .bind::<BigInt, _>(LOCK)
+            .get_result(&mut self.connection)
+            .await?;
+        if free.truth {
+            return Ok(());
+        }
+        let holder = self.holder().await?;
+        tracing::info!("waiting for another process that migrates{holder}");
+        let wait = format!(
+            "SET lock_timeout = {}; SELECT pg_advisory_lock({LOCK}); SET lock_timeout = {}",
+            LOCK_WAIT.as_millis(),
+            Session::MIGRATION.lock_limit.as_millis(),
+        );
+        match self
+            .connection
+            .batch_execute(&wait)
+            .await
+            .map_err(Error::from)
+        {
+            Err(Error::Wait(_)) => Err(Error::AwaitMigration {
+                seconds: LOCK_WAIT.as_secs(),
+                holder: self.holder().await?,
+            }),
+            other => other,
+        }
+    }
+
+    /// Who migrates, as an addition to a sentence.
+    async fn holder(&mut self) -> Result<String, Error> {
+        let found: Option<Line> = statement(include_str!("lock_holder.sql"))
+            .bind::<BigInt, _>(LOCK)
+            .get_result(&mut self.connection)
+            .await
+            .optional()?;
+        Ok(found.map_or_else(String::new, |row| format!(": {}", row.line)))
+    }
+}
+
+/// This build's migrations, in order.
+fn sources() -> Result<Vec<Source>, Error> {
+    let mut sources: Vec<Source> = MIGRATIONS
+        .migrations()
+        .map_err(|error| Error::Migrate(in_one_line(&*error)))?;
+    sources.sort_by_key(version_of);
+    Ok(sources)
+}
+
+fn version_of(source: &Source) -> String {
+    source.name().version().to_string()
+}
+
+#[derive(QueryableByName)]
+struct Truth {
+    #[diesel(sql_type = Bool)]
+    truth: bool,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}

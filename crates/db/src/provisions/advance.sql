@@ -1,0 +1,13 @@
+-- provisions::advance
+-- $1 the id, $2 the next step, then what was made: $3 key, $4 inbox, $5 service, $6 volume.
+UPDATE provisions
+SET step = CASE WHEN step = 'destroying' THEN step ELSE $2 END,
+    step_began_at = now(),
+    attempts = 0,
+    next_attempt_at = NULL,
+    last_error = NULL,
+    openrouter_key_hash = coalesce($3, openrouter_key_hash),
+    agentmail_inbox_id = coalesce($4, agentmail_inbox_id),
+    service_id = coalesce($5, service_id),
+    volume_id = coalesce($6, volume_id)
+WHERE id = $1

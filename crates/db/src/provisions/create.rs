@@ -1,0 +1,155 @@
+//! A creation, step by step: the intent, the beginning of each step, and what it made.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use pool_domain::{
+    CreateStep, InboxId, InstanceId, KeyHash, Policy, Secret, ServiceId, Stage, Term, VolumeId,
+};
+
+use crate::Db;
+use crate::claims::milliseconds;
+use crate::db::answer;
+use crate::error::Error;
+use crate::fencing::check_term;
+use crate::schema::provisions;
+use crate::statement::{Statement, Values, statement};
+
+/// What went wrong is cut to this many characters: enough to see, and the table stays small.
+const LAST_ERROR_MAX_CHARS: usize = 500;
+
+/// The intent to create one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewProvision {
+    /// Its id.
+    pub id: InstanceId,
+    /// The name of its service, key and inbox.
+    pub name: String,
+    /// The token of its gateway.
+    pub gateway_token: Secret,
+}
+
+/// What a step made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// An OpenRouter key.
+    Key(KeyHash),
+    /// An AgentMail inbox.
+    Inbox(InboxId),
+    /// A service.
+    Service(ServiceId),
+    /// A volume.
+    Volume(VolumeId),
+    /// Nothing that has an id, or nothing at all because the step was not needed.
+    Nothing,
+}
+
+/// Writes intents, before the first call outside, and says how many were new.
+pub async fn intend(db: &Db, term: Term, new: &[NewProvision]) -> Result<usize, Error> {
+    let mut written = 0;
+    let mut connection = db.connection().await?;
+    for batch in new.chunks(Policy::ROWS_PER_TRANSACTION_MAX) {
+        let rows: Vec<_> = batch
+            .iter()
+            .map(|new| {
+                (
+                    provisions::id.eq(new.id.as_str()),
+                    provisions::name.eq(&new.name),
+                    provisions::gateway_token.eq(new.gateway_token.expose()),
+                )
+            })
+            .collect();
+        written += answer(connection.transaction(async |connection| {
+            check_term(connection, term).await?;
+            let written = diesel::insert_into(provisions::table)
+                .values(&rows)
+                .on_conflict_do_nothing()
+                .execute(connection)
+                .await?;
+            Ok::<_, Error>(written)
+        }))
+        .await?;
+    }
+    Ok(written)
+}
+
+/// Notes that this step begins, before its call outside. False when the provision is gone or being
+/// destroyed: the call must not be made.
+pub async fn begin_step(
+    db: &Db,
+    term: Term,
+    id: &InstanceId,
+    step: CreateStep,
+) -> Result<bool, Error> {
+    let begin = statement(
+        "UPDATE provisions SET step = $2, step_began_at = now() \
+         WHERE id = $1 AND step <> 'destroying'",
+    )
+    .bind::<Text, _>(id.to_string())
+    .bind::<Text, _>(Stage::Creating(step).as_str());
+    write(db, term, begin).await
+}
+
+/// Notes what the present step made, and goes on to the next stage. False when the provision is
+/// gone. One that is being destroyed by now stays so, and what was made is destroyed with it.
+pub async fn advance(
+    db: &Db,
+    term: Term,
+    id: &InstanceId,
+    made: Made,
+    next: Stage,
+) -> Result<bool, Error> {
+    let (mut key, mut inbox, mut service, mut volume) = (None, None, None, None);
+    match made {
+        Made::Key(hash) => key = Some(hash.into_string()),
+        Made::Inbox(id) => inbox = Some(id.into_string()),
+        Made::Service(id) => service = Some(id.into_string()),
+        Made::Volume(id) => volume = Some(id.into_string()),
+        Made::Nothing => {}
+    }
+    let advance = statement(include_str!("advance.sql"))
+        .bind::<Text, _>(id.to_string())
+        .bind::<Text, _>(next.as_str())
+        .bind::<Nullable<Text>, _>(key)
+        .bind::<Nullable<Text>, _>(inbox)
+        .bind::<Nullable<Text>, _>(service)
+        .bind::<Nullable<Text>, _>(volume);
+    write(db, term, advance).await
+}
+
+/// Notes that the present step failed, of a creation or of a destruction, and when it is tried
+/// again. False when the provision is gone.
+pub async fn failed(
+    db: &Db,
+    term: Term,
+    id: &InstanceId,
+    error: &str,
+    retry_after: Duration,
+) -> Result<bool, Error> {
+    let short: String = error.chars().take(LAST_ERROR_MAX_CHARS).collect();
+    let failed = statement(
+        "UPDATE provisions SET attempts = attempts + 1, last_error = $2, \
+         next_attempt_at = now() + $3 * interval '1 millisecond' WHERE id = $1",
+    )
+    .bind::<Text, _>(id.to_string())
+    .bind::<Text, _>(short)
+    .bind::<BigInt, _>(milliseconds(retry_after));
+    write(db, term, failed).await
+}
+
+/// Runs one statement in the leader's term, and says whether it changed anything.
+pub(super) async fn write<V: Values + Send + Sync>(
+    db: &Db,
+    term: Term,
+    statement: Statement<V>,
+) -> Result<bool, Error> {
+    let mut connection = db.connection().await?;
+    let changed = answer(connection.transaction(async |connection| {
+        check_term(connection, term).await?;
+        Ok::<_, Error>(statement.execute(connection).await?)
+    }))
+    .await?;
+    Ok(changed > 0)
+}

@@ -1,0 +1,120 @@
+//! The tables as diesel sees them. What each column means is said in `migrations/`.
+
+diesel::table! {
+    instances (id) {
+        id -> Text,
+        service_id -> Text,
+        name -> Text,
+        url -> Nullable<Text>,
+        status -> Text,
+        deploy_status -> Nullable<Text>,
+        agent_name -> Nullable<Text>,
+        conversation_id -> Nullable<Text>,
+        invite_url -> Nullable<Text>,
+        instructions -> Nullable<Text>,
+        created_at -> Timestamptz,
+        claimed_at -> Nullable<Timestamptz>,
+        source_branch -> Nullable<Text>,
+        openrouter_key_hash -> Nullable<Text>,
+        agentmail_inbox_id -> Nullable<Text>,
+        gateway_token -> Nullable<Text>,
+        runtime_image -> Nullable<Text>,
+        epoch -> BigInt,
+        status_changed_at -> Timestamptz,
+        status_actor -> Nullable<Text>,
+        status_reason -> Nullable<Text>,
+        claim_token -> Nullable<Uuid>,
+        claim_expires_at -> Nullable<Timestamptz>,
+        failed_claims -> SmallInt,
+        missing_since -> Nullable<Timestamptz>,
+        delete_requested_at -> Nullable<Timestamptz>,
+        unasked -> Bool,
+    }
+}
+
+diesel::table! {
+    provisions (id) {
+        id -> Text,
+        name -> Text,
+        service_id -> Nullable<Text>,
+        volume_id -> Nullable<Text>,
+        openrouter_key_hash -> Nullable<Text>,
+        agentmail_inbox_id -> Nullable<Text>,
+        gateway_token -> Nullable<Text>,
+        step -> Text,
+        step_began_at -> Timestamptz,
+        attempts -> Integer,
+        next_attempt_at -> Nullable<Timestamptz>,
+        last_error -> Nullable<Text>,
+        destroyed -> Array<Text>,
+        service_deleted_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    instance_events (id) {
+        id -> BigInt,
+        instance_id -> Text,
+        service_id -> Text,
+        from_status -> Nullable<Text>,
+        to_status -> Nullable<Text>,
+        actor -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        epoch -> BigInt,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    leader_terms (term) {
+        term -> BigInt,
+        holder -> Text,
+        started_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    ticks (id) {
+        id -> BigInt,
+        term -> BigInt,
+        started_at -> Timestamptz,
+        ended_at -> Timestamptz,
+        complete -> Bool,
+        report -> Jsonb,
+    }
+}
+
+diesel::table! {
+    commands (id) {
+        id -> BigInt,
+        kind -> Text,
+        arguments -> Jsonb,
+        requested_by -> Text,
+        requested_at -> Timestamptz,
+        tick_id -> Nullable<BigInt>,
+        result -> Nullable<Jsonb>,
+        done_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    set_aside (from_table, id) {
+        from_table -> Text,
+        id -> Text,
+        service_id -> Nullable<Text>,
+        reason -> Text,
+        row -> Jsonb,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    pool_schema (only_row) {
+        only_row -> Bool,
+        found -> Array<Text>,
+        found_at -> Timestamptz,
+        contracted_at -> Nullable<Timestamptz>,
+    }
+}

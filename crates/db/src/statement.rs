@@ -1,0 +1,87 @@
+//! One statement of a `.sql` file with its values. Unlike diesel's `sql_query`, it is kept as a
+//! prepared statement of its connection, which halves the time of a claim.
+
+use std::marker::PhantomData;
+
+use diesel::QueryResult;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{HasSqlType, Untyped};
+
+/// The text, and the values of `$1`, `$2` and so on in the order in which they are bound.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Statement<V = ()> {
+    text: &'static str,
+    values: V,
+}
+
+/// Begins a statement.
+pub(crate) const fn statement(text: &'static str) -> Statement {
+    Statement { text, values: () }
+}
+
+impl<V> Statement<V> {
+    /// Binds the next value.
+    pub(crate) fn bind<ST, T>(self, value: T) -> Statement<Bound<V, ST, T>> {
+        Statement {
+            text: self.text,
+            values: Bound {
+                before: self.values,
+                value,
+                sql_type: PhantomData,
+            },
+        }
+    }
+}
+
+impl<V: Values> QueryFragment<Pg> for Statement<V> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.text);
+        // Binding a value also writes its placeholder. The text holds them already, some of them
+        // twice, so these go into a comment.
+        out.push_sql("\n-- ");
+        self.values.push(&mut out)
+    }
+}
+
+impl<V> QueryId for Statement<V> {
+    type QueryId = ();
+    // The text itself is the key of the prepared statement.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<V> Query for Statement<V> {
+    type SqlType = Untyped;
+}
+
+/// A value, after those before it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound<V, ST, T> {
+    before: V,
+    value: T,
+    sql_type: PhantomData<ST>,
+}
+
+/// Values in their order.
+pub(crate) trait Values {
+    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>;
+}
+
+impl Values for () {
+    fn push<'b>(&'b self, _: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        Ok(())
+    }
+}
+
+impl<V, ST, T> Values for Bound<V, ST, T>
+where
+    V: Values,
+    Pg: HasSqlType<ST>,
+    T: ToSql<ST, Pg>,
+{
+    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.before.push(out)?;
+        out.push_bind_param(&self.value)
+    }
+}

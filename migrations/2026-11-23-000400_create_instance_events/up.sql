@@ -1,0 +1,28 @@
+-- What happened to every instance, written by the trigger alone.
+SET LOCAL lock_timeout = '5s';
+
+CREATE TABLE instance_events (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    instance_id text NOT NULL,
+    service_id text NOT NULL,
+    from_status text,
+    to_status text,
+    actor text,
+    reason text,
+    epoch bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX idx_instance_events_service_id ON instance_events (service_id, id);
+CREATE INDEX idx_instance_events_instance_id ON instance_events (instance_id, id);
+
+COMMENT ON TABLE instance_events IS 'What happened to every instance: one row for each insert, change of status, delete request and removal.';
+COMMENT ON COLUMN instance_events.id IS 'In the order in which they happened to one instance.';
+COMMENT ON COLUMN instance_events.instance_id IS 'The instance. No foreign key: events outlive it.';
+COMMENT ON COLUMN instance_events.service_id IS 'Its service, by which adoption finds what became of it.';
+COMMENT ON COLUMN instance_events.from_status IS 'The status before; null when the row was inserted.';
+COMMENT ON COLUMN instance_events.to_status IS 'The status after; null when the row was removed; as before when its destruction was asked for.';
+COMMENT ON COLUMN instance_events.actor IS 'Who did it.';
+COMMENT ON COLUMN instance_events.reason IS 'Why.';
+COMMENT ON COLUMN instance_events.epoch IS 'The epoch of the row after it.';
+COMMENT ON COLUMN instance_events.at IS 'When.';

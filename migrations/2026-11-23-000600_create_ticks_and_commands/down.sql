@@ -1,0 +1,4 @@
+SET LOCAL lock_timeout = '5s';
+
+DROP TABLE commands;
+DROP TABLE ticks;
