@@ -386,4 +386,43 @@ mod tests {
             .times(3)
         );
     }
+    /// The names of an enum's variants, out of what serde says of one that it does not have.
+    fn kinds<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+        let error = serde_json::from_str::<T>(r#"{"kind": "?"}"#)
+            .unwrap_err()
+            .to_string();
+        error
+            .split('`')
+            .skip(3)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn every_fault_is_in_the_documentation() {
+        let documented = include_str!("../../../docs/SIMULATOR.md");
+        let (railways, agents) = (kinds::<Fault>(), kinds::<AgentFault>());
+        assert!(
+            railways.len() > 20 && agents.len() >= 10,
+            "{railways:?} {agents:?}"
+        );
+        for kind in railways {
+            assert!(
+                documented.contains(&format!("`{kind}`")),
+                "{kind} is not documented"
+            );
+        }
+        for kind in agents {
+            let name = kind.replace('_', "-");
+            assert!(
+                documented.contains(&format!("| `{name}`")),
+                "{name} is not documented"
+            );
+            assert!(
+                AgentFault::named(&name).is_some(),
+                "{name} cannot be switched on"
+            );
+        }
+    }
 }

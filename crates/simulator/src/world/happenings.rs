@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pool_domain::{DeploymentId, DeploymentStatus, EnvironmentId, ProjectId, ServiceId};
 
 use super::model::{Cause, Deployment, Environment, InstanceKey};
 use super::{NewService, Refusal, World};
 use crate::Caller;
+
+/// How long ago a seeded service was made: past every grace period that a manager may have.
+const SEEDED_AGE: Duration = Duration::from_hours(1);
 
 /// Something that befalls a service instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +61,12 @@ impl World {
             ..NewService::named(project, name)
         };
         let id = self.service_create(&Caller::Account, new)?;
-        let long_ago = self.now - self.settings.boot - self.settings.read_lag;
+        let long_ago = self.now - SEEDED_AGE - self.settings.boot - self.settings.read_lag;
         let deployment_id = DeploymentId::new(self.new_id());
         let key = (id.clone(), environment.clone());
+        if let Some(service) = self.services.get_mut(&id) {
+            service.created_at = long_ago;
+        }
         let instance = self
             .instance_mut(&key)
             .ok_or(Refusal::ServiceInstanceNotFound)?;
