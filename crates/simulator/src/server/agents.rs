@@ -35,14 +35,6 @@ pub(super) struct Ports {
     stop: CancellationToken,
 }
 
-/// A port that nobody serves yet.
-#[derive(Debug)]
-pub(super) struct FreePort {
-    listener: TcpListener,
-    /// `127.0.0.1:PORT`.
-    pub(super) domain: String,
-}
-
 impl Ports {
     pub(super) fn new(capacity: Capacity, stop: CancellationToken) -> Self {
         Self {
@@ -53,43 +45,30 @@ impl Ports {
         }
     }
 
-    /// A port of the operating system's choice. Refused when as many agents as may be have one.
-    pub(super) fn find(&self) -> Result<FreePort, SimulatorError> {
-        let taken = self
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len();
-        if taken >= self.capacity.agents {
+    /// Serves a port of the operating system's choice until its domain, which this gives, is given
+    /// up. Refused when as many agents as may be have one.
+    pub(super) fn open(&self, shared: &Arc<Shared>) -> Result<String, SimulatorError> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.len() >= self.capacity.agents {
             return Err(SimulatorError::TooManyAgents {
                 at_most: self.capacity.agents,
                 limit: self.capacity.limit,
             });
         }
-        bind().map_err(|source| SimulatorError::Listen {
+        let (listener, domain) = bind().map_err(|source| SimulatorError::Listen {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             source,
-        })
-    }
-
-    /// Serves the port until its domain is given up.
-    pub(super) fn open(&self, shared: &Arc<Shared>, port: FreePort) {
+        })?;
         let stop = self.stop.child_token();
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.insert(port.domain.clone(), stop.clone());
+        taken.insert(domain.clone(), stop.clone());
         let agent = Arc::new(AgentPort {
             shared: Arc::clone(shared),
-            domain: port.domain,
+            domain: domain.clone(),
         });
         let connections = Arc::clone(&self.connections);
         // No connection is kept open, so that a thousand agents hold a thousand files and not two.
-        tokio::spawn(connection::serve(
-            port.listener,
-            agent,
-            connections,
-            false,
-            stop,
-        ));
+        tokio::spawn(connection::serve(listener, agent, connections, false, stop));
+        Ok(domain)
     }
 
     /// Gives up the ports of these domains.
@@ -103,14 +82,11 @@ impl Ports {
     }
 }
 
-fn bind() -> std::io::Result<FreePort> {
+fn bind() -> std::io::Result<(TcpListener, String)> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let domain = listener.local_addr()?.to_string();
-    Ok(FreePort {
-        listener: TcpListener::from_std(listener)?,
-        domain,
-    })
+    Ok((TcpListener::from_std(listener)?, domain))
 }
 
 #[derive(Debug)]

@@ -92,11 +92,14 @@ impl Shared {
         key: &InstanceKey,
         target_port: Option<i32>,
     ) -> Result<Domain, SimulatorError> {
-        let port = self.ports.find()?;
-        let domain = port.domain.clone();
-        let made = self.world(|w| w.service_domain_create(caller, key, target_port, domain))?;
-        self.ports.open(self, port);
-        Ok(made)
+        // The port is served first, so that a deletion which comes right after closes it.
+        let domain = self.ports.open(self)?;
+        let made =
+            self.world(|w| w.service_domain_create(caller, key, target_port, domain.clone()));
+        if made.is_err() {
+            self.ports.close(&[domain]);
+        }
+        Ok(made?)
     }
 
     pub(super) fn seed(
