@@ -1,0 +1,189 @@
+//! One claim: tries instances until one is provisioned, and settles each of their leases.
+
+use std::time::Duration;
+
+use pool_agent::{ProvisionFailure, ProvisionRequest, Provisioned};
+use pool_db::claims::Lease;
+use pool_domain::{ClaimToken, InstanceId};
+use tokio::time::Instant;
+
+use crate::breaker::Pass;
+use crate::claims::Shared;
+use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
+
+/// The answers by which an agent says that the request itself is at fault. One agent may be wrong
+/// about that, so another is asked.
+const REQUEST_AT_FAULT: [u16; 2] = [400, 413];
+
+/// The work of one claim.
+pub(crate) struct Attempts<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) request: ProvisionRequest,
+    pub(crate) tried: Vec<InstanceId>,
+    pass: Pass,
+    began: Instant,
+}
+
+/// A lease with the token that names it.
+pub(crate) struct Held {
+    pub(crate) lease: Lease,
+    pub(crate) token: ClaimToken,
+}
+
+/// How one instance took the request.
+enum Outcome {
+    Provisioned(Provisioned),
+    /// Surely not provisioned, and the agent says that the request is at fault.
+    Refused {
+        status: u16,
+        reason: String,
+    },
+    /// Surely not provisioned, for a reason of its own.
+    Failed {
+        reason: String,
+    },
+    Unknown {
+        reason: String,
+        timed_out: bool,
+    },
+}
+
+impl<'a> Attempts<'a> {
+    pub(crate) fn new(shared: &'a Shared, request: ClaimRequest, pass: Pass) -> Self {
+        Self {
+            shared,
+            request: ProvisionRequest {
+                agent_name: request.agent_name,
+                instructions: request.instructions,
+                join_url: request.join_url,
+            },
+            tried: Vec::with_capacity(ClaimSettings::INSTANCES_MAX),
+            pass,
+            began: Instant::now(),
+        }
+    }
+
+    /// Tries instances until one is provisioned, none is left, or enough failed.
+    pub(crate) async fn run(mut self) -> Result<Claimed, ClaimError> {
+        // The first instance that refused the request keeps its lease until another has answered.
+        let mut refused: Option<(Held, String)> = None;
+        let mut last_reason = String::new();
+        while self.may_try_another(refused.is_some()) {
+            let held = match self.lease().await {
+                Ok(Some(held)) => held,
+                Ok(None) => break,
+                Err(error) => {
+                    self.put_back(refused).await;
+                    return Err(ClaimError::Lease(error));
+                }
+            };
+            self.tried.push(held.lease.id.clone());
+            match self.provision(&held.lease).await {
+                Outcome::Provisioned(provisioned) => {
+                    let result = self.confirm(held, provisioned).await;
+                    self.blame_first(&mut refused).await;
+                    self.shared.breaker.succeeded();
+                    return result;
+                }
+                Outcome::Refused { status, reason } => {
+                    if refused.is_some() {
+                        self.put_back(refused).await;
+                        self.put_back(Some((held, reason))).await;
+                        return Err(ClaimError::RequestRefused { status });
+                    }
+                    last_reason.clone_from(&reason);
+                    refused = Some((held, reason));
+                }
+                Outcome::Failed { reason } => {
+                    self.blame_first(&mut refused).await;
+                    self.blame(&held, &reason).await;
+                    last_reason = reason;
+                }
+                Outcome::Unknown { reason, timed_out } => {
+                    self.blame_first(&mut refused).await;
+                    self.abandon(&held, &reason).await;
+                    return Err(ClaimError::UnknownOutcome { timed_out, reason });
+                }
+            }
+        }
+        self.put_back(refused).await;
+        Err(match self.tried.len() {
+            0 => ClaimError::NoIdle,
+            tried => ClaimError::AllFailed {
+                tried,
+                reason: last_reason,
+            },
+        })
+    }
+
+    /// Three at most, within the time; while the breaker is open only one, unless that one blames
+    /// the request and a second opinion is due.
+    fn may_try_another(&self, second_opinion_due: bool) -> bool {
+        if self.tried.is_empty() {
+            return true;
+        }
+        let needs = self
+            .shared
+            .settings
+            .provision_timeout
+            .min(ClaimSettings::ATTEMPT_NEEDS);
+        let one_only = self.pass.is_trial() || self.shared.breaker.is_open();
+        self.tried.len() < ClaimSettings::INSTANCES_MAX
+            && self.time_left() >= needs
+            && (second_opinion_due || !one_only)
+    }
+
+    async fn provision(&self, lease: &Lease) -> Outcome {
+        let failed = |reason: String| Outcome::Failed { reason };
+        let Some(url) = lease.url.as_deref() else {
+            return failed("its address is not known".to_owned());
+        };
+        let agent = &self.shared.agent;
+        if !agent.last_ready_within(url, ClaimSettings::READY_VOUCHES_FOR)
+            && let Err(not_ready) = agent.health(url, ClaimSettings::HEALTH_TIMEOUT).await
+        {
+            return failed(format!("health: {not_ready}"));
+        }
+        let limit = self.shared.settings.provision_timeout.min(self.time_left());
+        match agent.provision(url, &self.request, limit).await {
+            Ok(provisioned) => Outcome::Provisioned(provisioned),
+            Err(ProvisionFailure::Sure { reason, status }) => match status {
+                Some(status) if REQUEST_AT_FAULT.contains(&status) => {
+                    Outcome::Refused { status, reason }
+                }
+                _ => failed(reason),
+            },
+            Err(ProvisionFailure::Unknown { reason, timed_out }) => {
+                Outcome::Unknown { reason, timed_out }
+            }
+        }
+    }
+
+    /// The instance whose refusal no other one shared is at fault itself.
+    async fn blame_first(&self, refused: &mut Option<(Held, String)>) {
+        if let Some((first, reason)) = refused.take() {
+            self.blame(&first, &reason).await;
+        }
+    }
+
+    async fn blame(&self, held: &Held, reason: &str) {
+        self.shared.breaker.failed(&held.lease.id);
+        self.release(held, reason, true).await;
+    }
+
+    /// Back into the stock, with nobody blamed.
+    async fn put_back(&self, refused: Option<(Held, String)>) {
+        if let Some((held, reason)) = refused {
+            self.release(&held, &reason, false).await;
+        }
+    }
+
+    fn time_left(&self) -> Duration {
+        let all = self.shared.settings.tries_within();
+        all.saturating_sub(self.began.elapsed())
+    }
+
+    pub(crate) fn duration_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,178 @@
+//! The door of this crate: takes claims, runs each in a task of its own, and ends with them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use pool_agent::AgentClient;
+use pool_db::Db;
+use pool_domain::Entropy;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::task::TaskTracker;
+
+use crate::attempts::Attempts;
+use crate::breaker::Breaker;
+use crate::door::{Door, Place};
+use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
+
+/// Ending run-out leases is one statement over a handful of rows; one that takes longer waits for a
+/// lock and is better repeated.
+const EXPIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Hands out agents. Cheap to clone; clones share their state.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    shared: Arc<Shared>,
+    door: Arc<Door>,
+    tasks: TaskTracker,
+}
+
+/// What every claim works with.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) db: Db,
+    pub(crate) agent: AgentClient,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) settings: ClaimSettings,
+    pub(crate) breaker: Breaker,
+    changes: AtomicU64,
+}
+
+impl Shared {
+    /// Notes that a claim has changed a row.
+    pub(crate) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Claims {
+    /// Takes claims until [`drain`](Self::drain) is called.
+    #[must_use]
+    pub fn new(
+        db: Db,
+        agent: AgentClient,
+        entropy: Arc<dyn Entropy>,
+        settings: ClaimSettings,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                db,
+                agent,
+                entropy,
+                settings,
+                breaker: Breaker::default(),
+                changes: AtomicU64::new(0),
+            }),
+            door: Arc::new(Door::new(
+                ClaimSettings::IN_FLIGHT_MAX,
+                ClaimSettings::WAITING_MAX,
+                ClaimSettings::WAIT_MAX,
+            )),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Claims one agent. Dropping the future changes nothing: the claim goes on to its end.
+    pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed, ClaimError> {
+        if self.tasks.is_closed() {
+            return Err(ClaimError::ShuttingDown);
+        }
+        let place = self.door.enter().ok_or(ClaimError::Crowded)?;
+        let task = self
+            .tasks
+            .spawn(run(Arc::clone(&self.shared), place, request));
+        match timeout(self.answers_within(), task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(died)) => {
+                tracing::error!(error = %died, "a claim's task died; its lease will run out");
+                Err(unknown(false, "the claim's task died"))
+            }
+            // The task goes on: only the confirm can take that long, while the database is away.
+            Err(_elapsed) => Err(unknown(true, "the database did not confirm in time")),
+        }
+    }
+
+    /// When a caller of [`claim`](Self::claim) has an answer at the latest.
+    #[must_use]
+    pub fn answers_within(&self) -> Duration {
+        self.shared.settings.answers_within()
+    }
+
+    /// Refuses new claims from now on and waits for those in flight. Says how many are left after
+    /// `limit`; their leases will run out.
+    pub async fn drain(&self, limit: Duration) -> usize {
+        self.tasks.close();
+        if timeout(limit, self.tasks.wait()).await.is_err() {
+            tracing::error!(
+                claims = self.tasks.len(),
+                "stopping with claims in flight: their leases will run out"
+            );
+        }
+        self.tasks.len()
+    }
+
+    /// How many claims are in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// How many times a claim of this server has changed a row. Whoever keeps what it read knows by
+    /// it that it is old.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.shared.changes.load(Ordering::SeqCst)
+    }
+
+    /// Ends the leases that ran out, each `period`, for ever. Every server does this, outside the
+    /// tick, so that no trouble of Railway or of the leader delays it.
+    pub async fn expire_leases_every(&self, period: Duration) {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.expire_leases().await;
+        }
+    }
+
+    /// Ends the leases that ran out now.
+    pub async fn expire_leases(&self) {
+        let expire = pool_db::claims::expire(&self.shared.db, self.shared.settings.lease);
+        match timeout(EXPIRE_TIMEOUT, expire).await {
+            Ok(Ok(ids)) => {
+                if !ids.is_empty() {
+                    self.shared.changed();
+                }
+                for id in ids {
+                    tracing::warn!(instance.id = %id, "a lease ran out: the instance is given up");
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "cannot end run-out leases; repeated soon"),
+            Err(_elapsed) => tracing::warn!("ending run-out leases took too long; repeated soon"),
+        }
+    }
+}
+
+async fn run(
+    shared: Arc<Shared>,
+    place: Place,
+    request: ClaimRequest,
+) -> Result<Claimed, ClaimError> {
+    let _seat = place.seat().await.ok_or(ClaimError::Crowded)?;
+    let contracted = shared.db.is_contracted().await;
+    if !contracted.map_err(ClaimError::Lease)? {
+        return Err(ClaimError::NotContracted);
+    }
+    let pass = shared
+        .breaker
+        .admit()
+        .map_err(|retry_after| ClaimError::BreakerOpen { retry_after })?;
+    Attempts::new(&shared, request, pass).run().await
+}
+
+fn unknown(timed_out: bool, reason: &str) -> ClaimError {
+    ClaimError::UnknownOutcome {
+        timed_out,
+        reason: reason.to_owned(),
+    }
+}

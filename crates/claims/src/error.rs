@@ -1,0 +1,51 @@
+//! Why a claim gave no agent.
+
+use std::time::Duration;
+
+/// Why a claim gave no agent.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The stock is empty.
+    #[error("no instance is idle")]
+    NoIdle,
+    /// Too many claims are under way.
+    #[error("too many claims are under way")]
+    Crowded,
+    /// Several instances in a row failed, and a trial is not due.
+    #[error("the last agents that were tried all failed")]
+    BreakerOpen {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// The database is not yet taken over from the previous generation.
+    #[error("the database is not taken over yet")]
+    NotContracted,
+    /// This server is stopping.
+    #[error("the server is stopping")]
+    ShuttingDown,
+    /// Every instance that was tried surely failed.
+    #[error("{tried} instances were tried and surely failed; the last one: {reason}")]
+    AllFailed {
+        /// How many.
+        tried: usize,
+        /// Why the last one failed. Internal: it may name addresses.
+        reason: String,
+    },
+    /// Two instances refused the request itself.
+    #[error("two agents refused the request with status {status}")]
+    RequestRefused {
+        /// 400 or 413.
+        status: u16,
+    },
+    /// Nobody can know whether an agent was provisioned.
+    #[error("the outcome is unknown: {reason}")]
+    UnknownOutcome {
+        /// Whether it was the time that ran out.
+        timed_out: bool,
+        /// What is known. Internal: it may name addresses.
+        reason: String,
+    },
+    /// The database gave no lease: it is away, or it refused the statement.
+    #[error("cannot lease an instance")]
+    Lease(#[source] pool_db::Error),
+}

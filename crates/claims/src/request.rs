@@ -1,0 +1,42 @@
+//! What a caller asks for and what he gets.
+
+use std::fmt;
+
+use pool_domain::{InstanceId, Secret};
+
+/// What an agent is to become.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClaimRequest {
+    /// Its name.
+    pub agent_name: String,
+    /// Its instructions.
+    pub instructions: String,
+    /// The conversation that it is to join; none to open one of its own.
+    pub join_url: Option<String>,
+}
+
+impl fmt::Debug for ClaimRequest {
+    /// Without the instructions and the link: they are the caller's own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClaimRequest")
+            .field("agent_name", &self.agent_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An agent that is the caller's now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// How others join its conversation, as the agent says.
+    pub invite_url: Option<String>,
+    /// Its conversation; may be none although it joined one.
+    pub conversation_id: Option<String>,
+    /// Whether it joined an existing conversation.
+    pub joined: bool,
+    /// The token of its gateway.
+    pub gateway_token: Option<Secret>,
+    /// Where its gateway answers.
+    pub gateway_url: Option<String>,
+}

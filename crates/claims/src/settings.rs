@@ -1,0 +1,68 @@
+//! What the operator may set of claiming, and the limits that follow from it.
+
+use std::time::Duration;
+
+/// What the operator may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimSettings {
+    /// How long a claim may hold its lease (`POOL_CLAIM_LEASE_MS`).
+    pub lease: Duration,
+    /// How long one agent may take to be provisioned (`POOL_PROVISION_TIMEOUT_MS`).
+    pub provision_timeout: Duration,
+    /// The branch that this server was built from, noted in the rows that it claims.
+    pub source_branch: Option<String>,
+}
+
+impl ClaimSettings {
+    /// Instances that one claim tries.
+    pub const INSTANCES_MAX: usize = 3;
+    /// How long an agent's last good probe vouches for it: a third of a tick.
+    pub const READY_VOUCHES_FOR: Duration = Duration::from_secs(10);
+    /// How long an agent that nothing vouches for may take to say that it is ready. A warm one
+    /// answers in milliseconds, and a user is waiting.
+    pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+    /// What a claim may take on top of the time of one provision: two sure failures before it, each
+    /// at most a health check (1 s) and a connect timeout (5 s), and the database's part.
+    pub const BESIDE_PROVISION: Duration = Duration::from_secs(15);
+    /// Another instance is tried only if it gets at least this much of the time: one that is cut
+    /// off early would be lost for nothing.
+    pub const ATTEMPT_NEEDS: Duration = Duration::from_secs(10);
+    /// Claims that run at once: more than a pool of any size hands out in the minute that its
+    /// slowest agent takes, and a quarter of the usual limit of 1,024 open files.
+    pub const IN_FLIGHT_MAX: usize = 256;
+    /// Claims that wait for one of those to end.
+    pub const WAITING_MAX: usize = 512;
+    /// How long they wait.
+    pub const WAIT_MAX: Duration = Duration::from_secs(5);
+    /// The pauses before a lease that found nothing is repeated, while idle rows are seen. A
+    /// statement that began before others gave rows back finds none of them, although the stock
+    /// is not empty; one repetition settles 19 of 20 of these, four all.
+    pub const LEASE_REPEATS: [Duration; 4] = [
+        Duration::ZERO,
+        Duration::from_millis(10),
+        Duration::from_millis(50),
+        Duration::from_millis(200),
+    ];
+
+    /// How long one claim may go on trying.
+    #[must_use]
+    pub fn tries_within(&self) -> Duration {
+        self.provision_timeout + Self::BESIDE_PROVISION
+    }
+
+    /// When the caller has an answer at the latest; the claim itself may go on.
+    #[must_use]
+    pub fn answers_within(&self) -> Duration {
+        Self::WAIT_MAX + self.tries_within()
+    }
+}
+
+impl Default for ClaimSettings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(90),
+            provision_timeout: Duration::from_secs(60),
+            source_branch: None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Settles a lease: confirm, release or abandon.
+
+use std::time::Duration;
+
+use pool_agent::Provisioned;
+use pool_db::claims::{self, Confirmation, Confirmed};
+use tokio::time::sleep;
+
+use crate::attempts::{Attempts, Held};
+use crate::{ClaimError, Claimed};
+
+/// The first pause between two tries to confirm, doubled up to the second: the caller waits, and a
+/// database that comes back is found within a second.
+const CONFIRM_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const CONFIRM_AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
+
+/// How often a confirm is tried that the database itself refuses, as opposed to not answering: the
+/// next answer will be the same, save for deadlocks and the like.
+const REFUSALS_MAX: u32 = 5;
+
+impl Attempts<'_> {
+    /// Makes the instance the caller's. Repeated until the database answers: the agent is in its
+    /// conversation already, and only the row can say so. If it takes longer than the lease,
+    /// whoever ended the lease has decided, and the database says so.
+    pub(crate) async fn confirm(
+        &self,
+        held: Held,
+        provisioned: Provisioned,
+    ) -> Result<Claimed, ClaimError> {
+        let confirmation = self.confirmation(&provisioned);
+        let mut pause = CONFIRM_AGAIN_AFTER;
+        let mut refusals = 0;
+        loop {
+            let confirmed = claims::confirm(&self.shared.db, held.token, &confirmation).await;
+            self.shared.changed();
+            match confirmed {
+                Ok(Confirmed::Done) => return Ok(self.claimed(held, provisioned)),
+                Ok(Confirmed::Overtaken) => {
+                    return Err(lost(&held, "the lease was decided otherwise meanwhile"));
+                }
+                Err(error) => {
+                    tracing::warn!(instance.id = %held.lease.id, %error, "cannot confirm yet");
+                    refusals += u32::from(!error.is_unavailable());
+                    if refusals >= REFUSALS_MAX {
+                        return Err(lost(&held, "the database refuses to confirm"));
+                    }
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(CONFIRM_AGAIN_AFTER_MAX);
+        }
+    }
+
+    /// Gives back an instance that surely was not provisioned. `counts` blames it. If this fails,
+    /// the lease runs out.
+    pub(crate) async fn release(&self, held: &Held, reason: &str, counts: bool) {
+        let id = &held.lease.id;
+        let released =
+            claims::release(&self.shared.db, held.token, &storable(reason), counts).await;
+        self.shared.changed();
+        match released {
+            Ok(Some(status)) => tracing::warn!(
+                instance.id = %id, instance.status = %status, claim.blamed = counts, reason,
+                "an instance was not provisioned, and is released"
+            ),
+            Ok(None) => tracing::warn!(
+                instance.id = %id, reason,
+                "an instance was not provisioned; its lease was decided otherwise meanwhile"
+            ),
+            Err(error) => tracing::warn!(
+                instance.id = %id, reason, %error,
+                "cannot release an instance; its lease will run out"
+            ),
+        }
+    }
+
+    /// Gives up an instance of which nobody can know whether it was provisioned. If this fails, the
+    /// lease runs out, which means the same.
+    pub(crate) async fn abandon(&self, held: &Held, reason: &str) {
+        let id = &held.lease.id;
+        let abandoned = claims::abandon(&self.shared.db, held.token, &storable(reason)).await;
+        self.shared.changed();
+        match abandoned {
+            Ok(_) => tracing::warn!(
+                instance.id = %id, reason, duration_ms = self.duration_ms(),
+                "an instance is given up: nobody can know whether it was provisioned"
+            ),
+            Err(error) => tracing::warn!(
+                instance.id = %id, reason, %error,
+                "cannot give up an instance; its lease will run out"
+            ),
+        }
+    }
+
+    fn confirmation(&self, provisioned: &Provisioned) -> Confirmation {
+        let request = &self.request;
+        let invite_url = provisioned.invite_url.as_ref();
+        Confirmation {
+            agent_name: storable(&request.agent_name),
+            conversation_id: provisioned.conversation_id.as_deref().map(storable),
+            invite_url: invite_url
+                .or(request.join_url.as_ref())
+                .map(|url| storable(url)),
+            instructions: storable(&request.instructions),
+            source_branch: self.shared.settings.source_branch.clone(),
+        }
+    }
+
+    fn claimed(&self, held: Held, provisioned: Provisioned) -> Claimed {
+        tracing::info!(
+            instance.id = %held.lease.id, instance.service_id = %held.lease.service_id,
+            claim.tried = self.tried.len(), claim.joined = provisioned.joined,
+            duration_ms = self.duration_ms(),
+            "claimed"
+        );
+        Claimed {
+            instance_id: held.lease.id,
+            invite_url: provisioned.invite_url,
+            conversation_id: provisioned.conversation_id,
+            joined: provisioned.joined,
+            gateway_token: held.lease.gateway_token,
+            gateway_url: held.lease.url,
+        }
+    }
+}
+
+/// Without the one character that Postgres cannot store: it must not keep a conversation from being
+/// recorded.
+fn storable(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+/// The agent is in a conversation, and no row says so: the instance is destroyed.
+fn lost(held: &Held, why: &str) -> ClaimError {
+    tracing::error!(
+        instance.id = %held.lease.id, instance.service_id = %held.lease.service_id,
+        reason = why,
+        "an agent was provisioned and is lost"
+    );
+    ClaimError::UnknownOutcome {
+        timed_out: false,
+        reason: why.to_owned(),
+    }
+}
