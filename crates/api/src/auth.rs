@@ -1,0 +1,89 @@
+//! Who knows the pool's key.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use pool_domain::Secret;
+use subtle::ConstantTimeEq as _;
+
+use crate::error::ApiError;
+use crate::state::Shared;
+
+/// Lets a request through that carries the key.
+pub(crate) async fn require_key(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if carries_key(request.headers(), &shared.app.key) {
+        Ok(next.run(request).await)
+    } else {
+        Err(ApiError::Unauthorized)
+    }
+}
+
+/// Whether the request carries the key: `Bearer`, in any case, and the key. Compared in a time that
+/// does not depend on how much of it is right.
+pub(crate) fn carries_key(headers: &HeaderMap, key: &Secret) -> bool {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return false;
+    };
+    let Some((scheme, rest)) = split(value.as_bytes()) else {
+        return false;
+    };
+    let right = rest.ct_eq(key.expose().as_bytes());
+    scheme.eq_ignore_ascii_case(b"bearer") && !rest.is_empty() && bool::from(right)
+}
+
+fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let value = value.trim_ascii();
+    let at = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = value.split_at(at);
+    Some((scheme, rest.trim_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carries(value: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, value.parse().unwrap());
+        carries_key(&headers, &Secret::new("the-key"))
+    }
+
+    #[test]
+    fn the_scheme_is_taken_in_any_case_and_the_key_only_as_it_is() {
+        for value in [
+            "Bearer the-key",
+            "bearer the-key",
+            "BEARER  the-key",
+            "bEaReR the-key ",
+        ] {
+            assert!(carries(value), "{value}");
+        }
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "the-key",
+            "Basic the-key",
+            "Bearer the-ke",
+            "Bearer the-keyy",
+            "Bearer The-Key",
+            "Bearer the-key the-key",
+        ] {
+            assert!(!carries(value), "{value}");
+        }
+        assert!(!carries_key(&HeaderMap::new(), &Secret::new("the-key")));
+    }
+
+    #[test]
+    fn an_empty_key_opens_nothing() {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, "Bearer ".parse().unwrap());
+        assert!(!carries_key(&headers, &Secret::new("")));
+    }
+}

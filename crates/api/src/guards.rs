@@ -1,0 +1,116 @@
+//! What surrounds every request: an id, a log line, a time limit, a bound on how many run at once,
+//! headers that keep browsers careful, and JSON where a handler panics.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use http::{HeaderName, HeaderValue};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tracing::{Instrument as _, Span};
+
+use crate::error::ApiError;
+
+/// By which a request is found in the logs of all that it passed.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A UUID has 36; longer ids are not taken over from a stranger into the logs.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// Requests that run at once, those of load balancers aside: all claims that may run or wait, and
+/// as many readers as the cache serves in passing.
+pub(crate) const REQUESTS_AT_ONCE_MAX: usize = 1_024;
+
+/// Replaces an id that is too long to be logged by one of our own, which the next layer makes.
+pub(crate) async fn distrust_request_id(mut request: Request, next: Next) -> Response {
+    let too_long = |value: &HeaderValue| value.len() > REQUEST_ID_BYTES_MAX;
+    if request.headers().get(REQUEST_ID).is_some_and(too_long) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    next.run(request).await
+}
+
+/// Ends a request that takes longer than any should. What it set in motion goes on.
+pub(crate) async fn within(
+    State(limit): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    timeout(limit, next.run(request))
+        .await
+        .map_err(|_elapsed| ApiError::TooSlow)
+}
+
+/// Refuses what comes on top of the bound, at once: a queue would only hold it longer.
+pub(crate) async fn bounded(
+    State(places): State<Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let _place = places.try_acquire().map_err(|_full| ApiError::Crowded)?;
+    Ok(next.run(request).await)
+}
+
+/// Headers that keep browsers careful. Answers are not kept: they age within a second.
+pub(crate) async fn careful(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, PAGE_MAY_LOAD),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The page loads its own script and style, asks its own server, and nothing else.
+const PAGE_MAY_LOAD: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
+/// One log line for each request, without its query, headers and body. Those that only read are told
+/// at debug level: a page asks every other second.
+pub(crate) async fn logged(request: Request, next: Next) -> Response {
+    let reads_only = request.method().is_safe();
+    let span = span(&request);
+    let began = Instant::now();
+    let response = next.run(request).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let _entered = span.enter();
+    if reads_only {
+        tracing::debug!(http.status = status, duration_ms, "answered");
+    } else {
+        tracing::info!(http.status = status, duration_ms, "answered");
+    }
+    response
+}
+
+fn span(request: &Request) -> Span {
+    let id = request.headers().get(REQUEST_ID);
+    tracing::info_span!(
+        "request",
+        http.method = %request.method(),
+        http.path = request.uri().path(),
+        request.id = id.and_then(|id| id.to_str().ok()).unwrap_or_default(),
+    )
+}
+
+/// The answer where a handler panicked.
+pub(crate) fn panicked(_payload: Box<dyn Any + Send + 'static>) -> Response {
+    ApiError::Internal("a handler panicked").into_response()
+}

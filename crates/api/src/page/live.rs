@@ -1,0 +1,193 @@
+//! The part of the page that changes. Everything in it may be seen by everybody: no conversation,
+//! no invite link, no instructions.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use maud::{Markup, html};
+use pool_db::instances::InstanceView;
+use pool_db::ticks::LastTick;
+use pool_domain::{Report, Status};
+
+use crate::error::ApiError;
+use crate::state::Shared;
+
+/// Rows on the page; the API has them all.
+const ROWS_MAX: usize = 500;
+/// Entries of each list of the report.
+const ENTRIES_MAX: usize = 20;
+
+/// Counts, the last tick, and the instances.
+pub(crate) async fn render(shared: &Shared) -> Result<Markup, ApiError> {
+    let counts = shared.counts().await?;
+    let last_tick = shared.last_tick().await?;
+    let rows = shared.instances().await?;
+    Ok(html! {
+        dl.counts {
+            @for status in Status::ALL {
+                div { dt { (status) } dd.(status) { (counts.of(status)) } }
+            }
+        }
+        h2 { "Last tick" }
+        @match last_tick.tick.as_ref() {
+            Some(tick) => (tick_part(shared, tick)),
+            None => p.warn { "No leader has ticked yet." },
+        }
+        h2 { "Instances" }
+        (instances(&rows, last_tick.now))
+    })
+}
+
+fn tick_part(shared: &Shared, tick: &LastTick) -> Markup {
+    let late = tick.age >= shared.app.tick_interval * 3;
+    html! {
+        p .warn[late] {
+            "Number " (tick.id) " of leader " (tick.term) ", ended "
+            (seconds(tick.age.as_secs())) " ago"
+            @if late { ". Nobody seems to lead." }
+        }
+        @match &tick.report {
+            Some(report) => (report_part(report)),
+            None => p.warn { "Another version wrote its report; this one cannot read it." },
+        }
+    }
+}
+
+fn report_part(report: &Report) -> Markup {
+    let (listing, probes) = (&report.listing, &report.probes);
+    let (stock, done) = (&report.replenish, &report.done);
+    html! {
+        @if !listing.complete {
+            p.warn {
+                "Railway's listing was incomplete, so nothing was inferred from absence: "
+                (listing.reason.as_deref().unwrap_or("no reason given"))
+            }
+        }
+        p.quiet {
+            (listing.services) " services seen; " (probes.probed) " agents probed, "
+            (probes.ready) " ready. Stock " (stock.towards_target) " of " (stock.min_idle)
+            ", " (stock.towards_cap) " of at most " (stock.max_total) " in all. "
+            (done.changed) " changed, " (done.created) " created, " (done.destroyed)
+            " destroyed, " (done.removed) " removed; " (done.requests)
+            " requests to Railway in " (report.duration_ms) " ms."
+        }
+        (list("Held back", &report.held_back, |held| html! {
+            (held.count) " × " (held.what) ": " (held.why)
+        }))
+        (list("Failed, and tried again", &done.failures, |failure| html! {
+            (failure.action)
+            @if let Some(id) = &failure.id { " of " code { (id) } }
+            ": " (failure.error)
+        }))
+        (list("Changes", &report.changes, |change| html! {
+            code { (change.id) } " " (change.from) " → " (change.to) ": " (change.reason)
+        }))
+        (list("Not provably ours, and left alone", &report.foreign, |service| html! {
+            (service.name) ": " (service.why)
+        }))
+        (list("Rows that cannot be read, and were skipped", &report.unreadable, |row| html! {
+            (row)
+        }))
+    }
+}
+
+/// A list with its title, or nothing at all.
+fn list<T>(title: &str, entries: &[T], entry: impl Fn(&T) -> Markup) -> Markup {
+    let more = entries.len().saturating_sub(ENTRIES_MAX);
+    html! {
+        @if !entries.is_empty() {
+            h3 { (title) }
+            ul {
+                @for item in entries.iter().take(ENTRIES_MAX) { li { (entry(item)) } }
+                @if more > 0 { li.quiet { "and " (more) " more" } }
+            }
+        }
+    }
+}
+
+fn instances(rows: &[InstanceView], now: DateTime<Utc>) -> Markup {
+    if rows.is_empty() {
+        return html! { p.quiet { "None yet." } };
+    }
+    let more = rows.len().saturating_sub(ROWS_MAX);
+    html! {
+        div.scroll { table {
+            thead { tr {
+                @for title in ["Name", "Status", "Railway says", "Agent", "Made", "Claimed"] {
+                    th scope="col" { (title) }
+                }
+            } }
+            tbody {
+                @for row in by_urgency(rows).into_iter().take(ROWS_MAX) {
+                    (instance(row, now))
+                }
+            }
+        } }
+        @if more > 0 { p.quiet { "and " (more) " more" } }
+    }
+}
+
+/// What needs a person first; then the oldest first.
+fn by_urgency(rows: &[InstanceView]) -> Vec<&InstanceView> {
+    let mut sorted: Vec<_> = rows.iter().collect();
+    sorted.sort_by_key(|row| row.status != Status::Crashed);
+    sorted
+}
+
+fn instance(row: &InstanceView, now: DateTime<Utc>) -> Markup {
+    html! {
+        tr {
+            td { code { (linked(row)) } }
+            td.(row.status) { (row.status) }
+            td { (row.deploy_status.as_deref().unwrap_or("–")) }
+            td.text { (row.agent_name.as_deref().unwrap_or("–")) }
+            td { (ago(row.created_at, now)) }
+            td { @match row.claimed_at { Some(at) => (ago(at, now)), None => "–" } }
+        }
+    }
+}
+
+/// Old rows may hold any text for an address; only one of the web becomes a link.
+fn linked(row: &InstanceView) -> Markup {
+    let url = row.url.as_deref().filter(|url| {
+        let url = url.to_ascii_lowercase();
+        url.starts_with("https://") || url.starts_with("http://")
+    });
+    html! {
+        @match url {
+            Some(url) => a href=(url) rel="noopener noreferrer" { (row.name) },
+            None => (row.name),
+        }
+    }
+}
+
+fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+    let exact = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let age = (now - at).max(TimeDelta::zero()).num_seconds();
+    html! {
+        time datetime=(exact) title=(exact) { (seconds(age.unsigned_abs())) " ago" }
+    }
+}
+
+fn seconds(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_the_unit_that_fits() {
+        let told: Vec<_> = [0, 119, 120, 7_199, 7_200, 172_799, 172_800]
+            .map(seconds)
+            .to_vec();
+        assert_eq!(
+            told,
+            ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 d"]
+        );
+    }
+}

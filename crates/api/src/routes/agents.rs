@@ -1,0 +1,46 @@
+//! The instances that somebody uses, or used until they crashed.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use pool_db::instances::InstanceView;
+use pool_domain::Status;
+use serde::Serialize;
+
+use crate::auth::carries_key;
+use crate::error::ApiError;
+use crate::state::Shared;
+use crate::views::{ForAll, WithConversation};
+
+#[derive(Serialize)]
+struct Agents<T> {
+    claimed: Vec<T>,
+    crashed: Vec<T>,
+}
+
+/// Everybody may ask; who knows the key also learns of the conversations.
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let rows = shared.instances().await?;
+    Ok(if carries_key(&headers, &shared.app.key) {
+        Json(Agents::<WithConversation>::of(&rows)).into_response()
+    } else {
+        Json(Agents::<ForAll>::of(&rows)).into_response()
+    })
+}
+
+impl<'a, T: From<&'a InstanceView>> Agents<T> {
+    fn of(rows: &'a [InstanceView]) -> Self {
+        let with = |status| {
+            let these = rows.iter().filter(move |row| row.status == status);
+            these.map(T::from).collect()
+        };
+        Self {
+            claimed: with(Status::Claimed),
+            crashed: with(Status::Crashed),
+        }
+    }
+}

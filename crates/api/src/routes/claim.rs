@@ -1,0 +1,87 @@
+//! Claims one agent.
+
+use axum::Json;
+use axum::extract::State;
+use pool_claims::{ClaimRequest, Claimed};
+use pool_domain::joinlink;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::body::Body;
+use crate::error::ApiError;
+use crate::state::Shared;
+
+/// The agent that is the caller's now.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClaimAnswer {
+    invite_url: Option<String>,
+    conversation_id: Option<String>,
+    instance_id: String,
+    joined: bool,
+    gateway_token: Option<String>,
+    gateway_url: Option<String>,
+}
+
+pub(crate) async fn claim(
+    State(shared): State<Shared>,
+    Body(fields): Body,
+) -> Result<Json<ClaimAnswer>, ApiError> {
+    let request = read(&fields, &shared.app.environment)?;
+    let claimed = shared.app.claims.claim(request).await?;
+    Ok(Json(claimed.into()))
+}
+
+/// The first fault counts, in the order that clients know.
+fn read(fields: &Map<String, Value>, environment: &str) -> Result<ClaimRequest, ApiError> {
+    let instructions = text(fields, "instructions").ok_or(ApiError::InstructionsMissing)?;
+    let agent_name = text(fields, "agentName").ok_or(ApiError::AgentNameMissing)?;
+    let join_url = join_url(fields.get("joinUrl"))?;
+    if let Some(link) = &join_url {
+        joinlink::check(link, environment)?;
+    }
+    // A row cannot hold it, and the agent's answer would be lost for that.
+    for (name, value) in [
+        ("instructions", Some(&instructions)),
+        ("agentName", Some(&agent_name)),
+        ("joinUrl", join_url.as_ref()),
+    ] {
+        if value.is_some_and(|value| value.contains('\0')) {
+            return Err(ApiError::HoldsNul(name));
+        }
+    }
+    Ok(ClaimRequest {
+        agent_name,
+        instructions,
+        join_url,
+    })
+}
+
+/// A text that is not empty.
+fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {
+    let text = fields.get(name)?.as_str()?;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Clients send null, "", false and 0 for none.
+fn join_url(value: Option<&Value>) -> Result<Option<String>, ApiError> {
+    match value {
+        None | Some(Value::Null | Value::Bool(false)) => Ok(None),
+        Some(Value::Number(number)) if number.as_f64() == Some(0.0) => Ok(None),
+        Some(Value::String(link)) => Ok((!link.is_empty()).then(|| link.clone())),
+        Some(_) => Err(ApiError::JoinUrlNotText),
+    }
+}
+
+impl From<Claimed> for ClaimAnswer {
+    fn from(claimed: Claimed) -> Self {
+        Self {
+            invite_url: claimed.invite_url,
+            conversation_id: claimed.conversation_id,
+            instance_id: claimed.instance_id.into_string(),
+            joined: claimed.joined,
+            gateway_token: claimed.gateway_token.map(|token| token.expose().to_owned()),
+            gateway_url: claimed.gateway_url,
+        }
+    }
+}

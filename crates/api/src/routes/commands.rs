@@ -1,0 +1,140 @@
+//! What only the leader can do: written down as a command, done by the leader's next tick, whichever
+//! server leads.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use pool_db::commands::{self, COMMAND_LIFE, Command, CommandKind};
+use pool_domain::{InstanceId, Policy};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::body::Body;
+use crate::error::ApiError;
+use crate::routes::ACTOR;
+use crate::state::Shared;
+use crate::views::Counts;
+
+/// How long a command is waited for: as long as the leader would still do it.
+pub(crate) const WAIT_MAX: Duration = COMMAND_LIFE;
+
+/// The first pause between two looks at a command, doubled up to the second: a tick with nothing to
+/// do takes a quarter of a second, one that creates many takes half a minute.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const LOOK_AGAIN_AFTER_MAX: Duration = Duration::from_millis(400);
+
+#[derive(Serialize)]
+pub(crate) struct TickAnswer {
+    ok: bool,
+    counts: Counts,
+    report: Value,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ReplenishAnswer {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<Value>,
+    counts: Counts,
+}
+
+/// A tick now.
+pub(crate) async fn reconcile(
+    State(shared): State<Shared>,
+    _body: Body,
+) -> Result<Json<TickAnswer>, ApiError> {
+    ticked(&shared, CommandKind::Reconcile).await.map(Json)
+}
+
+/// Creates as many as asked for, within the cap; asked for none, a tick decides.
+pub(crate) async fn replenish(
+    State(shared): State<Shared>,
+    body: Body,
+) -> Result<Json<ReplenishAnswer>, ApiError> {
+    let count = body.count()?.and_then(how_many);
+    let mut outcome = carry_out(&shared, CommandKind::Replenish { count }).await?;
+    Ok(Json(ReplenishAnswer {
+        ok: true,
+        created: count.map(|_| outcome["created"].take()),
+        counts: *shared.counts().await?,
+    }))
+}
+
+/// Goes ahead, once, with what the fuse holds back for these instances.
+pub(crate) async fn confirm_fuse(
+    State(shared): State<Shared>,
+    Body(fields): Body,
+) -> Result<Json<TickAnswer>, ApiError> {
+    let ids = read_ids(fields.get("ids")).ok_or(ApiError::IdsMissing)?;
+    ticked(&shared, CommandKind::ConfirmFuse { ids })
+        .await
+        .map(Json)
+}
+
+async fn ticked(shared: &Shared, kind: CommandKind) -> Result<TickAnswer, ApiError> {
+    let mut outcome = carry_out(shared, kind).await?;
+    Ok(TickAnswer {
+        ok: true,
+        counts: *shared.counts().await?,
+        report: outcome["report"].take(),
+    })
+}
+
+/// Hands a command to the leader and waits for what comes of it.
+async fn carry_out(shared: &Shared, kind: CommandKind) -> Result<Value, ApiError> {
+    let _change = shared.change();
+    let db = &shared.app.db;
+    let began = Instant::now();
+    let by = ACTOR.to_owned();
+    let id = commands::submit(db, &Command { kind, by }).await?;
+    shared.app.wake.notify_one();
+    let mut pause = LOOK_AGAIN_AFTER;
+    while began.elapsed() < WAIT_MAX {
+        sleep(pause).await;
+        pause = (pause * 2).min(LOOK_AGAIN_AFTER_MAX);
+        match commands::outcome(db, id).await {
+            Ok(Some(outcome)) => return Ok(outcome),
+            Ok(None) => {}
+            // The command is written down, so a database that comes back still has it.
+            Err(error) if error.is_unavailable() => {
+                tracing::debug!(%error, "cannot look at a command yet");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ApiError::LeaderSilent)
+}
+
+/// None or fewer leave the number to the tick.
+fn how_many(count: i64) -> Option<usize> {
+    let count = usize::try_from(count).ok().filter(|count| *count > 0)?;
+    Some(count.min(Policy::PERSON_COUNT_MAX))
+}
+
+/// A list of ids, each a text.
+fn read_ids(value: Option<&Value>) -> Option<Vec<InstanceId>> {
+    let ids = value?.as_array()?.iter();
+    ids.map(|id| id.as_str().map(InstanceId::from)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_to_twenty_are_created_and_anything_below_is_a_tick() {
+        for (count, expected) in [
+            (i64::MIN, None),
+            (-1, None),
+            (0, None),
+            (1, Some(1)),
+            (20, Some(20)),
+            (21, Some(20)),
+            (i64::MAX, Some(20)),
+        ] {
+            assert_eq!(how_many(count), expected, "{count}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! For load balancers and for people who wonder which build runs.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::state::Shared;
+
+/// A database that takes longer serves no claim in a second.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Ticks that may be missed before nobody seems to lead.
+const TICKS_MISSED_MAX: u32 = 3;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Readiness {
+    ready: bool,
+    /// Whether it answered in time.
+    database: bool,
+    /// Whether some leader's last tick ended lately.
+    leader: bool,
+    last_tick_age_ms: Option<u64>,
+    /// What the fuse holds back; null when it is whole.
+    fuse: Value,
+}
+
+/// This server answers.
+pub(crate) async fn alive() -> Json<Value> {
+    Json(json!({ "ok": true }))
+}
+
+/// This server can claim, and somebody keeps the stock.
+pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Readiness>) {
+    let asked = timeout(DATABASE_TIMEOUT, pool_db::ticks::last(&shared.app.db)).await;
+    let answer = match asked {
+        Ok(Ok(last)) => {
+            let age = last.map(|tick| tick.age);
+            let late = shared.app.tick_interval * TICKS_MISSED_MAX;
+            let leader = age.is_some_and(|age| age < late);
+            Readiness {
+                ready: leader,
+                database: true,
+                leader,
+                last_tick_age_ms: age.map(milliseconds),
+                fuse: Value::Null,
+            }
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready: the database gives no answer");
+            Readiness::without_database()
+        }
+        Err(_elapsed) => {
+            tracing::warn!("not ready: the database did not answer within a second");
+            Readiness::without_database()
+        }
+    };
+    let status = if answer.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(answer))
+}
+
+/// Which build this is, and where it runs.
+pub(crate) async fn version(State(shared): State<Shared>) -> Json<Value> {
+    Json(json!({
+        "version": shared.app.version,
+        "environment": shared.app.environment,
+    }))
+}
+
+impl Readiness {
+    fn without_database() -> Self {
+        Self {
+            ready: false,
+            database: false,
+            leader: false,
+            last_tick_age_ms: None,
+            fuse: Value::Null,
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

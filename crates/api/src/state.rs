@@ -1,0 +1,108 @@
+//! What the handlers work with, and what is kept of the database for a moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use pool_claims::Claims;
+use pool_db::Db;
+use pool_db::instances::{self, InstanceView};
+use pool_db::ticks::{self, LastTick};
+use pool_domain::Secret;
+use tokio::sync::Notify;
+
+use crate::cache::Cached;
+use crate::error::ApiError;
+use crate::views::Counts;
+
+/// What the API is made of.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// Hands out agents.
+    pub claims: Claims,
+    /// The pool's key (`POOL_API_KEY`).
+    pub key: Secret,
+    /// The name of the environment (`POOL_ENVIRONMENT`).
+    pub environment: String,
+    /// This build's version.
+    pub version: String,
+    /// From one tick to the next (`TICK_INTERVAL_MS`).
+    pub tick_interval: Duration,
+    /// Wakes this server's own loop after a change of intent.
+    pub wake: Arc<Notify>,
+}
+
+/// The state of every handler.
+pub(crate) type Shared = Arc<State>;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) app: App,
+    counts: Cached<Counts>,
+    instances: Cached<Vec<InstanceView>>,
+    last_tick: Cached<TickSeen>,
+    changes: AtomicU64,
+}
+
+/// The last tick, and the database's time when it was read.
+#[derive(Debug)]
+pub(crate) struct TickSeen {
+    pub(crate) tick: Option<LastTick>,
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// A change in progress. When it ends, in whatever way, what was read before it is old.
+pub(crate) struct Change<'a>(&'a AtomicU64);
+
+impl State {
+    pub(crate) fn new(app: App) -> Shared {
+        Arc::new(Self {
+            app,
+            counts: Cached::default(),
+            instances: Cached::default(),
+            last_tick: Cached::default(),
+            changes: AtomicU64::new(0),
+        })
+    }
+
+    /// How many there are of each status.
+    pub(crate) async fn counts(&self) -> Result<Arc<Counts>, ApiError> {
+        let read = async || instances::counts(&self.app.db).await.map(Counts::from);
+        self.counts.get(|| self.generation(), read).await
+    }
+
+    /// Every instance that is shown, oldest first.
+    pub(crate) async fn instances(&self) -> Result<Arc<Vec<InstanceView>>, ApiError> {
+        let read = async || instances::views(&self.app.db).await;
+        self.instances.get(|| self.generation(), read).await
+    }
+
+    /// What the last tick said.
+    pub(crate) async fn last_tick(&self) -> Result<Arc<TickSeen>, ApiError> {
+        let db = &self.app.db;
+        let read = async || {
+            let (tick, now) = (ticks::last(db).await?, db.now().await?);
+            Ok::<_, pool_db::Error>(TickSeen { tick, now })
+        };
+        self.last_tick.get(|| self.generation(), read).await
+    }
+
+    /// Notes a change that this server makes, until the returned value is dropped.
+    pub(crate) fn change(&self) -> Change<'_> {
+        Change(&self.changes)
+    }
+
+    /// Counts the changes made through this server.
+    fn generation(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst) + self.app.claims.changes()
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
