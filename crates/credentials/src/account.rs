@@ -1,0 +1,327 @@
+//! One account over HTTP: its address and key, a request with bounds on everything, an error that is
+//! logged once. Knows nothing of keys or inboxes.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, StatusCode, Url, redirect, retry};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use pool_domain::Secret;
+
+use crate::error::Sent;
+use crate::transport::{self, BodyError, describe, excerpt};
+use crate::{Error, ErrorClass};
+
+/// Two lost packets and their repetition fit in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// All of a call. Both services answer within a second or two.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A page of 100 keys or inboxes has about 100 KB.
+const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// How much of an answer's own words goes into an error.
+const MAX_MESSAGE_CHARS: usize = 300;
+
+/// How often a call is repeated that may be, with pauses of 0.5 s and 1 s. For longer trouble the
+/// next tick is the retry.
+const RETRIES: usize = 2;
+
+/// See [`RETRIES`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Pages of one list: at 100 a page 20,000 keys or inboxes, ten times the largest pool with all its
+/// environments.
+pub(crate) const MAX_PAGES: usize = 200;
+
+/// An account with one of the two services.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    http: Client,
+    base: Url,
+    host: String,
+    key: Secret,
+    authorization: HeaderValue,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(crate) struct Request<'a> {
+    pub(crate) operation: &'static str,
+    pub(crate) method: Method,
+    /// Behind the account's address, segments encoded already.
+    pub(crate) path: String,
+    pub(crate) query: Vec<(&'a str, String)>,
+    pub(crate) body: Option<Value>,
+}
+
+impl Account {
+    pub(crate) fn new(service: &'static str, api_url: &str, key: &Secret) -> Result<Self, Error> {
+        let wrong = |message: String| Error {
+            operation: service,
+            host: api_url.to_owned(),
+            status: None,
+            class: ErrorClass::NotConfigured,
+            message,
+            sent: Sent::No,
+        };
+        let base = Url::parse(api_url).map_err(|e| wrong(format!("the URL is none: {e}")))?;
+        let host = match (base.scheme(), base.host_str()) {
+            ("http" | "https", Some(host)) => host.to_owned(),
+            _ => return Err(wrong("the URL must be http:// or https://".to_owned())),
+        };
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.expose()))
+            .map_err(|_| wrong("the key holds characters that a header cannot hold".to_owned()))?;
+        authorization.set_sensitive(true);
+        let http = http_client(&host).map_err(|e| wrong(format!("no HTTP client: {e}")))?;
+        Ok(Self {
+            http,
+            base,
+            host,
+            key: key.clone(),
+            authorization,
+        })
+    }
+
+    /// Reads something; repeated while that may help.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Error> {
+        let body = self.send(&request, Error::is_retryable).await?;
+        self.decode(request.operation, &body)
+    }
+
+    /// Makes something; repeated only when no connection was made.
+    pub(crate) async fn make<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Error> {
+        let was_not_sent = |error: &Error| error.is_retryable() && error.sent == Sent::No;
+        let body = self.send(&request, was_not_sent).await?;
+        self.decode(request.operation, &body)
+    }
+
+    /// Deletes something; what is gone already is deleted. Repeating does no harm.
+    pub(crate) async fn delete(&self, request: Request<'_>) -> Result<(), Error> {
+        match self.send(&request, Error::is_retryable).await {
+            Err(error) if error.status == Some(404) => Ok(()),
+            outcome => outcome.map(|_| ()),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: &Request<'_>,
+        may_repeat: impl Fn(&Error) -> bool,
+    ) -> Result<Vec<u8>, Error> {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(FIRST_PAUSE)
+            .with_factor(2.0)
+            .with_max_times(RETRIES);
+        let outcome = (|| self.attempt(request))
+            .retry(pauses)
+            .when(may_repeat)
+            .await;
+        match &outcome {
+            Err(error) if error.status != Some(404) => log(error),
+            _ => {}
+        }
+        outcome
+    }
+
+    async fn attempt(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
+        let name = request.operation;
+        let mut url = self.base.clone();
+        url.set_path(&format!(
+            "{}{}",
+            self.base.path().trim_end_matches('/'),
+            request.path
+        ));
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
+        }
+        let mut call = self
+            .http
+            .request(request.method.clone(), url)
+            .header(AUTHORIZATION, self.authorization.clone())
+            .timeout(TIMEOUT);
+        if let Some(body) = &request.body {
+            call = call.json(body);
+        }
+        let answered = call.send().await;
+        let mut response = answered.map_err(|error| self.not_answered(name, &error))?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = transport::read_body(&mut response, MAX_BODY_BYTES).await;
+        if !status.is_success() {
+            let body = body.unwrap_or_default();
+            return Err(self.refused(name, status, &headers, &body));
+        }
+        body.map_err(|error| {
+            let class = match &error {
+                BodyError::TooLarge { .. } => ErrorClass::Undecodable,
+                BodyError::Broken(cause) if cause.is_timeout() => ErrorClass::Timeout,
+                BodyError::Broken(_) => ErrorClass::Network,
+            };
+            self.error(name, Some(status), class, Sent::Perhaps, &error.to_string())
+        })
+    }
+
+    fn decode<T: DeserializeOwned>(&self, name: &'static str, body: &[u8]) -> Result<T, Error> {
+        serde_json::from_slice(body).map_err(|cause| {
+            // The decoder's own words may quote the answer, a new key and all.
+            let place = format!("line {} column {}", cause.line(), cause.column());
+            let message = format!("the answer is not what was agreed, at {place}");
+            let error = self.error(
+                name,
+                Some(StatusCode::OK),
+                ErrorClass::Undecodable,
+                Sent::Perhaps,
+                &message,
+            );
+            log(&error);
+            error
+        })
+    }
+
+    fn not_answered(&self, name: &'static str, cause: &reqwest::Error) -> Error {
+        let class = if cause.is_timeout() {
+            ErrorClass::Timeout
+        } else {
+            ErrorClass::Network
+        };
+        let sent = if cause.is_connect() || cause.is_builder() {
+            Sent::No
+        } else {
+            Sent::Perhaps
+        };
+        self.error(name, None, class, sent, &describe(cause))
+    }
+
+    fn refused(
+        &self,
+        name: &'static str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Error {
+        let class = match status.as_u16() {
+            401 | 403 => ErrorClass::NotAuthorized,
+            429 => ErrorClass::RateLimited {
+                retry_after: retry_after(headers),
+            },
+            408 | 500..=599 => ErrorClass::Transient,
+            _ => ErrorClass::Refused,
+        };
+        let sent = if class == ErrorClass::Transient {
+            Sent::Perhaps
+        } else {
+            Sent::Refused
+        };
+        self.error(name, Some(status), class, sent, &said(body))
+    }
+
+    pub(crate) fn error(
+        &self,
+        operation: &'static str,
+        status: Option<StatusCode>,
+        class: ErrorClass,
+        sent: Sent,
+        message: &str,
+    ) -> Error {
+        Error {
+            operation,
+            host: self.host.clone(),
+            status: status.map(|status| status.as_u16()),
+            class,
+            message: excerpt(message, MAX_MESSAGE_CHARS, &[self.key.expose()]),
+            sent,
+        }
+    }
+
+    /// A list that does not end, or leads nowhere: what was found is not all, so it is not told.
+    pub(crate) fn endless(&self, operation: &'static str, message: &str) -> Error {
+        let class = ErrorClass::Undecodable;
+        let error = self.error(operation, None, class, Sent::Refused, message);
+        log(&error);
+        error
+    }
+}
+
+/// An id as one segment of a path. None for one that would name something else than itself.
+pub(crate) fn segment(id: &str) -> Option<String> {
+    if matches!(id, "" | "." | "..") {
+        return None;
+    }
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    Some(id.bytes().map(encode).collect())
+}
+
+fn http_client(host: &str) -> reqwest::Result<Client> {
+    // A proxy of the machine is for what lies outside of it.
+    let is_loopback = host == "localhost"
+        || host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    transport::build_client(|builder| {
+        let builder = builder
+            .user_agent(concat!("convos-agent-pool/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .retry(retry::never())
+            .redirect(redirect::Policy::none());
+        if is_loopback {
+            builder.no_proxy()
+        } else {
+            builder
+        }
+    })
+}
+
+/// Both services say `{"error": {"message": …}}`, `{"error": …}` or `{"message": …}`.
+fn said(body: &[u8]) -> String {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    [&json["error"]["message"], &json["error"], &json["message"]]
+        .into_iter()
+        .find_map(Value::as_str)
+        .map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned)
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse();
+    seconds.ok().map(Duration::from_secs)
+}
+
+fn log(error: &Error) {
+    tracing::warn!(
+        credentials.operation = error.operation,
+        credentials.host = error.host,
+        credentials.class = %error.class,
+        http.status = error.status,
+        reason = error.message,
+        "call for a credential failed",
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_segment_or_none() {
+        assert_eq!(
+            segment("a/b@c.to?x=é").as_deref(),
+            Some("a%2Fb%40c.to%3Fx%3D%C3%A9")
+        );
+        assert_eq!(segment("..%2f").as_deref(), Some("..%252f"));
+        for id in ["", ".", ".."] {
+            assert_eq!(segment(id), None);
+        }
+    }
+}

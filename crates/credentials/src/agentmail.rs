@@ -1,0 +1,131 @@
+//! AgentMail: one inbox for each instance, found again by its client id.
+
+use pool_domain::{InboxId, Secret};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::account::{Account, MAX_PAGES, Request, segment};
+use crate::{Credentials, Error};
+
+/// The AgentMail account.
+#[derive(Debug, Clone)]
+pub struct AgentMailSettings {
+    /// The account's key.
+    pub api_key: Secret,
+    /// `https://api.agentmail.to`, without a path.
+    pub api_url: String,
+    /// The domain of new inboxes; none for AgentMail's own.
+    pub domain: Option<String>,
+}
+
+/// The account and where its inboxes are.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentMail {
+    account: Account,
+    domain: Option<String>,
+}
+
+/// What a person sees as the sender.
+const DISPLAY_NAME: &str = "Convos Agent";
+
+/// The largest page that AgentMail gives.
+const PAGE_SIZE: usize = 100;
+
+#[derive(Deserialize)]
+struct Inbox {
+    inbox_id: String,
+    #[serde(default)]
+    client_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    inboxes: Vec<Inbox>,
+    #[serde(default)]
+    next_page_token: Option<String>,
+}
+
+impl Credentials {
+    /// Makes an inbox with this name as user name and client id, of which there is only one: made
+    /// again, it is the same.
+    pub async fn make_inbox(&self, name: &str) -> Result<InboxId, Error> {
+        let agentmail = self.agentmail("make_inbox")?;
+        let mut body = json!({
+            "username": name,
+            "display_name": DISPLAY_NAME,
+            "client_id": name,
+        });
+        if let Some(domain) = &agentmail.domain {
+            body["domain"] = json!(domain);
+        }
+        let made = agentmail.account.make(Request {
+            operation: "make_inbox",
+            method: Method::POST,
+            path: "/v0/inboxes".to_owned(),
+            query: Vec::new(),
+            body: Some(body),
+        });
+        let made: Inbox = made.await?;
+        Ok(InboxId::new(made.inbox_id))
+    }
+
+    /// The inbox with this client id, if there is one.
+    pub async fn find_inbox(&self, client_id: &str) -> Result<Option<InboxId>, Error> {
+        let account = &self.agentmail("find_inbox")?.account;
+        let mut token: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let mut query = vec![("limit", PAGE_SIZE.to_string())];
+            query.extend(token.iter().map(|token| ("page_token", token.clone())));
+            let page: Page = account
+                .read(Request {
+                    operation: "find_inbox",
+                    method: Method::GET,
+                    path: "/v0/inboxes".to_owned(),
+                    query,
+                    body: None,
+                })
+                .await?;
+            let mut inboxes = page.inboxes.into_iter();
+            if let Some(inbox) = inboxes.find(|i| i.client_id.as_deref() == Some(client_id)) {
+                return Ok(Some(InboxId::new(inbox.inbox_id)));
+            }
+            let next = page.next_page_token.filter(|token| !token.is_empty());
+            match next {
+                None => return Ok(None),
+                Some(_) if next == token => {
+                    return Err(account.endless("find_inbox", "a page leads back to itself"));
+                }
+                Some(_) => token = next,
+            }
+        }
+        Err(account.endless("find_inbox", "there are more pages than we read"))
+    }
+
+    /// Deletes an inbox; one that is gone already is deleted.
+    pub async fn delete_inbox(&self, inbox: &InboxId) -> Result<(), Error> {
+        let account = &self.agentmail("delete_inbox")?.account;
+        // No inbox can have such an id, so there is nothing to delete.
+        let Some(segment) = segment(inbox.as_str()) else {
+            return Ok(());
+        };
+        account
+            .delete(Request {
+                operation: "delete_inbox",
+                method: Method::DELETE,
+                path: format!("/v0/inboxes/{segment}"),
+                query: Vec::new(),
+                body: None,
+            })
+            .await
+    }
+}
+
+impl AgentMail {
+    pub(crate) fn new(settings: AgentMailSettings) -> Result<Self, Error> {
+        Ok(Self {
+            account: Account::new("AgentMail", &settings.api_url, &settings.api_key)?,
+            domain: settings.domain,
+        })
+    }
+}

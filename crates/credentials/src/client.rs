@@ -1,0 +1,65 @@
+//! Both accounts in one client, either of which may be missing.
+
+use crate::agentmail::{AgentMail, AgentMailSettings};
+use crate::error::Sent;
+use crate::openrouter::{OpenRouter, OpenRouterSettings};
+use crate::{Error, ErrorClass};
+
+/// Which accounts are configured.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Keys of OpenRouter, one for each instance.
+    pub openrouter: Option<OpenRouterSettings>,
+    /// Inboxes of AgentMail, one for each instance.
+    pub agentmail: Option<AgentMailSettings>,
+}
+
+/// Makes, finds and deletes the credentials of instances. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    openrouter: Option<OpenRouter>,
+    agentmail: Option<AgentMail>,
+}
+
+impl Credentials {
+    /// A client of the accounts that are configured.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        Ok(Self {
+            openrouter: settings.openrouter.map(OpenRouter::new).transpose()?,
+            agentmail: settings.agentmail.map(AgentMail::new).transpose()?,
+        })
+    }
+
+    /// Whether instances have a key of their own.
+    #[must_use]
+    pub const fn has_openrouter(&self) -> bool {
+        self.openrouter.is_some()
+    }
+
+    /// Whether instances have an inbox.
+    #[must_use]
+    pub const fn has_agentmail(&self) -> bool {
+        self.agentmail.is_some()
+    }
+
+    pub(crate) fn openrouter(&self, operation: &'static str) -> Result<&OpenRouter, Error> {
+        let missing = || not_configured(operation, "OpenRouter");
+        self.openrouter.as_ref().ok_or_else(missing)
+    }
+
+    pub(crate) fn agentmail(&self, operation: &'static str) -> Result<&AgentMail, Error> {
+        let missing = || not_configured(operation, "AgentMail");
+        self.agentmail.as_ref().ok_or_else(missing)
+    }
+}
+
+fn not_configured(operation: &'static str, service: &str) -> Error {
+    Error {
+        operation,
+        host: service.to_owned(),
+        status: None,
+        class: ErrorClass::NotConfigured,
+        message: "no account is configured".to_owned(),
+        sent: Sent::No,
+    }
+}

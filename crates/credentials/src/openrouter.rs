@@ -1,0 +1,142 @@
+//! OpenRouter: one API key for each instance, with a limit on what it may spend.
+
+use std::collections::HashSet;
+
+use pool_domain::{KeyHash, Secret};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::account::{Account, MAX_PAGES, Request, segment};
+use crate::{Credentials, Error};
+
+/// The OpenRouter account.
+#[derive(Debug, Clone)]
+pub struct OpenRouterSettings {
+    /// The key that makes and deletes keys.
+    pub management_key: Secret,
+    /// `https://openrouter.ai`, without a path.
+    pub api_url: String,
+    /// What each key may spend, in US dollars.
+    pub key_limit: f64,
+    /// When what was spent is forgotten: `daily`, `weekly` or `monthly`.
+    pub limit_reset: String,
+}
+
+/// A key that was just made. The secret is told this once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeKey {
+    /// By which it is deleted.
+    pub hash: KeyHash,
+    /// The key itself.
+    pub key: Secret,
+}
+
+/// The account and what its keys are like.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenRouter {
+    account: Account,
+    key_limit: f64,
+    limit_reset: String,
+}
+
+#[derive(Deserialize)]
+struct Made {
+    key: String,
+    data: Key,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    hash: String,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    data: Vec<Key>,
+}
+
+impl Credentials {
+    /// Makes a key of this name. Names are not unique: after a lost answer there may be one already
+    /// ([`Self::find_keys`]), whose secret nobody can know any more.
+    pub async fn make_key(&self, name: &str) -> Result<MadeKey, Error> {
+        let openrouter = self.openrouter("make_key")?;
+        let made = openrouter.account.make(Request {
+            operation: "make_key",
+            method: Method::POST,
+            path: "/api/v1/keys".to_owned(),
+            query: Vec::new(),
+            body: Some(json!({
+                "name": name,
+                "limit": openrouter.key_limit,
+                "limit_reset": openrouter.limit_reset,
+            })),
+        });
+        let made: Made = made.await?;
+        Ok(MadeKey {
+            hash: KeyHash::new(made.data.hash),
+            key: Secret::new(made.key),
+        })
+    }
+
+    /// Every key of exactly this name.
+    pub async fn find_keys(&self, name: &str) -> Result<Vec<KeyHash>, Error> {
+        let account = &self.openrouter("find_keys")?.account;
+        let mut seen = HashSet::new();
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            // Keys with which we were counted: a page that brings nothing new is the end too, for a
+            // server that does not know of offsets.
+            let offset = seen.len();
+            let page: Page = account
+                .read(Request {
+                    operation: "find_keys",
+                    method: Method::GET,
+                    path: "/api/v1/keys".to_owned(),
+                    query: vec![("offset", offset.to_string())],
+                    body: None,
+                })
+                .await?;
+            for key in page.data {
+                let is_ours = key.name.as_deref() == Some(name);
+                if seen.insert(key.hash.clone()) && is_ours {
+                    found.push(KeyHash::new(key.hash));
+                }
+            }
+            if seen.len() == offset {
+                return Ok(found);
+            }
+        }
+        Err(account.endless("find_keys", "there are more pages than we read"))
+    }
+
+    /// Deletes a key; one that is gone already is deleted.
+    pub async fn delete_key(&self, hash: &KeyHash) -> Result<(), Error> {
+        let account = &self.openrouter("delete_key")?.account;
+        // No key can have such a hash, so there is nothing to delete.
+        let Some(segment) = segment(hash.as_str()) else {
+            return Ok(());
+        };
+        account
+            .delete(Request {
+                operation: "delete_key",
+                method: Method::DELETE,
+                path: format!("/api/v1/keys/{segment}"),
+                query: Vec::new(),
+                body: None,
+            })
+            .await
+    }
+}
+
+impl OpenRouter {
+    pub(crate) fn new(settings: OpenRouterSettings) -> Result<Self, Error> {
+        Ok(Self {
+            account: Account::new("OpenRouter", &settings.api_url, &settings.management_key)?,
+            key_limit: settings.key_limit,
+            limit_reset: settings.limit_reset,
+        })
+    }
+}
