@@ -9,7 +9,7 @@ use crate::environment::EnvironmentClient;
 use crate::error::Sent;
 use crate::governor::{Budget, Purpose};
 use crate::limits::{Limits, MAX_PAGES, PAGE_SIZE};
-use crate::operations::{environments, project_token};
+use crate::operations::{environment_name, environments, project_token};
 use crate::wire::{Call, Wire};
 use crate::{Error, ErrorClass};
 
@@ -125,9 +125,15 @@ impl Railway {
                 .error("ProjectTokenOwner", class, Sent::Refused, message);
             return Err(error);
         }
+        let operation = environment_name::build(environment_name::Variables {
+            environment_id: token.environment_id,
+            project_id: token.project_id,
+        });
+        let reply = self.wire.send(&operation, "EnvironmentName", &call);
+        let environment = reply.await?.into_whole()?.environment;
         Ok(Environment {
-            id: EnvironmentId::new(token.environment.id.into_inner()),
-            name: token.environment.name,
+            id: EnvironmentId::new(environment.id.into_inner()),
+            name: environment.name,
         })
     }
 

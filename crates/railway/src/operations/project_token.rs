@@ -17,11 +17,5 @@ pub(crate) struct ProjectTokenOwner {
 #[derive(cynic::QueryFragment, Debug)]
 pub(crate) struct ProjectToken {
     pub(crate) project_id: String,
-    pub(crate) environment: Environment,
-}
-
-#[derive(cynic::QueryFragment, Debug)]
-pub(crate) struct Environment {
-    pub(crate) id: cynic::Id,
-    pub(crate) name: String,
+    pub(crate) environment_id: String,
 }

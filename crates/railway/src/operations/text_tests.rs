@@ -26,6 +26,10 @@ fn every_operation() -> Vec<(&'static str, String)> {
         environment_id: text(),
         project_id: text(),
     };
+    let name = environment_name::Variables {
+        environment_id: text(),
+        project_id: text(),
+    };
     let service = service_create::ServiceCreateInput {
         environment_id: text(),
         name: text(),
@@ -60,6 +64,7 @@ fn every_operation() -> Vec<(&'static str, String)> {
             "environment_listing",
             environment_listing::build(listing).query,
         ),
+        ("environment_name", environment_name::build(name).query),
         (
             "environment_patch_commit",
             environment_patch_commit::build(commit).query,
