@@ -3,6 +3,7 @@
 mod answer;
 mod classify;
 mod client;
+mod endpoint;
 mod environment;
 mod error;
 mod governor;

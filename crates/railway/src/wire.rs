@@ -6,37 +6,27 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use backon::{ExponentialBuilder, Retryable};
 use cynic::Operation;
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url, redirect, retry};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Response, StatusCode};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::Instant;
 
-use pool_domain::Secret;
-
 use crate::answer::{Envelope, Reply};
 use crate::classify::{self, GraphQlError};
+use crate::endpoint::Endpoint;
 use crate::error::Sent;
 use crate::governor::{Governor, Purpose};
 use crate::limits::{
-    CONNECT_TIMEOUT, DEFAULT_BLOCK, EDGE_BLOCK, Limits, MAX_ERROR_BODY_BYTES, MAX_MESSAGE_CHARS,
+    DEFAULT_BLOCK, EDGE_BLOCK, Limits, MAX_ERROR_BODY_BYTES, MAX_MESSAGE_CHARS,
     MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES, RETRIES,
 };
 use crate::transport::{self, BodyError, describe, excerpt};
-use crate::{Error, ErrorClass, Settings, Token, headers};
-
-/// Says who we are in the URL and the user agent, as other clients of Railway do. It never changes:
-/// a changing one would look like an attempt to get around a limiter.
-const SOURCE: &str = "convos-agent-pool";
+use crate::{Error, ErrorClass, Settings, headers};
 
 #[derive(Debug)]
 pub(crate) struct Wire {
-    http: Client,
-    url: Url,
-    host: String,
-    token_header: HeaderName,
-    token_value: HeaderValue,
-    token: Secret,
+    endpoint: Endpoint,
     limits: Limits,
     pub(crate) governor: Governor,
 }
@@ -52,34 +42,10 @@ pub(crate) struct Call<'a> {
 
 impl Wire {
     pub(crate) fn new(settings: &Settings, limits: Limits) -> Result<Arc<Self>, Error> {
-        let (url, host) = endpoint(&settings.api_url)?;
-        let wrong = |message: &str| not_configured(&host, message);
-        let (token_header, text, token) = match &settings.token {
-            Token::Project(token) => (
-                HeaderName::from_static("project-access-token"),
-                token.expose().to_owned(),
-                token,
-            ),
-            Token::Account(token) => (
-                reqwest::header::AUTHORIZATION,
-                format!("Bearer {}", token.expose()),
-                token,
-            ),
-        };
-        let mut token_value = HeaderValue::try_from(text)
-            .map_err(|_| wrong("the token holds characters that a header cannot hold"))?;
-        token_value.set_sensitive(true);
-        let http = http_client(is_loopback(&url))
-            .map_err(|error| wrong(&format!("cannot build the HTTP client: {error}")))?;
         Ok(Arc::new(Self {
-            http,
-            url,
-            token_header,
-            token_value,
-            token: token.clone(),
+            endpoint: Endpoint::new(settings)?,
             limits,
             governor: Governor::new(limits),
-            host,
         }))
     }
 
@@ -136,13 +102,7 @@ impl Wire {
             Purpose::Read => (self.limits.read_timeout, MAX_READ_BODY_BYTES),
             Purpose::Create | Purpose::Change => (self.limits.write_timeout, MAX_WRITE_BODY_BYTES),
         };
-        let request = self
-            .http
-            .post(self.url.clone())
-            .header(self.token_header.clone(), self.token_value.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .timeout(time)
-            .body(text.to_vec());
+        let request = self.endpoint.request().timeout(time).body(text.to_vec());
         let mut response = request
             .send()
             .await
@@ -305,7 +265,7 @@ impl Wire {
     ) -> Error {
         Error {
             operation,
-            host: self.host.clone(),
+            host: self.endpoint.host.clone(),
             status: None,
             class,
             message,
@@ -317,60 +277,9 @@ impl Wire {
     /// Railway's words, without the token and the secrets that the call sent.
     fn words(&self, text: &str, call: &Call<'_>) -> String {
         let mut secrets = call.secrets.to_vec();
-        secrets.push(self.token.expose());
+        secrets.push(self.endpoint.token.expose());
         excerpt(text, MAX_MESSAGE_CHARS, &secrets)
     }
-}
-
-fn endpoint(api_url: &str) -> Result<(Url, String), Error> {
-    let wrong = |why: &str| not_configured("railway", &format!("the API's URL {why}"));
-    let mut url = Url::parse(api_url).map_err(|error| wrong(&format!("is none: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(wrong("must begin with http:// or https://"));
-    }
-    let host = url.host_str().ok_or_else(|| wrong("names no host"))?;
-    let host = url
-        .port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    url.query_pairs_mut().append_pair("source", SOURCE);
-    Ok((url, host))
-}
-
-fn not_configured(host: &str, message: &str) -> Error {
-    Error {
-        operation: "Settings",
-        host: host.to_owned(),
-        status: None,
-        class: ErrorClass::BadRequest,
-        message: message.to_owned(),
-        trace_id: None,
-        sent: Sent::No,
-    }
-}
-
-fn http_client(is_loopback: bool) -> reqwest::Result<Client> {
-    transport::build_client(|builder| {
-        let builder = builder
-            .user_agent(concat!("convos-agent-pool/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .retry(retry::never())
-            .redirect(redirect::Policy::none());
-        if is_loopback {
-            builder.no_proxy()
-        } else {
-            builder
-        }
-    })
-}
-
-/// A proxy of the machine is for what lies outside of it.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 fn says_json(response: &Response) -> bool {
@@ -382,7 +291,7 @@ fn says_json(response: &Response) -> bool {
 }
 
 /// The edge answers 429 (or 403) by itself, without Railway's headers, as a page or as text.
-fn is_edge_block(status: StatusCode, headers: &reqwest::header::HeaderMap, body: &[u8]) -> bool {
+fn is_edge_block(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> bool {
     if headers::come_from_railway(headers) {
         return false;
     }
