@@ -1,0 +1,7 @@
+//! Claims against a real Postgres and agents on real sockets.
+
+mod agents;
+mod breaker;
+mod failures;
+mod handing_out;
+mod stage;
