@@ -4,7 +4,7 @@ SET LOCAL lock_timeout = '5s';
 
 DO $$
 BEGIN
-    IF 'instances' <> ALL ((SELECT found FROM pool_schema)::text[]) THEN
+    IF 'instances' <> ALL ((SELECT pool_schema.found FROM pool_schema)::text[]) THEN
         DROP TABLE instances;
         RETURN;
     END IF;

@@ -33,7 +33,7 @@ COMMENT ON COLUMN provisions.gateway_token IS 'The token of its gateway, drawn w
 COMMENT ON COLUMN provisions.step IS 'The step to take next, or begun and its answer not yet recorded: key, inbox, service, row, volume, domain, commit; then created; at last destroying.';
 COMMENT ON COLUMN provisions.step_began_at IS 'When that step was last begun: what was asked for then may show only later.';
 COMMENT ON COLUMN provisions.attempts IS 'How often that step failed in a row.';
-COMMENT ON COLUMN provisions.next_attempt_at IS 'Not before then is it tried again.';
+COMMENT ON COLUMN provisions.next_attempt_at IS 'Not before then is the step tried, or tried again. Null while a creation''s step was begun and has no answer yet.';
 COMMENT ON COLUMN provisions.last_error IS 'Why it failed last.';
 COMMENT ON COLUMN provisions.destroyed IS 'The steps of its destruction that are done: key, inbox, volumes, service.';
 COMMENT ON COLUMN provisions.service_deleted_at IS 'When Railway accepted the deletion of its service. The row goes when a complete listing begun after that lacks it.';

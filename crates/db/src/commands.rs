@@ -120,12 +120,13 @@ pub async fn pending(db: &Db, term: Term) -> Result<Vec<PendingCommand>, Error> 
     Ok(rows.into_iter().filter_map(Row::into_command).collect())
 }
 
-/// Notes that a tick did these commands, and what came of it.
+/// Notes that these commands are done, by which tick where one could be recorded, and what came of
+/// it.
 pub async fn finish(
     db: &Db,
     term: Term,
     ids: &[CommandId],
-    tick: i64,
+    tick: Option<i64>,
     result: &Value,
 ) -> Result<(), Error> {
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();

@@ -92,13 +92,13 @@ pub async fn last(db: &Db) -> Result<Option<LastTick>, Error> {
     Ok(row.map(LastTick::from))
 }
 
-/// When the last tick ended whose listing of Railway was complete, among those that are kept.
+/// When the last tick began whose listing of Railway was complete, among those that are kept.
 pub async fn last_complete_at(db: &Db) -> Result<Option<DateTime<Utc>>, Error> {
     let mut connection = db.connection().await?;
     answer(async {
         ticks::table
             .filter(ticks::complete)
-            .select(ticks::ended_at)
+            .select(ticks::started_at)
             .order(ticks::id.desc())
             .first(&mut connection)
             .await

@@ -1,11 +1,12 @@
 -- claims::lease_idle
 -- $1 the token, $2 the length of the lease in milliseconds, $3 ids that are not wanted.
 
--- The lease that this token holds already, when its first answer was lost.
-WITH held AS (
-    SELECT id, service_id, name, url, gateway_token, claim_expires_at, epoch, failed_claims
+-- What this token holds already, when its first answer was lost. It is found by the token alone: the
+-- index of the statuses is full of leases that are long over.
+WITH held AS MATERIALIZED (
+    SELECT id, service_id, name, url, gateway_token, claim_expires_at, epoch, failed_claims, status
     FROM instances
-    WHERE claim_token = $1 AND status = 'claiming'
+    WHERE claim_token = $1
 ),
 -- The oldest idle one that nobody else is taking at this moment. The status is a literal, because
 -- a plan made for any status could not use the index of the idle ones.
@@ -30,6 +31,9 @@ leased AS (
     RETURNING instances.id, service_id, name, url, gateway_token, claim_expires_at, epoch,
         failed_claims
 )
-SELECT * FROM leased
+SELECT id, service_id, name, url, gateway_token, claim_expires_at, epoch, failed_claims
+FROM leased
 UNION ALL
-SELECT * FROM held
+SELECT id, service_id, name, url, gateway_token, claim_expires_at, epoch, failed_claims
+FROM held
+WHERE status = 'claiming'

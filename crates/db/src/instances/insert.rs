@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::instances;
 
-/// Inserts the row of an instance that is being made. Repeated, it does nothing more.
+/// Inserts the row of an instance that is being made. Repeated, it only brings the key and the inbox
+/// up to date.
 pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<(), Error> {
     let row = NewRow {
         status: Status::Starting.as_str(),
@@ -32,11 +33,15 @@ pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<()
             .execute(connection)
             .await?;
         if inserted == 0 {
-            let same: i64 = instances::table
+            // A key whose secret died with the run that made it was made anew since.
+            let same = diesel::update(instances::table)
                 .filter(instances::id.eq(row.id))
                 .filter(instances::service_id.eq(row.service_id))
-                .count()
-                .get_result(connection)
+                .set((
+                    instances::openrouter_key_hash.eq(&row.openrouter_key_hash),
+                    instances::agentmail_inbox_id.eq(&row.agentmail_inbox_id),
+                ))
+                .execute(connection)
                 .await?;
             if same == 0 {
                 return Err(Error::InsertInstance { id: new.id.clone() });

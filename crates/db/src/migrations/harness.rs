@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::migration::{Migration, MigrationSource};
+use diesel::migration::{CREATE_MIGRATIONS_TABLE, Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{OptionalExtension, QueryableByName};
@@ -57,6 +57,9 @@ impl Migrator {
 
     /// Applies what is pending, each migration in a transaction of its own.
     pub(crate) async fn run_pending(mut self) -> Result<Vec<String>, Error> {
+        self.connection
+            .batch_execute(CREATE_MIGRATIONS_TABLE)
+            .await?;
         let pending = self.compare().await?.pending;
         let mut done = Vec::new();
         for name in pending {
@@ -93,8 +96,8 @@ impl Migrator {
 
     /// What the database has and what this build has.
     pub(crate) async fn compare(&mut self) -> Result<Comparison, Error> {
-        let ours = sources()?;
         let versions = self.applied_versions().await?;
+        let ours = sources()?;
         let is_ours = |version: &String| ours.iter().any(|source| version_of(source) == *version);
         let unknown = versions.iter().filter(|version| !is_ours(version));
         let unknown = unknown.cloned().collect();

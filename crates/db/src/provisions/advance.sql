@@ -4,7 +4,8 @@ UPDATE provisions
 SET step = CASE WHEN step = 'destroying' THEN step ELSE $2 END,
     step_began_at = now(),
     attempts = 0,
-    next_attempt_at = NULL,
+    -- Due, and surely not begun: whoever goes on need not wait for a listing to show it.
+    next_attempt_at = CASE WHEN $2 <> 'created' AND step <> 'destroying' THEN now() END,
     last_error = NULL,
     openrouter_key_hash = coalesce($3, openrouter_key_hash),
     agentmail_inbox_id = coalesce($4, agentmail_inbox_id),

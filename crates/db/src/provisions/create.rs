@@ -75,7 +75,8 @@ pub async fn intend(db: &Db, term: Term, new: &[NewProvision]) -> Result<usize, 
     Ok(written)
 }
 
-/// Notes that this step begins, before its call outside. False when the provision is gone or being
+/// Notes that this step begins, before its call outside: from then on no attempt is due, until the
+/// step has an answer, or its silence is settled. False when the provision is gone or being
 /// destroyed: the call must not be made.
 pub async fn begin_step(
     db: &Db,
@@ -84,7 +85,7 @@ pub async fn begin_step(
     step: CreateStep,
 ) -> Result<bool, Error> {
     let begin = statement(
-        "UPDATE provisions SET step = $2, step_began_at = now() \
+        "UPDATE provisions SET step = $2, step_began_at = now(), next_attempt_at = NULL \
          WHERE id = $1 AND step <> 'destroying'",
     )
     .bind::<Text, _>(id.to_string())

@@ -1,0 +1,288 @@
+//! Lease, confirm, release, abandon, expire.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pool_db::claims::{self, Confirmation, Confirmed, Lease};
+use pool_domain::{Epoch, InstanceId, Status};
+use tokio::sync::Barrier;
+
+use crate::fixture::{Fixture, LEASE, token};
+
+fn confirmation() -> Confirmation {
+    Confirmation {
+        agent_name: "Ada".to_owned(),
+        conversation_id: Some("conversation".to_owned()),
+        invite_url: Some("https://invite".to_owned()),
+        instructions: "Be kind.".to_owned(),
+        source_branch: Some("main".to_owned()),
+    }
+}
+
+async fn lease(fixture: &Fixture, seed: u64) -> Option<Lease> {
+    claims::lease_idle(&fixture.db, token(seed), LEASE, &[])
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_oldest_idle_one_is_leased_first_and_excluded_ones_are_not() {
+    let fixture = Fixture::new().await;
+    for id in ["c", "b", "a"] {
+        fixture.row(id, "idle").await;
+    }
+    fixture.row("busy", "starting").await;
+    let leased = lease(&fixture, 1).await.unwrap();
+    assert_eq!(leased.id, InstanceId::from("c"));
+    assert_eq!(leased.epoch, Epoch(1));
+    assert_eq!(leased.url.as_deref(), Some("https://c"));
+    let skipping = claims::lease_idle(&fixture.db, token(2), LEASE, &["b".into()])
+        .await
+        .unwrap();
+    assert_eq!(skipping.unwrap().id, InstanceId::from("a"));
+    assert!(claims::idle_exists(&fixture.db, &[]).await.unwrap());
+    assert!(
+        !claims::idle_exists(&fixture.db, &["b".into()])
+            .await
+            .unwrap()
+    );
+    assert_eq!(lease(&fixture, 3).await.unwrap().id, InstanceId::from("b"));
+    assert_eq!(lease(&fixture, 4).await, None);
+    assert!(
+        fixture
+            .events("c")
+            .await
+            .ends_with("idle>claiming claim: leased")
+    );
+}
+
+#[tokio::test]
+async fn asked_again_with_the_same_token_it_is_the_same_lease() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    fixture.row("b", "idle").await;
+    let first = lease(&fixture, 1).await;
+    assert_eq!(lease(&fixture, 1).await, first);
+    assert_eq!(fixture.status("b").await, "idle");
+}
+
+#[tokio::test]
+async fn a_token_whose_claim_is_over_leases_nothing_more() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    fixture.row("b", "idle").await;
+    lease(&fixture, 1).await.unwrap();
+    claims::confirm(&fixture.db, token(1), &confirmation())
+        .await
+        .unwrap();
+    assert_eq!(lease(&fixture, 1).await, None);
+    assert_eq!(fixture.status("b").await, "idle");
+}
+
+#[tokio::test]
+async fn two_asks_with_one_token_at_once_get_one_lease() {
+    let fixture = Fixture::with_claim_connections(8).await;
+    for id in 0..8 {
+        fixture.row(&format!("i{id}"), "idle").await;
+    }
+    for round in 0..10 {
+        let barrier = Arc::new(Barrier::new(8));
+        let asks: Vec<_> = (0..8)
+            .map(|_| {
+                let (db, barrier) = (fixture.db.clone(), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    barrier.wait().await;
+                    claims::lease_idle(&db, token(round), LEASE, &[]).await
+                })
+            })
+            .collect();
+        let mut leased = HashSet::new();
+        for ask in asks {
+            leased.insert(ask.await.unwrap().unwrap().unwrap().id);
+        }
+        assert_eq!(leased.len(), 1);
+        claims::release(&fixture.db, token(round), "again", false)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_instance_is_leased_twice_however_many_ask_at_once() {
+    const CALLERS: u64 = 16;
+    const EACH: u64 = 25;
+    let fixture = Fixture::with_claim_connections(16).await;
+    fixture
+        .execute(&format!(
+            "INSERT INTO instances (id, service_id, name, status) \
+             SELECT n::text, 's' || n, 'n', 'idle' FROM generate_series(1, {}) AS n",
+            CALLERS * EACH
+        ))
+        .await;
+    let barrier = Arc::new(Barrier::new(CALLERS.try_into().unwrap()));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (db, barrier) = (fixture.db.clone(), Arc::clone(&barrier));
+            tokio::spawn(async move {
+                barrier.wait().await;
+                let mut leased = Vec::new();
+                for n in 0..EACH {
+                    let token = token(caller * EACH + n);
+                    let lease = claims::lease_idle(&db, token, LEASE, &[]).await.unwrap();
+                    leased.extend(lease.map(|lease| lease.id));
+                }
+                leased
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for caller in callers {
+        all.extend(caller.await.unwrap());
+    }
+    let distinct: HashSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len(), "an instance was leased twice");
+    let leased = "SELECT count(*) FROM instance_events WHERE to_status = 'claiming'";
+    assert_eq!(fixture.text(leased).await, all.len().to_string());
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_holds_is_passed_over_and_not_waited_for() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    fixture.row("b", "idle").await;
+    fixture
+        .execute("BEGIN; SELECT FROM instances WHERE id = 'a' FOR UPDATE")
+        .await;
+    assert_eq!(lease(&fixture, 1).await.unwrap().id, InstanceId::from("b"));
+    assert_eq!(lease(&fixture, 2).await, None);
+    assert!(claims::idle_exists(&fixture.db, &[]).await.unwrap());
+    fixture.execute("ROLLBACK").await;
+    assert_eq!(lease(&fixture, 2).await.unwrap().id, InstanceId::from("a"));
+}
+
+#[tokio::test]
+async fn a_confirmation_makes_it_claimed_and_may_be_repeated() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    fixture
+        .execute("UPDATE instances SET failed_claims = 1")
+        .await;
+    lease(&fixture, 1).await.unwrap();
+    for _ in 0..2 {
+        let confirmed = claims::confirm(&fixture.db, token(1), &confirmation()).await;
+        assert_eq!(confirmed.unwrap(), Confirmed::Done);
+    }
+    let row = "SELECT concat_ws(', ', status, agent_name, conversation_id, invite_url, \
+               instructions, source_branch, claimed_at IS NOT NULL, claim_expires_at IS NULL, \
+               failed_claims, epoch) FROM instances";
+    insta::assert_snapshot!(
+        fixture.text(row).await,
+        @"claimed, Ada, conversation, https://invite, Be kind., main, t, t, 0, 2"
+    );
+}
+
+#[tokio::test]
+async fn a_confirmation_after_the_expiry_succeeds_while_nobody_else_decided() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    fixture.row("b", "idle").await;
+    lease(&fixture, 1).await.unwrap();
+    lease(&fixture, 2).await.unwrap();
+    let ran_out = "UPDATE instances SET claim_expires_at = now() - interval '1 hour'";
+    fixture.execute(ran_out).await;
+    let late = claims::confirm(&fixture.db, token(1), &confirmation()).await;
+    assert_eq!(late.unwrap(), Confirmed::Done);
+    let expired = claims::expire(&fixture.db, LEASE).await.unwrap();
+    assert_eq!(expired, [InstanceId::from("b")]);
+    let too_late = claims::confirm(&fixture.db, token(2), &confirmation()).await;
+    assert_eq!(too_late.unwrap(), Confirmed::Overtaken);
+    assert_eq!(fixture.status("b").await, "dead");
+}
+
+#[tokio::test]
+async fn sure_failures_in_a_row_lead_to_idle_then_starting_then_dead() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    let mut seen = Vec::new();
+    for seed in 0..3 {
+        lease(&fixture, seed).await.unwrap();
+        let next = claims::release(&fixture.db, token(seed), "refused", true)
+            .await
+            .unwrap();
+        seen.push(next.unwrap());
+        if next == Some(Status::Starting) {
+            fixture
+                .execute("UPDATE instances SET status = 'idle'")
+                .await;
+        }
+    }
+    assert_eq!(seen, [Status::Idle, Status::Starting, Status::Dead]);
+    let again = claims::release(&fixture.db, token(2), "refused", true).await;
+    assert_eq!(again.unwrap(), None);
+    assert!(
+        fixture
+            .events("a")
+            .await
+            .ends_with("claiming>dead claim: refused")
+    );
+}
+
+#[tokio::test]
+async fn a_release_that_is_not_the_instances_fault_counts_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    for seed in 0..4 {
+        lease(&fixture, seed).await.unwrap();
+        let next = claims::release(&fixture.db, token(seed), "bad request", false).await;
+        assert_eq!(next.unwrap(), Some(Status::Idle));
+    }
+    let failed = fixture.text("SELECT failed_claims FROM instances").await;
+    assert_eq!(failed, "0");
+}
+
+#[tokio::test]
+async fn what_nobody_knows_the_outcome_of_is_never_handed_out_again() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    lease(&fixture, 1).await.unwrap();
+    assert!(
+        claims::abandon(&fixture.db, token(1), "timeout")
+            .await
+            .unwrap()
+    );
+    assert!(
+        !claims::abandon(&fixture.db, token(1), "timeout")
+            .await
+            .unwrap()
+    );
+    assert_eq!(fixture.status("a").await, "dead");
+    assert_eq!(lease(&fixture, 2).await, None);
+}
+
+#[tokio::test]
+async fn only_leases_that_ran_out_expire_also_those_without_an_expiry() {
+    let fixture = Fixture::new().await;
+    fixture.row("fresh", "idle").await;
+    lease(&fixture, 1).await.unwrap();
+    fixture.row("left by a crash", "claiming").await;
+    assert!(claims::expire(&fixture.db, LEASE).await.unwrap().is_empty());
+    let expired = claims::expire(&fixture.db, Duration::ZERO).await.unwrap();
+    assert_eq!(expired, [InstanceId::from("left by a crash")]);
+    assert_eq!(fixture.status("fresh").await, "claiming");
+}
+
+#[tokio::test]
+async fn a_lease_that_is_being_confirmed_does_not_expire() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "claiming").await;
+    fixture
+        .execute("BEGIN; SELECT FROM instances FOR UPDATE")
+        .await;
+    assert!(
+        claims::expire(&fixture.db, Duration::ZERO)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}

@@ -1,0 +1,17 @@
+//! What must hold in a real database. Each test has one of its own.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test has nothing else to do with an error"
+)]
+
+mod changes;
+mod claiming;
+mod fixture;
+mod leading;
+mod migrating;
+mod people;
+mod plans;
+mod provisioning;
+mod records;
+mod session;
+mod trigger;

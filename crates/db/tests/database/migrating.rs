@@ -1,0 +1,210 @@
+//! Up, down, up again; contraction; several at once.
+
+use pool_db::{Db, DbSettings, migrations};
+use pool_domain::Secret;
+use pool_test_database::TestDatabase;
+
+/// Everything of the schema that can differ, as text.
+async fn schema(database: &TestDatabase) -> String {
+    let client = database.client().await;
+    let row = client
+        .query_one(include_str!("schema.sql"), &[])
+        .await
+        .unwrap();
+    row.get(0)
+}
+
+async fn down_to_nothing(url: &str) -> usize {
+    let mut reverted = 0;
+    while migrations::revert_one(url).await.unwrap().is_some() {
+        reverted += 1;
+    }
+    reverted
+}
+
+#[tokio::test]
+async fn up_then_down_then_up_leads_to_the_same_schema_and_down_leaves_nothing() {
+    let database = TestDatabase::empty().await;
+    let url = database.url();
+    let applied = migrations::run(url).await.unwrap().migrations;
+    assert!(!applied.is_empty());
+    let expanded = schema(&database).await;
+    assert!(migrations::contract(url).await.unwrap());
+    let contracted = schema(&database).await;
+    assert_ne!(expanded, contracted);
+    assert_eq!(down_to_nothing(url).await, applied.len());
+    let rest = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+                AND relname NOT LIKE '\\_\\_diesel%'";
+    let left: i64 = database
+        .client()
+        .await
+        .query_one(rest, &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(left, 0);
+    assert_eq!(migrations::run(url).await.unwrap().migrations, applied);
+    assert_eq!(schema(&database).await, expanded);
+    assert!(migrations::contract(url).await.unwrap());
+    assert_eq!(schema(&database).await, contracted);
+}
+
+#[tokio::test]
+async fn run_again_it_does_nothing_and_so_does_contraction() {
+    let database = TestDatabase::create().await;
+    let again = migrations::run(database.url()).await.unwrap();
+    assert!(again.migrations.is_empty());
+    assert!(!migrations::contract(database.url()).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_at_once_do_the_work_once_and_all_end_well() {
+    let database = TestDatabase::empty().await;
+    let runs: Vec<_> = (0..4)
+        .map(|_| {
+            let url = database.url().to_owned();
+            tokio::spawn(async move {
+                let applied = migrations::run(&url).await?.migrations.len();
+                Ok::<_, pool_db::Error>((applied, migrations::contract(&url).await?))
+            })
+        })
+        .collect();
+    let mut results = Vec::new();
+    for run in runs {
+        results.push(run.await.unwrap().unwrap());
+    }
+    assert_eq!(
+        results.iter().filter(|(applied, _)| *applied > 0).count(),
+        1
+    );
+    assert_eq!(
+        results.iter().filter(|(_, contracted)| *contracted).count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn status_tells_how_far_it_is_and_changes_nothing() {
+    let database = TestDatabase::empty().await;
+    let url = database.url();
+    let before = migrations::status(url).await.unwrap();
+    assert!(before.applied.is_empty() && !before.pending.is_empty());
+    assert!(schema(&database).await.is_empty(), "looking made something");
+    migrations::run(url).await.unwrap();
+    let expanded = migrations::status(url).await.unwrap();
+    assert_eq!(expanded.applied, before.pending);
+    assert!(expanded.pending.is_empty());
+    assert_eq!(expanded.contracted_at, None);
+    migrations::contract(url).await.unwrap();
+    assert!(
+        migrations::status(url)
+            .await
+            .unwrap()
+            .contracted_at
+            .is_some()
+    );
+    database
+        .client()
+        .await
+        .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101')")
+        .await
+        .unwrap();
+    let newer = migrations::status(url).await.unwrap();
+    assert_eq!(newer.unknown, ["99990101"]);
+    let refused = migrations::revert_one(url).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("99990101 was applied by another build"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_handle_learns_of_the_contraction() {
+    let database = TestDatabase::empty().await;
+    migrations::run(database.url()).await.unwrap();
+    let settings = DbSettings {
+        pool_size: 1,
+        claim_pool_size: 1,
+        ..DbSettings::new(Secret::new(database.url()))
+    };
+    let db = Db::connect(&settings).await.unwrap();
+    assert!(!db.is_contracted().await.unwrap());
+    migrations::contract(database.url()).await.unwrap();
+    assert!(db.is_contracted().await.unwrap());
+}
+
+#[tokio::test]
+async fn contraction_leaves_no_row_that_the_state_machine_does_not_know() {
+    let database = TestDatabase::empty().await;
+    migrations::run(database.url()).await.unwrap();
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "INSERT INTO instances (id, service_id, name, status, agent_name) VALUES \
+             ('1', 's1', 'n', 'sleeping', 'Ada'), ('2', 's2', 'n', 'tainted', NULL), \
+             ('3', 's3', 'n', 'claiming', NULL), ('4', 's4', 'n', 'idle', NULL)",
+        )
+        .await
+        .unwrap();
+    migrations::contract(database.url()).await.unwrap();
+    let row = client
+        .query_one(
+            "SELECT string_agg(concat_ws(' ', id, status, claim_expires_at > now()), ', ' \
+             ORDER BY id) FROM instances",
+            &[],
+        )
+        .await
+        .unwrap();
+    let rows: String = row.get(0);
+    assert_eq!(rows, "1 claimed, 2 starting, 3 claiming t, 4 idle");
+}
+
+#[tokio::test]
+async fn a_table_of_the_generation_before_is_kept_on_the_way_up_and_down() {
+    let database = TestDatabase::empty().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "CREATE TABLE instances (id text PRIMARY KEY, service_id text NOT NULL UNIQUE, \
+             name text NOT NULL, url text, status text NOT NULL DEFAULT 'starting', \
+             deploy_status text, agent_name text, conversation_id text, invite_url text, \
+             instructions text, created_at timestamptz NOT NULL DEFAULT now(), \
+             claimed_at timestamptz, source_branch text, openrouter_key_hash text, \
+             agentmail_inbox_id text, gateway_token text); \
+             CREATE INDEX idx_instances_status ON instances (status); \
+             INSERT INTO instances (id, service_id, name, status) VALUES ('a', 's', 'n', 'claimed')",
+        )
+        .await
+        .unwrap();
+    let before = migrations::status(database.url()).await.unwrap();
+    assert_eq!(before.found, ["instances"]);
+    migrations::run(database.url()).await.unwrap();
+    migrations::contract(database.url()).await.unwrap();
+    let after = migrations::status(database.url()).await.unwrap();
+    assert_eq!(after.found, ["instances"]);
+    down_to_nothing(database.url()).await;
+    let row = client
+        .query_one("SELECT status FROM instances", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, String>(0), "claimed");
+}
+
+#[tokio::test]
+async fn every_column_says_what_it_is() {
+    let database = TestDatabase::create().await;
+    let client = database.client().await;
+    let silent = client
+        .query(
+            "SELECT c.relname || '.' || a.attname FROM pg_class AS c \
+             JOIN pg_attribute AS a ON a.attrelid = c.oid \
+             WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0 \
+             AND NOT a.attisdropped AND c.relname NOT LIKE '\\_\\_diesel%' \
+             AND col_description(c.oid, a.attnum) IS NULL",
+            &[],
+        )
+        .await
+        .unwrap();
+    let silent: Vec<String> = silent.iter().map(|row| row.get(0)).collect();
+    assert!(silent.is_empty(), "{silent:?}");
+}

@@ -1,0 +1,105 @@
+//! The text of the lease and the plan that the database makes for it.
+
+use crate::fixture::Fixture;
+
+const LEASE_IDLE: &str = include_str!("../../src/claims/lease_idle.sql");
+
+/// The plan of a prepared lease, generic or for its values.
+async fn plan(fixture: &Fixture, mode: &str) -> String {
+    fixture
+        .execute(&format!(
+            "DEALLOCATE ALL; SET plan_cache_mode = {mode}; \
+             PREPARE lease (uuid, bigint, text[]) AS {LEASE_IDLE}"
+        ))
+        .await;
+    explain(fixture, "lease (gen_random_uuid(), 90000, '{x}')").await
+}
+
+async fn explain(fixture: &Fixture, prepared: &str) -> String {
+    let explained = fixture
+        .sql
+        .simple_query(&format!("EXPLAIN (COSTS OFF) EXECUTE {prepared}"))
+        .await
+        .unwrap();
+    let lines = explained.iter().filter_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn assert_uses_the_index(plan: &str) {
+    assert!(
+        plan.contains("Index Scan using idx_instances_idle"),
+        "{plan}"
+    );
+    assert!(plan.contains("using idx_instances_claim_token"), "{plan}");
+    assert!(!plan.contains("Sort"), "{plan}");
+    assert!(!plan.contains("Seq Scan on instances"), "{plan}");
+}
+
+#[tokio::test]
+async fn what_ends_a_claim_finds_it_by_its_token() {
+    let fixture = Fixture::new().await;
+    fill(&fixture).await;
+    fixture.execute("ANALYZE instances").await;
+    for text in [
+        include_str!("../../src/claims/confirm.sql"),
+        include_str!("../../src/claims/release.sql"),
+        include_str!("../../src/claims/abandon.sql"),
+    ] {
+        fixture
+            .execute(&format!("DEALLOCATE ALL; PREPARE ending AS {text}"))
+            .await;
+        let values = (1..10)
+            .find(|n| text.contains(&format!("${n}")) && !text.contains(&format!("${}", n + 1)));
+        let nulls = vec!["NULL"; values.unwrap() - 1].join(", ");
+        let plan = explain(&fixture, &format!("ending (gen_random_uuid(), {nulls})")).await;
+        assert!(plan.contains("using idx_instances_claim_token"), "{plan}");
+    }
+}
+
+async fn fill(fixture: &Fixture) {
+    fixture
+        .execute(
+            "ALTER TABLE instances SET (autovacuum_enabled = false); \
+             ALTER TABLE instances DISABLE TRIGGER USER; \
+             INSERT INTO instances (id, service_id, name, status, created_at) \
+             SELECT n::text, 's' || n, 'n', 'idle', now() - n * interval '1 s' \
+             FROM generate_series(1, 100000) AS n; \
+             ALTER TABLE instances ENABLE TRIGGER USER",
+        )
+        .await;
+}
+
+#[test]
+fn the_text_of_the_lease_is_this() {
+    insta::assert_snapshot!(LEASE_IDLE);
+}
+
+#[tokio::test]
+async fn a_lease_uses_its_index_with_100_000_idle_rows() {
+    let fixture = Fixture::new().await;
+    fill(&fixture).await;
+    fixture.execute("ANALYZE instances").await;
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        assert_uses_the_index(&plan(&fixture, mode).await);
+    }
+}
+
+#[tokio::test]
+async fn a_lease_uses_its_index_also_with_statistics_of_an_empty_pool() {
+    let fixture = Fixture::new().await;
+    fixture
+        .execute(
+            "ALTER TABLE instances SET (autovacuum_enabled = false); \
+             INSERT INTO instances (id, service_id, name, status) \
+             SELECT 'c' || n, 'c' || n, 'n', 'claimed' FROM generate_series(1, 1000) AS n; \
+             ANALYZE instances",
+        )
+        .await;
+    fill(&fixture).await;
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        assert_uses_the_index(&plan(&fixture, mode).await);
+    }
+}
