@@ -114,7 +114,9 @@ impl Config {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, BadSetting> {
         let secret = |name: &str| {
-            environment(name).filter(|value| !value.is_empty()).map(Secret::new)
+            environment(name)
+                .filter(|value| !value.is_empty())
+                .map(Secret::new)
         };
         let required = |name: &'static str| secret(name).ok_or(BadSetting::Missing(name));
         let environment_name = text(flags.railway_environment_name.as_ref());
@@ -153,9 +155,15 @@ impl Config {
 
 fn policy(flags: &Flags) -> Result<Policy, BadSetting> {
     let standard = Policy::default();
-    let ms = |name, value: &Option<String>, default: Duration| duration(name, value.as_ref(), default);
+    let ms =
+        |name, value: &Option<String>, default: Duration| duration(name, value.as_ref(), default);
     Ok(Policy {
-        min_idle: number("POOL_MIN_IDLE", flags.pool_min_idle.as_ref(), 0..=INSTANCES_MAX, 3)?,
+        min_idle: number(
+            "POOL_MIN_IDLE",
+            flags.pool_min_idle.as_ref(),
+            0..=INSTANCES_MAX,
+            3,
+        )?,
         max_total: number(
             "POOL_MAX_TOTAL",
             flags.pool_max_total.as_ref(),
@@ -168,7 +176,11 @@ fn policy(flags: &Flags) -> Result<Policy, BadSetting> {
             1..=UNHEALTHY_AFTER_MAX,
             3,
         )?,
-        tick_interval: ms("TICK_INTERVAL_MS", &flags.tick_interval_ms, standard.tick_interval)?,
+        tick_interval: ms(
+            "TICK_INTERVAL_MS",
+            &flags.tick_interval_ms,
+            standard.tick_interval,
+        )?,
         stuck_timeout: ms(
             "POOL_STUCK_TIMEOUT_MS",
             &flags.pool_stuck_timeout_ms,
@@ -179,7 +191,11 @@ fn policy(flags: &Flags) -> Result<Policy, BadSetting> {
             &flags.pool_missing_grace_ms,
             standard.missing_grace,
         )?,
-        claim_lease: ms("POOL_CLAIM_LEASE_MS", &flags.pool_claim_lease_ms, standard.claim_lease)?,
+        claim_lease: ms(
+            "POOL_CLAIM_LEASE_MS",
+            &flags.pool_claim_lease_ms,
+            standard.claim_lease,
+        )?,
         provision_timeout: ms(
             "POOL_PROVISION_TIMEOUT_MS",
             &flags.pool_provision_timeout_ms,
@@ -198,14 +214,20 @@ fn railway(
         (Some(token), _) => Token::Project(token),
         (None, Some(token)) => Token::Account(token),
         (None, None) => {
-            return Err(BadSetting::MissingBoth("RAILWAY_API_TOKEN", "RAILWAY_TOKEN"));
+            return Err(BadSetting::MissingBoth(
+                "RAILWAY_API_TOKEN",
+                "RAILWAY_TOKEN",
+            ));
         }
     };
     let id = text(flags.railway_environment_id.as_ref());
     let environment = id
         .map(|id| EnvironmentRef::Id(EnvironmentId::new(id)))
         .or_else(|| environment_name.map(EnvironmentRef::Name))
-        .ok_or(BadSetting::MissingBoth("RAILWAY_ENVIRONMENT_ID", "RAILWAY_ENVIRONMENT_NAME"))?;
+        .ok_or(BadSetting::MissingBoth(
+            "RAILWAY_ENVIRONMENT_ID",
+            "RAILWAY_ENVIRONMENT_NAME",
+        ))?;
     Ok(RailwayConfig {
         api_url: url(
             "RAILWAY_API_URL",
@@ -227,7 +249,10 @@ fn openrouter(
 ) -> Result<Option<pool_credentials::OpenRouterSettings>, BadSetting> {
     let name = "OPENROUTER_KEY_LIMIT";
     let written = text(flags.openrouter_key_limit.as_ref()).unwrap_or_else(|| "20".to_owned());
-    let limit = written.parse().ok().filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
+    let limit = written
+        .parse()
+        .ok()
+        .filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
     let key_limit =
         limit.ok_or_else(|| bad(name, "a number of US dollars greater than 0", &written))?;
     let reset = flags.openrouter_key_limit_reset.as_ref();
@@ -237,10 +262,18 @@ fn openrouter(
         &["monthly", "weekly", "daily"],
         "daily, weekly or monthly",
     )?;
-    let api_url =
-        url("OPENROUTER_API_URL", flags.openrouter_api_url.as_ref(), "https://openrouter.ai")?;
+    let api_url = url(
+        "OPENROUTER_API_URL",
+        flags.openrouter_api_url.as_ref(),
+        "https://openrouter.ai",
+    )?;
     Ok(secret("OPENROUTER_MANAGEMENT_KEY").map(|management_key| {
-        pool_credentials::OpenRouterSettings { management_key, api_url, key_limit, limit_reset }
+        pool_credentials::OpenRouterSettings {
+            management_key,
+            api_url,
+            key_limit,
+            limit_reset,
+        }
     }))
 }
 
@@ -248,11 +281,19 @@ fn agentmail(
     flags: &Flags,
     secret: impl Fn(&str) -> Option<Secret>,
 ) -> Result<Option<pool_credentials::AgentMailSettings>, BadSetting> {
-    let api_url =
-        url("AGENTMAIL_API_URL", flags.agentmail_api_url.as_ref(), "https://api.agentmail.to")?;
+    let api_url = url(
+        "AGENTMAIL_API_URL",
+        flags.agentmail_api_url.as_ref(),
+        "https://api.agentmail.to",
+    )?;
     let domain = text(flags.agentmail_domain.as_ref());
-    Ok(secret("AGENTMAIL_API_KEY")
-        .map(|api_key| pool_credentials::AgentMailSettings { api_key, api_url, domain }))
+    Ok(
+        secret("AGENTMAIL_API_KEY").map(|api_key| pool_credentials::AgentMailSettings {
+            api_key,
+            api_url,
+            domain,
+        }),
+    )
 }
 
 /// Empty where not configured: agents read each of them.
@@ -268,12 +309,18 @@ fn agent_variables(
         ("CHROMIUM_PATH", Secret::new("/usr/bin/chromium")),
         ("XMTP_ENV", Secret::new(network)),
         ("POOL_API_KEY", hidden("POOL_API_KEY")),
-        ("OPENCLAW_PRIMARY_MODEL", plain(&flags.openclaw_primary_model)),
+        (
+            "OPENCLAW_PRIMARY_MODEL",
+            plain(&flags.openclaw_primary_model),
+        ),
         ("AGENTMAIL_API_KEY", hidden("AGENTMAIL_API_KEY")),
         ("BANKR_API_KEY", hidden("BANKR_API_KEY")),
         ("TELNYX_API_KEY", hidden("TELNYX_API_KEY")),
         ("TELNYX_PHONE_NUMBER", plain(&flags.telnyx_phone_number)),
-        ("TELNYX_MESSAGING_PROFILE_ID", plain(&flags.telnyx_messaging_profile_id)),
+        (
+            "TELNYX_MESSAGING_PROFILE_ID",
+            plain(&flags.telnyx_messaging_profile_id),
+        ),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
@@ -283,7 +330,9 @@ fn prefix(flags: &Flags) -> Result<ServicePrefix, BadSetting> {
     let name = "POOL_SERVICE_PREFIX";
     let prefix = text(flags.pool_service_prefix.as_ref());
     let prefix = prefix.unwrap_or_else(|| "convos-agent-".to_owned());
-    let fits = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let fits = prefix
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if fits && prefix.len() <= PREFIX_MAX_CHARS {
         return Ok(ServicePrefix::new(prefix));
     }
@@ -298,16 +347,22 @@ fn mount_path(flags: &Flags) -> Result<Option<String>, BadSetting> {
         None => Ok(Some("/data".to_owned())),
         Some(none) if none == "none" => Ok(None),
         Some(path) if path.starts_with('/') => Ok(Some(path)),
-        Some(other) => {
-            Err(bad("POOL_VOLUME_MOUNT_PATH", "a path that begins with '/', or none", &other))
-        }
+        Some(other) => Err(bad(
+            "POOL_VOLUME_MOUNT_PATH",
+            "a path that begins with '/', or none",
+            &other,
+        )),
     }
 }
 
 fn log_format(flags: &Flags) -> Result<LogFormat, BadSetting> {
     let format = flags.pool_log_format.as_ref();
     let format = one_of("POOL_LOG_FORMAT", format, &["text", "json"], "text or json")?;
-    Ok(if format == "json" { LogFormat::Json } else { LogFormat::Text })
+    Ok(if format == "json" {
+        LogFormat::Json
+    } else {
+        LogFormat::Text
+    })
 }
 
 fn days(name: &'static str, flags: &Flags) -> Result<Duration, BadSetting> {
@@ -318,11 +373,18 @@ fn days(name: &'static str, flags: &Flags) -> Result<Duration, BadSetting> {
 
 /// An empty value counts as not set.
 fn text(value: Option<&String>) -> Option<String> {
-    value.map(|value| value.trim()).filter(|value| !value.is_empty()).map(str::to_owned)
+    value
+        .map(|value| value.trim())
+        .filter(|value| !value.is_empty())
+        .map(str::to_owned)
 }
 
 fn bad(name: &'static str, expected: &'static str, value: &str) -> BadSetting {
-    BadSetting::Bad { name, expected, value: value.to_owned() }
+    BadSetting::Bad {
+        name,
+        expected,
+        value: value.to_owned(),
+    }
 }
 
 fn one_of(
@@ -332,18 +394,22 @@ fn one_of(
     expected: &'static str,
 ) -> Result<String, BadSetting> {
     let value = text(value).unwrap_or_else(|| choices[0].to_owned());
-    if choices.contains(&value.as_str()) { Ok(value) } else { Err(bad(name, expected, &value)) }
+    if choices.contains(&value.as_str()) {
+        Ok(value)
+    } else {
+        Err(bad(name, expected, &value))
+    }
 }
 
-fn url(
-    name: &'static str,
-    value: Option<&String>,
-    default: &str,
-) -> Result<String, BadSetting> {
+fn url(name: &'static str, value: Option<&String>, default: &str) -> Result<String, BadSetting> {
     let value = text(value).unwrap_or_else(|| default.to_owned());
     let parsed = Url::parse(&value).ok();
     let fits = parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if fits { Ok(value) } else { Err(bad(name, "an http or https URL", &value)) }
+    if fits {
+        Ok(value)
+    } else {
+        Err(bad(name, "an http or https URL", &value))
+    }
 }
 
 fn number<T: TryFrom<u64>>(
@@ -352,13 +418,17 @@ fn number<T: TryFrom<u64>>(
     range: std::ops::RangeInclusive<u64>,
     default: T,
 ) -> Result<T, BadSetting> {
-    let Some(value) = text(value) else { return Ok(default) };
+    let Some(value) = text(value) else {
+        return Ok(default);
+    };
     let parsed = value.parse().ok().filter(|number| range.contains(number));
-    parsed.and_then(|number| T::try_from(number).ok()).ok_or_else(|| BadSetting::Bad {
-        name,
-        expected: expected_number(name),
-        value,
-    })
+    parsed
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| BadSetting::Bad {
+            name,
+            expected: expected_number(name),
+            value,
+        })
 }
 
 fn expected_number(name: &str) -> &'static str {
@@ -375,10 +445,20 @@ fn duration(
     value: Option<&String>,
     default: Duration,
 ) -> Result<Duration, BadSetting> {
-    let Some(value) = text(value) else { return Ok(default) };
-    let ms = value.parse().ok().filter(|ms| (DURATION_MIN_MS..=DURATION_MAX_MS).contains(ms));
-    ms.map(Duration::from_millis)
-        .ok_or_else(|| bad(name, "a whole number of ms from 100 to 86400000 (24 h)", &value))
+    let Some(value) = text(value) else {
+        return Ok(default);
+    };
+    let ms = value
+        .parse()
+        .ok()
+        .filter(|ms| (DURATION_MIN_MS..=DURATION_MAX_MS).contains(ms));
+    ms.map(Duration::from_millis).ok_or_else(|| {
+        bad(
+            name,
+            "a whole number of ms from 100 to 86400000 (24 h)",
+            &value,
+        )
+    })
 }
 
 #[cfg(test)]

@@ -32,12 +32,15 @@ fn least() -> HashMap<String, String> {
 
 /// Resolves as the program does, with what is not secret given as flags.
 fn resolve(settings: &HashMap<String, String>) -> Result<Config, BadSetting> {
-    let open = settings.iter().filter(|(name, _)| !SECRETS.contains(&name.as_str()));
-    let flags = open.map(|(name, value)| {
-        format!("--{}={value}", name.to_lowercase().replace('_', "-"))
-    });
+    let open = settings
+        .iter()
+        .filter(|(name, _)| !SECRETS.contains(&name.as_str()));
+    let flags =
+        open.map(|(name, value)| format!("--{}={value}", name.to_lowercase().replace('_', "-")));
     let arguments = std::iter::once("pool-server".to_owned()).chain(flags);
-    Config::resolve(&Flags::parse_from(arguments), |name| settings.get(name).cloned())
+    Config::resolve(&Flags::parse_from(arguments), |name| {
+        settings.get(name).cloned()
+    })
 }
 
 fn with(name: &str, value: &str) -> HashMap<String, String> {
@@ -53,10 +56,17 @@ fn the_least_settings_give_the_documented_defaults() {
     assert_eq!(config.environment, "undefined");
     assert_eq!(config.policy, Policy::default());
     assert_eq!(config.volume_mount_path.as_deref(), Some("/data"));
-    assert_eq!(config.railway.api_url, "https://backboard.railway.com/graphql/v2");
+    assert_eq!(
+        config.railway.api_url,
+        "https://backboard.railway.com/graphql/v2"
+    );
     assert!(matches!(config.railway.token, Token::Account(_)));
     assert!(config.openrouter.is_none() && config.agentmail.is_none());
-    let names: Vec<_> = config.agent_variables.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> = config
+        .agent_variables
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     insta::assert_snapshot!(names.join(" "), @"OPENCLAW_STATE_DIR CHROMIUM_PATH XMTP_ENV POOL_API_KEY OPENCLAW_PRIMARY_MODEL AGENTMAIL_API_KEY BANKR_API_KEY TELNYX_API_KEY TELNYX_PHONE_NUMBER TELNYX_MESSAGING_PROFILE_ID");
 }
 
@@ -66,7 +76,10 @@ fn each_required_setting_is_named_when_it_is_missing_or_empty() {
         ("DATABASE_URL", "DATABASE_URL is required"),
         ("POOL_API_KEY", "POOL_API_KEY is required"),
         ("RAILWAY_PROJECT_ID", "RAILWAY_PROJECT_ID is required"),
-        ("RAILWAY_API_TOKEN", "RAILWAY_API_TOKEN or RAILWAY_TOKEN is required"),
+        (
+            "RAILWAY_API_TOKEN",
+            "RAILWAY_API_TOKEN or RAILWAY_TOKEN is required",
+        ),
         (
             "RAILWAY_ENVIRONMENT_ID",
             "RAILWAY_ENVIRONMENT_ID or RAILWAY_ENVIRONMENT_NAME is required",
@@ -83,28 +96,107 @@ fn each_required_setting_is_named_when_it_is_missing_or_empty() {
 #[test]
 fn each_bad_setting_gets_its_sentence() {
     let cases = [
-        ("PORT", "70000", "PORT must be a whole number from 0 to 65535, not '70000'"),
-        ("POOL_MIN_IDLE", "-1", "POOL_MIN_IDLE must be a whole number from 0 to 100000, not '-1'"),
-        ("POOL_MAX_TOTAL", "many", "POOL_MAX_TOTAL must be a whole number from 0 to 100000, not 'many'"),
-        ("POOL_UNHEALTHY_AFTER", "0", "POOL_UNHEALTHY_AFTER must be a whole number from 1 to 1000, not '0'"),
-        ("TICK_INTERVAL_MS", "30", "TICK_INTERVAL_MS must be a whole number of ms from 100 to 86400000 (24 h), not '30'"),
-        ("POOL_STUCK_TIMEOUT_MS", "15m", "POOL_STUCK_TIMEOUT_MS must be a whole number of ms from 100 to 86400000 (24 h), not '15m'"),
-        ("POOL_MISSING_GRACE_MS", "86400001", "POOL_MISSING_GRACE_MS must be a whole number of ms from 100 to 86400000 (24 h), not '86400001'"),
-        ("POOL_CLAIM_LEASE_MS", "60000", "POOL_CLAIM_LEASE_MS (60000) must be greater than POOL_PROVISION_TIMEOUT_MS (60000)"),
-        ("POOL_PROVISION_TIMEOUT_MS", "1.5", "POOL_PROVISION_TIMEOUT_MS must be a whole number of ms from 100 to 86400000 (24 h), not '1.5'"),
-        ("POOL_EVENT_RETENTION_DAYS", "0", "POOL_EVENT_RETENTION_DAYS must be a whole number of days from 1 to 3650, not '0'"),
-        ("POOL_SERVICE_PREFIX", "a b", "POOL_SERVICE_PREFIX must be at most 40 of [A-Za-z0-9_-], not 'a b'"),
-        ("POOL_AGENT_SCHEME", "ftp", "POOL_AGENT_SCHEME must be https or http, not 'ftp'"),
-        ("POOL_VOLUME_MOUNT_PATH", "data", "POOL_VOLUME_MOUNT_PATH must be a path that begins with '/', or none, not 'data'"),
-        ("POOL_LOG_FORMAT", "xml", "POOL_LOG_FORMAT must be text or json, not 'xml'"),
-        ("RAILWAY_API_URL", "railway", "RAILWAY_API_URL must be an http or https URL, not 'railway'"),
-        ("OPENROUTER_KEY_LIMIT", "0", "OPENROUTER_KEY_LIMIT must be a number of US dollars greater than 0, not '0'"),
-        ("OPENROUTER_KEY_LIMIT_RESET", "never", "OPENROUTER_KEY_LIMIT_RESET must be daily, weekly or monthly, not 'never'"),
-        ("OPENROUTER_API_URL", "file:///x", "OPENROUTER_API_URL must be an http or https URL, not 'file:///x'"),
-        ("AGENTMAIL_API_URL", "-", "AGENTMAIL_API_URL must be an http or https URL, not '-'"),
+        (
+            "PORT",
+            "70000",
+            "PORT must be a whole number from 0 to 65535, not '70000'",
+        ),
+        (
+            "POOL_MIN_IDLE",
+            "-1",
+            "POOL_MIN_IDLE must be a whole number from 0 to 100000, not '-1'",
+        ),
+        (
+            "POOL_MAX_TOTAL",
+            "many",
+            "POOL_MAX_TOTAL must be a whole number from 0 to 100000, not 'many'",
+        ),
+        (
+            "POOL_UNHEALTHY_AFTER",
+            "0",
+            "POOL_UNHEALTHY_AFTER must be a whole number from 1 to 1000, not '0'",
+        ),
+        (
+            "TICK_INTERVAL_MS",
+            "30",
+            "TICK_INTERVAL_MS must be a whole number of ms from 100 to 86400000 (24 h), not '30'",
+        ),
+        (
+            "POOL_STUCK_TIMEOUT_MS",
+            "15m",
+            "POOL_STUCK_TIMEOUT_MS must be a whole number of ms from 100 to 86400000 (24 h), not '15m'",
+        ),
+        (
+            "POOL_MISSING_GRACE_MS",
+            "86400001",
+            "POOL_MISSING_GRACE_MS must be a whole number of ms from 100 to 86400000 (24 h), not '86400001'",
+        ),
+        (
+            "POOL_CLAIM_LEASE_MS",
+            "60000",
+            "POOL_CLAIM_LEASE_MS (60000) must be greater than POOL_PROVISION_TIMEOUT_MS (60000)",
+        ),
+        (
+            "POOL_PROVISION_TIMEOUT_MS",
+            "1.5",
+            "POOL_PROVISION_TIMEOUT_MS must be a whole number of ms from 100 to 86400000 (24 h), not '1.5'",
+        ),
+        (
+            "POOL_EVENT_RETENTION_DAYS",
+            "0",
+            "POOL_EVENT_RETENTION_DAYS must be a whole number of days from 1 to 3650, not '0'",
+        ),
+        (
+            "POOL_SERVICE_PREFIX",
+            "a b",
+            "POOL_SERVICE_PREFIX must be at most 40 of [A-Za-z0-9_-], not 'a b'",
+        ),
+        (
+            "POOL_AGENT_SCHEME",
+            "ftp",
+            "POOL_AGENT_SCHEME must be https or http, not 'ftp'",
+        ),
+        (
+            "POOL_VOLUME_MOUNT_PATH",
+            "data",
+            "POOL_VOLUME_MOUNT_PATH must be a path that begins with '/', or none, not 'data'",
+        ),
+        (
+            "POOL_LOG_FORMAT",
+            "xml",
+            "POOL_LOG_FORMAT must be text or json, not 'xml'",
+        ),
+        (
+            "RAILWAY_API_URL",
+            "railway",
+            "RAILWAY_API_URL must be an http or https URL, not 'railway'",
+        ),
+        (
+            "OPENROUTER_KEY_LIMIT",
+            "0",
+            "OPENROUTER_KEY_LIMIT must be a number of US dollars greater than 0, not '0'",
+        ),
+        (
+            "OPENROUTER_KEY_LIMIT_RESET",
+            "never",
+            "OPENROUTER_KEY_LIMIT_RESET must be daily, weekly or monthly, not 'never'",
+        ),
+        (
+            "OPENROUTER_API_URL",
+            "file:///x",
+            "OPENROUTER_API_URL must be an http or https URL, not 'file:///x'",
+        ),
+        (
+            "AGENTMAIL_API_URL",
+            "-",
+            "AGENTMAIL_API_URL must be an http or https URL, not '-'",
+        ),
     ];
     for (name, value, sentence) in cases {
-        assert_eq!(resolve(&with(name, value)).unwrap_err().to_string(), sentence);
+        assert_eq!(
+            resolve(&with(name, value)).unwrap_err().to_string(),
+            sentence
+        );
     }
 }
 
@@ -114,14 +206,20 @@ fn a_project_token_wins_and_so_does_the_environments_id() {
     settings.insert("RAILWAY_ENVIRONMENT_NAME".into(), "staging".into());
     let config = resolve(&settings).unwrap();
     assert!(matches!(config.railway.token, Token::Project(_)));
-    assert_eq!(config.railway.environment, EnvironmentRef::Id("environment".into()));
+    assert_eq!(
+        config.railway.environment,
+        EnvironmentRef::Id("environment".into())
+    );
     assert_eq!(config.environment, "staging");
 }
 
 #[test]
 fn no_volume_is_a_choice() {
     let config = resolve(&with("POOL_VOLUME_MOUNT_PATH", "none")).unwrap();
-    assert_eq!((config.volume_mount_path, config.policy.has_volume), (None, false));
+    assert_eq!(
+        (config.volume_mount_path, config.policy.has_volume),
+        (None, false)
+    );
 }
 
 #[test]
@@ -164,6 +262,9 @@ fn the_example_file_and_the_readme_name_every_setting_and_no_other() {
     assert_eq!(named, known);
     let readme = include_str!("../../../README.md");
     for name in known {
-        assert!(readme.contains(&format!("`{name}`")), "README.md does not name {name}");
+        assert!(
+            readme.contains(&format!("`{name}`")),
+            "README.md does not name {name}"
+        );
     }
 }

@@ -75,18 +75,23 @@ pub async fn serve(
     let parts = wiring::parts(&config).await?;
     let wake = Arc::new(Notify::new());
     let leases = expire_leases(&parts, &stop);
-    let reconciler = reconcile(config.clone(), parts.clone(), Arc::clone(&wake), stop.clone());
+    let reconciler = reconcile(
+        config.clone(),
+        parts.clone(),
+        Arc::clone(&wake),
+        stop.clone(),
+    );
 
     info!(server.address = %address, server.version = env!("CARGO_PKG_VERSION"), "listening");
-    let app = pool_api::router(pool_api::App::new(pool_api::AppSettings {
+    let app = pool_api::router(pool_api::App {
         db: parts.db.clone(),
         claims: parts.claims.clone(),
-        pool_api_key: config.pool_api_key.clone(),
+        key: config.pool_api_key.clone(),
         environment: config.environment.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         tick_interval: config.policy.tick_interval,
         wake,
-    }));
+    });
     let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = tokio::spawn(async move { serving.await });
     tokio::pin!(reconciler);
@@ -125,7 +130,10 @@ async fn stop_serving(
 ) {
     let cut_off = parts.claims.drain(longest_stop(config)).await;
     if cut_off > 0 {
-        warn!(claims.in_flight = cut_off, "claims did not finish in time; their leases will expire");
+        warn!(
+            claims.in_flight = cut_off,
+            "claims did not finish in time; their leases will expire"
+        );
     }
     if timeout(STOP_MARGIN, &mut serving).await.is_err() {
         serving.abort();
@@ -181,7 +189,8 @@ fn reconcile(
             environment = wiring::environment(&config, &railway) => environment,
             () = stop.cancelled() => return Ok(()),
         };
-        let environment = environment.inspect_err(|why| error!(error = %chain(&**why), "cannot reconcile"))?;
+        let environment =
+            environment.inspect_err(|why| error!(error = %chain(&**why), "cannot reconcile"))?;
         info!(railway.environment = %environment, "reconciling this environment");
         let outside = Arc::new(wiring::outside(&config, &parts, &railway, environment)?);
         let settings = DriverSettings {
@@ -197,5 +206,9 @@ fn reconcile(
 /// Which server this is, for people who read who leads: Railway names each replica.
 fn holder() -> String {
     let replica = std::env::var("RAILWAY_REPLICA_ID").or_else(|_| std::env::var("HOSTNAME"));
-    format!("{}/{}", replica.unwrap_or_else(|_| "local".to_owned()), std::process::id())
+    format!(
+        "{}/{}",
+        replica.unwrap_or_else(|_| "local".to_owned()),
+        std::process::id()
+    )
 }

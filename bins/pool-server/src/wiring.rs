@@ -42,7 +42,9 @@ pub(crate) fn database(config: &Config) -> DbSettings {
 }
 
 pub(crate) async fn parts(config: &Config) -> anyhow::Result<Parts> {
-    let db = Db::connect(&database(config)).await.context("cannot connect to DATABASE_URL")?;
+    let db = Db::connect(&database(config))
+        .await
+        .context("cannot connect to DATABASE_URL")?;
     let agent = AgentClient::new(config.pool_api_key.clone())?;
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let settings = ClaimSettings {
@@ -51,7 +53,12 @@ pub(crate) async fn parts(config: &Config) -> anyhow::Result<Parts> {
         source_branch: config.source_branch.clone(),
     };
     let claims = Claims::new(db.clone(), agent.clone(), Arc::clone(&entropy), settings);
-    Ok(Parts { db, agent, claims, entropy })
+    Ok(Parts {
+        db,
+        agent,
+        claims,
+        entropy,
+    })
 }
 
 pub(crate) fn railway(config: &Config) -> anyhow::Result<Railway> {

@@ -78,12 +78,6 @@ impl Policy {
                 provision_ms: self.provision_timeout.as_millis(),
             });
         }
-        if self.min_idle > self.max_total {
-            return Err(PolicyError::TargetOverCap {
-                min_idle: self.min_idle,
-                max_total: self.max_total,
-            });
-        }
         Ok(())
     }
 }
@@ -117,14 +111,6 @@ pub enum PolicyError {
         lease_ms: u128,
         /// The provision timeout, in milliseconds.
         provision_ms: u128,
-    },
-    /// The cap must leave room for the target.
-    #[error("POOL_MIN_IDLE ({min_idle}) must not be greater than POOL_MAX_TOTAL ({max_total})")]
-    TargetOverCap {
-        /// The target.
-        min_idle: usize,
-        /// The cap.
-        max_total: usize,
     },
 }
 

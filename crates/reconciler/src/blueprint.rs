@@ -29,10 +29,17 @@ impl Blueprint {
         let mut variables = self.variables.clone();
         let mut add = |name: &str, value: Secret| variables.push((name.to_owned(), value));
         add("OPENCLAW_GATEWAY_TOKEN", parts.gateway_token.clone());
-        add("SETUP_PASSWORD", Secret::new(hex(entropy, SETUP_PASSWORD_BYTES)));
+        add(
+            "SETUP_PASSWORD",
+            Secret::new(hex(entropy, SETUP_PASSWORD_BYTES)),
+        );
         let wallet = format!("0x{}", hex(entropy, WALLET_KEY_BYTES));
         add("PRIVATE_WALLET_KEY", Secret::new(wallet));
-        if let Some(key) = self.shared_openrouter_key.as_ref().or(parts.openrouter_key.as_ref()) {
+        if let Some(key) = self
+            .shared_openrouter_key
+            .as_ref()
+            .or(parts.openrouter_key.as_ref())
+        {
             add("OPENROUTER_API_KEY", key.clone());
         }
         if let Some(inbox) = &parts.inbox_id {
@@ -73,7 +80,13 @@ pub(crate) fn new_gateway_token(entropy: &dyn Entropy) -> Secret {
 fn hex(entropy: &dyn Entropy, bytes: usize) -> String {
     let mut random = vec![0; bytes];
     entropy.fill(&mut random);
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
+    random
+        .iter()
+        .fold(String::with_capacity(2 * bytes), |mut text, byte| {
+            let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+            text.extend([digit(byte >> 4), digit(byte & 15)]);
+            text
+        })
 }
 
 #[cfg(test)]
@@ -102,7 +115,9 @@ mod tests {
 
     fn value(patch: &ServicePatch, name: &str) -> String {
         let found = patch.variables.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.expose().to_owned()).unwrap_or_default()
+        found
+            .map(|(_, value)| value.expose().to_owned())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -113,7 +128,10 @@ mod tests {
         let wallet = value(&patch, "PRIVATE_WALLET_KEY");
         assert_eq!((wallet.len(), &wallet[..2]), (66, "0x"));
         let other = blueprint(None).patch(&parts(), &SeededEntropy::new(3));
-        assert_ne!(value(&other, "SETUP_PASSWORD"), value(&patch, "SETUP_PASSWORD"));
+        assert_ne!(
+            value(&other, "SETUP_PASSWORD"),
+            value(&patch, "SETUP_PASSWORD")
+        );
     }
 
     #[test]

@@ -62,8 +62,14 @@ impl Draft {
     }
 
     fn of(resume: Resume, outside: &Outside) -> Self {
-        let Provision { id, name, gateway_token, openrouter_key_hash, agentmail_inbox_id, .. } =
-            resume.provision;
+        let Provision {
+            id,
+            name,
+            gateway_token,
+            openrouter_key_hash,
+            agentmail_inbox_id,
+            ..
+        } = resume.provision;
         Self {
             id,
             name,
@@ -153,7 +159,9 @@ async fn assemble_in_time(
     if Instant::now() >= until {
         return None;
     }
-    let ended = timeout_at(until, assemble(outside, term, &mut draft)).await.ok()?;
+    let ended = timeout_at(until, assemble(outside, term, &mut draft))
+        .await
+        .ok()?;
     Some((draft, ended))
 }
 
@@ -166,6 +174,24 @@ async fn assemble(outside: &Outside, term: Term, draft: &mut Draft) -> Result<Se
     make_volume(outside, term, draft, &service).await?;
     make_domain(outside, term, draft, &service).await?;
     Ok(service)
+}
+
+/// Records that the step begins. One whose record is gone or being destroyed is not gone on with.
+async fn begin(
+    outside: &Outside,
+    term: Term,
+    id: &InstanceId,
+    step: CreateStep,
+) -> Result<(), Ended> {
+    if provisions::begin_step(&outside.db, term, id, step).await? {
+        return Ok(());
+    }
+    let why = "its record is gone or being destroyed".to_owned();
+    Err(Ended::Failed(StepFailed {
+        step,
+        why,
+        may_have_happened: false,
+    }))
 }
 
 /// Only the run that made a key knows it, so a run that takes over makes it anew.
@@ -182,13 +208,21 @@ async fn make_key(outside: &Outside, term: Term, draft: &mut Draft) -> Result<()
     let old = if draft.is_fresh {
         Vec::new()
     } else {
-        outside.credentials.find_keys(&draft.name).await.map_err(|e| Ended::Failed(failed(e)))?
+        outside
+            .credentials
+            .find_keys(&draft.name)
+            .await
+            .map_err(|e| Ended::Failed(failed(e)))?
     };
     for hash in old.iter().chain(&draft.key_hash) {
-        outside.credentials.delete_key(hash).await.map_err(|e| Ended::Failed(failed(e)))?;
+        outside
+            .credentials
+            .delete_key(hash)
+            .await
+            .map_err(|e| Ended::Failed(failed(e)))?;
     }
     if draft.step == STEP {
-        provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+        begin(outside, term, &draft.id, STEP).await?;
     }
     let made = outside.credentials.make_key(&draft.name).await;
     let made = made.map_err(|error| Ended::Failed(failed(error)))?;
@@ -209,21 +243,40 @@ async fn make_inbox(outside: &Outside, term: Term, draft: &mut Draft) -> Result<
     let failed = |error: pool_credentials::Error| {
         // It is looked for by its client id before the next try.
         let why = error.to_string();
-        Ended::Failed(StepFailed { step: STEP, why, may_have_happened: false })
+        Ended::Failed(StepFailed {
+            step: STEP,
+            why,
+            may_have_happened: false,
+        })
     };
-    provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+    begin(outside, term, &draft.id, STEP).await?;
     let found = if draft.is_fresh {
         None
     } else {
-        outside.credentials.find_inbox(&draft.name).await.map_err(failed)?
+        outside
+            .credentials
+            .find_inbox(&draft.name)
+            .await
+            .map_err(failed)?
     };
     let inbox = match found {
         Some(inbox) => inbox,
-        None => outside.credentials.make_inbox(&draft.name).await.map_err(failed)?,
+        None => outside
+            .credentials
+            .make_inbox(&draft.name)
+            .await
+            .map_err(failed)?,
     };
     draft.step = CreateStep::Service;
     let next = Stage::Creating(draft.step);
-    provisions::advance(&outside.db, term, &draft.id, Made::Inbox(inbox.clone()), next).await?;
+    provisions::advance(
+        &outside.db,
+        term,
+        &draft.id,
+        Made::Inbox(inbox.clone()),
+        next,
+    )
+    .await?;
     draft.inbox_id = Some(inbox);
     Ok(())
 }
@@ -239,20 +292,30 @@ async fn make_service(
     if let (Some(service), true) = (&draft.service_id, draft.step > STEP) {
         return Ok(service.clone());
     }
-    let service = match draft.service_id.clone() {
-        Some(seen) => seen,
-        None => {
-            provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
-            let made = patient(|| outside.railway.create_service(&draft.name)).await;
-            made.map_err(|error| {
-                let may_have_happened = false;
-                Ended::Failed(StepFailed { step: STEP, why: error.to_string(), may_have_happened })
-            })?
-        }
+    let service = if let Some(seen) = draft.service_id.clone() {
+        seen
+    } else {
+        begin(outside, term, &draft.id, STEP).await?;
+        let made = patient(|| outside.railway.create_service(&draft.name)).await;
+        made.map_err(|error| {
+            let why = error.to_string();
+            Ended::Failed(StepFailed {
+                step: STEP,
+                why,
+                may_have_happened: false,
+            })
+        })?
     };
     draft.step = CreateStep::Row;
     let next = Stage::Creating(draft.step);
-    provisions::advance(&outside.db, term, &draft.id, Made::Service(service.clone()), next).await?;
+    provisions::advance(
+        &outside.db,
+        term,
+        &draft.id,
+        Made::Service(service.clone()),
+        next,
+    )
+    .await?;
     draft.service_id = Some(service.clone());
     Ok(service)
 }
@@ -292,17 +355,27 @@ async fn make_volume(
     if draft.step > STEP {
         return Ok(());
     }
-    let made = match (&outside.blueprint.volume_mount_path, draft.volume_id.clone()) {
+    let made = match (
+        &outside.blueprint.volume_mount_path,
+        draft.volume_id.clone(),
+    ) {
         (None, _) => Made::Nothing,
         (Some(_), Some(seen)) => Made::Volume(seen),
         (Some(path), None) => {
-            provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+            begin(outside, term, &draft.id, STEP).await?;
             let made = patient(|| outside.railway.create_volume(service, path)).await;
             Made::Volume(made.map_err(|error| step_failed(STEP, &error))?)
         }
     };
     draft.step = CreateStep::Domain;
-    provisions::advance(&outside.db, term, &draft.id, made, Stage::Creating(draft.step)).await?;
+    provisions::advance(
+        &outside.db,
+        term,
+        &draft.id,
+        made,
+        Stage::Creating(draft.step),
+    )
+    .await?;
     Ok(())
 }
 
@@ -317,7 +390,7 @@ async fn make_domain(
         return Ok(());
     }
     if !draft.has_domain {
-        provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+        begin(outside, term, &draft.id, STEP).await?;
         let made = patient(|| outside.railway.create_domain(service)).await;
         made.map_err(|error| step_failed(STEP, &error))?;
     }
@@ -329,7 +402,11 @@ async fn make_domain(
 
 fn step_failed(step: CreateStep, error: &pool_railway::Error) -> Ended {
     let may_have_happened = error.may_have_happened();
-    Ended::Failed(StepFailed { step, why: error.to_string(), may_have_happened })
+    Ended::Failed(StepFailed {
+        step,
+        why: error.to_string(),
+        may_have_happened,
+    })
 }
 
 /// A service is not ready for its volume or domain at once: "`ServiceInstance` not found" passes.
@@ -431,6 +508,8 @@ async fn note(
         backoff
     };
     provisions::failed(&outside.db, term, &draft.id, &failed.why, wait).await?;
-    built.failures.push((draft.id.clone(), failed.step, failed.why));
+    built
+        .failures
+        .push((draft.id.clone(), failed.step, failed.why));
     Ok(())
 }

@@ -24,7 +24,12 @@ pub(crate) async fn destroy(
     term: Term,
     destruction: &Destruction,
 ) -> Result<Destroyed, Error> {
-    let Destruction { belongings, steps, already_gone, attempts } = destruction;
+    let Destruction {
+        belongings,
+        steps,
+        already_gone,
+        attempts,
+    } = destruction;
     let id = &belongings.id;
     provisions::begin_destruction(&outside.db, term, belongings).await?;
     for step in already_gone {
@@ -48,11 +53,7 @@ pub(crate) async fn destroy(
     Ok(destroyed)
 }
 
-async fn take(
-    outside: &Outside,
-    belongings: &Belongings,
-    step: DestroyStep,
-) -> Result<(), String> {
+async fn take(outside: &Outside, belongings: &Belongings, step: DestroyStep) -> Result<(), String> {
     match step {
         DestroyStep::Key => delete_keys(outside, belongings).await,
         DestroyStep::Inbox => delete_inbox(outside, belongings).await,
@@ -73,7 +74,12 @@ async fn take(
 /// complete listing agrees, so taking it for done loses nothing: what still shows is deleted again.
 fn accepted(deleted: Result<(), pool_railway::Error>) -> Result<(), String> {
     match deleted {
-        Err(error) if matches!(error.class(), ErrorClass::NotAuthorized | ErrorClass::NotFound) => {
+        Err(error)
+            if matches!(
+                error.class(),
+                ErrorClass::NotAuthorized | ErrorClass::NotFound
+            ) =>
+        {
             Ok(())
         }
         deleted => deleted.map_err(|error| error.to_string()),
@@ -82,31 +88,35 @@ fn accepted(deleted: Result<(), pool_railway::Error>) -> Result<(), String> {
 
 /// The recorded key, or, where its answer was lost, every key of the instance's name.
 async fn delete_keys(outside: &Outside, belongings: &Belongings) -> Result<(), String> {
-    let keys: Vec<KeyHash> = match &belongings.openrouter_key_hash {
-        Some(hash) => vec![hash.clone()],
-        None => {
-            let found = outside.credentials.find_keys(&belongings.name).await;
-            found.map_err(|error| error.to_string())?
-        }
+    let keys: Vec<KeyHash> = if let Some(hash) = &belongings.openrouter_key_hash {
+        vec![hash.clone()]
+    } else {
+        let found = outside.credentials.find_keys(&belongings.name).await;
+        found.map_err(|error| error.to_string())?
     };
     for hash in keys {
-        outside.credentials.delete_key(&hash).await.map_err(|error| error.to_string())?;
+        outside
+            .credentials
+            .delete_key(&hash)
+            .await
+            .map_err(|error| error.to_string())?;
     }
     Ok(())
 }
 
 async fn delete_inbox(outside: &Outside, belongings: &Belongings) -> Result<(), String> {
-    let inbox = match &belongings.agentmail_inbox_id {
-        Some(inbox) => Some(inbox.clone()),
-        None => {
-            let found = outside.credentials.find_inbox(&belongings.name).await;
-            found.map_err(|error| error.to_string())?
-        }
+    let inbox = if let Some(inbox) = &belongings.agentmail_inbox_id {
+        Some(inbox.clone())
+    } else {
+        let found = outside.credentials.find_inbox(&belongings.name).await;
+        found.map_err(|error| error.to_string())?
     };
     match inbox {
-        Some(inbox) => {
-            outside.credentials.delete_inbox(&inbox).await.map_err(|error| error.to_string())
-        }
+        Some(inbox) => outside
+            .credentials
+            .delete_inbox(&inbox)
+            .await
+            .map_err(|error| error.to_string()),
         None => Ok(()),
     }
 }

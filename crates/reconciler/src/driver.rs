@@ -45,7 +45,11 @@ impl Driver {
     /// A driver that is also woken through `wake`, by this server's own API.
     #[must_use]
     pub fn new(outside: Arc<Outside>, settings: DriverSettings, wake: Arc<Notify>) -> Self {
-        Self { outside, settings, wake }
+        Self {
+            outside,
+            settings,
+            wake,
+        }
     }
 
     /// Runs until `shutdown`. Whatever goes wrong is logged and tried again.
@@ -82,7 +86,10 @@ impl Driver {
             lost = self.hold(&mut candidate) => lost,
             ended = self.tick_on(&mut reconciler, shutdown) => ended,
         };
-        candidate.resign().await;
+        if let Err(error) = candidate.resign().await {
+            // The database frees the lock when it notices that the connection is gone.
+            warn!(error = %chain(&error), "the lead was not given back");
+        }
         info!(leader.term = term.0, "leading no more");
         led
     }

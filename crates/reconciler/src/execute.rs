@@ -44,8 +44,10 @@ pub(crate) async fn remove(
     removals: &[Removal],
     report: &mut Report,
 ) -> Result<(), Error> {
-    let rows: Vec<_> =
-        removals.iter().filter_map(|removal| Some((removal.id.clone(), removal.row?))).collect();
+    let rows: Vec<_> = removals
+        .iter()
+        .filter_map(|removal| Some((removal.id.clone(), removal.row?)))
+        .collect();
     let removed = instances::remove(&outside.db, term, &rows, ACTOR).await?;
     report.done.removed = removed.len();
     // A provision goes after its row: as long as there is a row, its record is needed.
@@ -62,25 +64,38 @@ pub(crate) async fn remove(
 pub(crate) async fn destroy_all(
     outside: &Outside,
     term: Term,
-    destructions: &[Destruction],
+    destructions: Vec<Destruction>,
     report: &mut Report,
 ) -> Result<(), Error> {
     let until = Instant::now() + phase::DESTROY;
     let mut ended = stream::iter(destructions)
         .map(|destruction| async move {
             let id = destruction.belongings.id.clone();
-            (id, timeout_at(until, destroy(outside, term, destruction)).await)
+            (
+                id,
+                timeout_at(until, destroy(outside, term, &destruction)).await,
+            )
         })
         .buffer_unordered(phase::DESTROYS_IN_FLIGHT_MAX);
     while let Some((id, destroyed)) = ended.next().await {
         let Ok(destroyed) = destroyed else {
-            fail(report, Some(id), "destroying", "no time was left in this tick");
+            fail(
+                report,
+                Some(id),
+                "destroying",
+                "no time was left in this tick",
+            );
             continue;
         };
         let destroyed = destroyed?;
         report.done.destroyed += usize::from(destroyed.service);
         for (step, why) in destroyed.failures {
-            fail(report, Some(id.clone()), format!("deleting the {}", step.as_str()), why);
+            fail(
+                report,
+                Some(id.clone()),
+                format!("deleting the {}", step.as_str()),
+                why,
+            );
         }
     }
     Ok(())
@@ -98,7 +113,11 @@ pub(crate) async fn intend(
             let id = InstanceId::generate(&*outside.entropy);
             let name = outside.identity.prefix.name_of(&id);
             let gateway_token = new_gateway_token(&*outside.entropy);
-            NewProvision { id, name, gateway_token }
+            NewProvision {
+                id,
+                name,
+                gateway_token,
+            }
         })
         .collect();
     if !intents.is_empty() {
@@ -126,7 +145,12 @@ pub(crate) async fn create_all(
     let built = build(outside, term, plan.resumes.clone(), intents).await?;
     report.done.created = built.created;
     for (id, step, why) in built.failures {
-        fail(report, Some(id), format!("creating: {step:?}").to_lowercase(), why);
+        fail(
+            report,
+            Some(id),
+            format!("creating: {step:?}").to_lowercase(),
+            why,
+        );
     }
     Ok(())
 }
@@ -138,5 +162,9 @@ pub(crate) fn fail(
     action: impl Into<String>,
     error: impl Into<String>,
 ) {
-    report.done.failures.push(Failure { id, action: action.into(), error: error.into() });
+    report.done.failures.push(Failure {
+        id,
+        action: action.into(),
+        error: error.into(),
+    });
 }

@@ -53,12 +53,25 @@ pub(crate) async fn observe(
     };
     let mut failures = Vec::new();
     let wanted = Wanted::of(&snapshot, &outside.identity);
-    snapshot.evidence = evidence(outside, wanted.candidates, foreign, snapshot.now, &mut failures).await?;
-    let (answers, said) =
-        tokio::join!(probe_all(outside, wanted.probes), ask_all(outside, wanted.conversations));
+    snapshot.evidence = evidence(
+        outside,
+        wanted.candidates,
+        foreign,
+        snapshot.now,
+        &mut failures,
+    )
+    .await?;
+    let (answers, said) = tokio::join!(
+        probe_all(outside, wanted.probes),
+        ask_all(outside, wanted.conversations)
+    );
     snapshot.probes = answers;
     snapshot.conversations = said;
-    Ok(Observed { snapshot, unreadable: loaded.unreadable, failures })
+    Ok(Observed {
+        snapshot,
+        unreadable: loaded.unreadable,
+        failures,
+    })
 }
 
 struct Wanted {
@@ -69,11 +82,18 @@ struct Wanted {
 
 impl Wanted {
     fn of(snapshot: &Snapshot, identity: &Identity) -> Self {
-        let Snapshot { rows, provisions, listing, .. } = snapshot;
+        let Snapshot {
+            rows,
+            provisions,
+            listing,
+            ..
+        } = snapshot;
         let index = Index::new(rows, provisions, listing);
         let candidates = adoption::candidates(&index, listing, identity);
         let token_of = |id: &InstanceId| {
-            rows.iter().find(|row| row.id == *id).and_then(|row| row.gateway_token.clone())
+            rows.iter()
+                .find(|row| row.id == *id)
+                .and_then(|row| row.gateway_token.clone())
         };
         let asked = conversations_to_ask(rows, &index, listing, identity).into_iter();
         Self {
@@ -90,9 +110,14 @@ impl Wanted {
 }
 
 async fn list(outside: &Outside, started_at: DateTime<Utc>) -> Listing {
-    timeout(phase::LIST, outside.railway.list(started_at)).await.unwrap_or_else(|_elapsed| {
-        Listing::failed(started_at, format!("not listed within {} s", phase::LIST.as_secs()))
-    })
+    timeout(phase::LIST, outside.railway.list(started_at))
+        .await
+        .unwrap_or_else(|_elapsed| {
+            Listing::failed(
+                started_at,
+                format!("not listed within {} s", phase::LIST.as_secs()),
+            )
+        })
 }
 
 async fn bounded<T>(
@@ -120,10 +145,14 @@ async fn evidence(
     foreign.retain(|id, (_, read_at)| {
         now - *read_at < reread && candidates.iter().any(|service| service.service_id == *id)
     });
-    let mut known: HashMap<_, _> =
-        foreign.iter().map(|(id, (evidence, _))| (id.clone(), evidence.clone())).collect();
-    let unknown: Vec<_> =
-        candidates.into_iter().filter(|service| !known.contains_key(&service.service_id)).collect();
+    let mut known: HashMap<_, _> = foreign
+        .iter()
+        .map(|(id, (evidence, _))| (id.clone(), evidence.clone()))
+        .collect();
+    let unknown: Vec<_> = candidates
+        .into_iter()
+        .filter(|service| !known.contains_key(&service.service_id))
+        .collect();
     if unknown.is_empty() {
         return Ok(known);
     }
@@ -134,14 +163,22 @@ async fn evidence(
             return Ok(known);
         }
         Err(_elapsed) => {
-            failures.push(("reading variables".to_owned(), "no answer in time".to_owned()));
+            failures.push((
+                "reading variables".to_owned(),
+                "no answer in time".to_owned(),
+            ));
             return Ok(known);
         }
     };
     for (service, evidence) in recorded(outside, unknown).await? {
-        let Some(found) = variables.get(&service) else { continue };
+        let Some(found) = variables.get(&service) else {
+            continue;
+        };
         let variables = ServiceVariables::read(found, &outside.pool_api_key);
-        let evidence = Evidence { variables, ..evidence };
+        let evidence = Evidence {
+            variables,
+            ..evidence
+        };
         if !evidence.variables.has_our_key {
             foreign.insert(service.clone(), (evidence.clone(), now));
         }
@@ -156,7 +193,10 @@ async fn recorded(
     candidates: Vec<ObservedService>,
 ) -> Result<Vec<(ServiceId, Evidence)>, Error> {
     let prefix = &outside.identity.prefix;
-    let services: Vec<_> = candidates.iter().map(|service| service.service_id.clone()).collect();
+    let services: Vec<_> = candidates
+        .iter()
+        .map(|service| service.service_id.clone())
+        .collect();
     let ids: Vec<_> = candidates
         .iter()
         .filter_map(|service| InstanceId::from_service_name(prefix, &service.name))
@@ -167,13 +207,26 @@ async fn recorded(
         let id = InstanceId::from_service_name(prefix, &service.name);
         let set_aside = aside
             .iter()
-            .filter(|it| Some(&it.id) == id.as_ref() || it.service_id.as_ref() == Some(&service.service_id))
+            .filter(|it| {
+                Some(&it.id) == id.as_ref() || it.service_id.as_ref() == Some(&service.service_id)
+            })
             // Any other reason weighs more than never having been claimed.
             .max_by_key(|it| it.reason != adoption::NEVER_CLAIMED)
             .map(|it| it.reason.clone());
-        let none = ServiceVariables { has_our_key: false, gateway_token: None, inbox_id: None };
+        let none = ServiceVariables {
+            has_our_key: false,
+            gateway_token: None,
+            inbox_id: None,
+        };
         let last_event = events.get(&service.service_id).copied();
-        (service.service_id, Evidence { variables: none, last_event, set_aside })
+        (
+            service.service_id,
+            Evidence {
+                variables: none,
+                last_event,
+                set_aside,
+            },
+        )
     });
     Ok(evidence.collect())
 }
@@ -194,13 +247,24 @@ async fn probe_all(outside: &Outside, targets: Vec<ProbeTarget>) -> HashMap<Inst
 }
 
 async fn probe(outside: &Outside, target: &ProbeTarget) -> Probe {
-    let repeats = if target.repeat { Policy::PROBE_REPEATS } else { 0 };
+    let repeats = if target.repeat {
+        Policy::PROBE_REPEATS
+    } else {
+        0
+    };
     let mut times = 0;
     loop {
-        match outside.agent.health(&target.url, Policy::PROBE_TIMEOUT).await {
+        match outside
+            .agent
+            .health(&target.url, Policy::PROBE_TIMEOUT)
+            .await
+        {
             Ok(_health) => return Probe::Ready,
             Err(not_ready) if times >= repeats => {
-                return Probe::Failed { times: times + 1, reason: not_ready.reason };
+                return Probe::Failed {
+                    times: times + 1,
+                    reason: not_ready.reason,
+                };
             }
             Err(_repeated) => times += 1,
         }
@@ -221,7 +285,9 @@ async fn ask_all(
                 match &token {
                     Some(token) => {
                         let limit = Policy::PROBE_TIMEOUT;
-                        agent.conversation_with_gateway_token(&target.url, token, limit).await
+                        agent
+                            .conversation_with_gateway_token(&target.url, token, limit)
+                            .await
                     }
                     None => agent.conversation(&target.url, Policy::PROBE_TIMEOUT).await,
                 }

@@ -18,7 +18,7 @@ use crate::{Error, Outside};
 
 /// How often old events are pruned, and how many at once: far more than a busy pool writes.
 const PRUNE_EVERY_TICKS: u64 = 20;
-const PRUNE_AT_MOST: i64 = 5_000;
+const PRUNE_AT_MOST: usize = 5_000;
 
 /// What a leader keeps from tick to tick.
 #[derive(Debug)]
@@ -49,7 +49,14 @@ impl Reconciler {
         keep_events: Duration,
     ) -> Self {
         let history = History::new(last_complete_at);
-        Self { outside, term, history, foreign: Foreign::default(), keep_events, ticks: 0 }
+        Self {
+            outside,
+            term,
+            history,
+            foreign: Foreign::default(),
+            keep_events,
+            ticks: 0,
+        }
     }
 
     /// One round.
@@ -66,7 +73,11 @@ impl Reconciler {
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         report.bound();
         let tick = ticks::record(&outside.db, self.term, started_at, &report).await?;
-        let all: Vec<_> = asked.iter().filter(|it| wants_whole_tick(it)).map(|it| it.id).collect();
+        let all: Vec<_> = asked
+            .iter()
+            .filter(|it| wants_whole_tick(it))
+            .map(|it| it.id)
+            .collect();
         let result = json!({ "report": report });
         commands::finish(&outside.db, self.term, &all, Some(tick), &result).await?;
         self.prune().await;
@@ -92,9 +103,11 @@ impl Reconciler {
 
         write_rows(outside, self.term, &plan, &mut report).await?;
         let intents = intend(outside, self.term, &plan, &mut report).await?;
-        self.answer_replenish(outside, asked, report.done.intended).await?;
+        self.answer_replenish(outside, asked, report.done.intended)
+            .await?;
         remove(outside, self.term, &plan.removals, &mut report).await?;
-        destroy_all(outside, self.term, &plan.destructions, &mut report).await?;
+        let destructions = std::mem::take(&mut plan.destructions);
+        destroy_all(outside, self.term, destructions, &mut report).await?;
         create_all(outside, self.term, &plan, intents, &mut report).await?;
         Ok(report)
     }
