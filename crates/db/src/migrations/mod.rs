@@ -48,8 +48,13 @@ pub async fn run(url: &str) -> Result<Applied, Error> {
 /// that is pending.
 pub async fn contract(url: &str) -> Result<bool, Error> {
     let mut migrator = Migrator::begin(url).await?;
-    if is_contracted(&mut migrator.connection).await? {
-        return Ok(false);
+    match recorded(&mut migrator.connection).await? {
+        Some((_, Some(_))) => return Ok(false),
+        Some((found, None)) => refuse_untaken(&found)?,
+        None => {
+            let why = "there is nothing to contract before the first migration";
+            return Err(Error::Migrate(why.to_owned()));
+        }
     }
     migrator
         .connection
@@ -89,6 +94,19 @@ pub async fn revert_one(url: &str) -> Result<Option<String>, Error> {
 pub(crate) async fn is_contracted(connection: &mut AsyncPgConnection) -> Result<bool, Error> {
     let recorded = recorded(connection).await?;
     Ok(recorded.is_some_and(|(_, contracted_at)| contracted_at.is_some()))
+}
+
+/// Claimed agents may be among their rows, and this build cannot take them over.
+fn refuse_untaken(found: &[String]) -> Result<(), Error> {
+    let untaken = found.iter().filter(|table| *table != "instances");
+    let untaken: Vec<_> = untaken.map(String::as_str).collect();
+    if untaken.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Migrate(format!(
+        "the rows of {} are not taken over by this build, so it does not contract",
+        untaken.join(" and ")
+    )))
 }
 
 type Recorded = (Vec<String>, Option<DateTime<Utc>>);

@@ -142,11 +142,11 @@ async fn unchanged_rows_are_not_written() {
     let place = "SELECT string_agg(ctid::text || xmin::text, ' ' ORDER BY id) FROM instances \
                  WHERE id = 'a'";
     let before = fixture.text(place).await;
-    let done = Refresh {
+    let differing = Refresh {
         deploy_status: Some("SUCCESS".into()),
         ..unchanged(&fixture, "b").await
     };
-    let refreshes = [unchanged(&fixture, "a").await, changed];
+    let refreshes = [unchanged(&fixture, "a").await, differing];
     for expected in [1, 0] {
         let written = instances::refresh(&fixture.db, term, &refreshes)
             .await
