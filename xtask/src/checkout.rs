@@ -13,9 +13,27 @@ pub(crate) fn root() -> PathBuf {
     root.canonicalize().unwrap_or(root)
 }
 
+/// What `cargo run` tells a program about its package. Build scripts watch some of it, so that a
+/// cargo which inherits ours would build a third of the dependencies anew.
+const ABOUT_OUR_PACKAGE: &[&str] = &[
+    "CARGO_PKG_",
+    "CARGO_MANIFEST_",
+    "CARGO_BIN_",
+    "CARGO_CRATE_",
+];
+
 /// The cargo that runs us, at the root.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if ABOUT_OUR_PACKAGE
+            .iter()
+            .any(|prefix| name_text.starts_with(prefix))
+        {
+            command.env_remove(&name);
+        }
+    }
     command.current_dir(root());
     command
 }

@@ -40,8 +40,8 @@ pub(super) fn play(stack: &mut Stack, idle: u16, story: &Story) -> Result<()> {
     let claimed = stack.pool().claim("Ada")?;
     let id = claimed.instance_id;
     ensure!(
-        claimed.joined,
-        "the agent of instance {id} did not join its conversation"
+        claimed.conversation_id.is_some(),
+        "the claim of instance {id} was answered without a conversation"
     );
     let instances = stack.pool().instances()?;
     let instance = instances.into_iter().find(|instance| instance.id == id);

@@ -26,7 +26,7 @@ pub(super) struct Pool {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Claimed {
     pub(super) instance_id: String,
-    pub(super) joined: bool,
+    pub(super) conversation_id: Option<String>,
 }
 
 /// One line of `GET /api/pool/status`.
