@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::commands;
 use crate::statement::statement;
+use crate::text::storable_json;
 
 /// Whoever asked waits no longer than this, and then asks again; doing both would do it twice.
 pub const COMMAND_LIFE: Duration = Duration::from_secs(60);
@@ -79,6 +80,7 @@ pub struct PendingCommand {
 /// Writes a command down and wakes the leader.
 pub async fn submit(db: &Db, command: &Command) -> Result<CommandId, Error> {
     let (kind, arguments) = command.kind.stored();
+    let arguments = storable_json(arguments);
     let mut connection = db.connection().await?;
     let id = answer(connection.transaction(async |connection| {
         let id: i64 = diesel::insert_into(commands::table)
@@ -130,13 +132,14 @@ pub async fn finish(
     result: &Value,
 ) -> Result<(), Error> {
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    let result = storable_json(result.clone());
     let mut connection = db.connection().await?;
     answer(connection.transaction(async |connection| {
         check_term(connection, term).await?;
         diesel::update(commands::table.filter(commands::id.eq_any(&ids)))
             .set((
                 commands::tick_id.eq(tick),
-                commands::result.eq(result),
+                commands::result.eq(&result),
                 commands::done_at.eq(diesel::dsl::now),
             ))
             .execute(connection)

@@ -13,7 +13,7 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use crate::connection::{Connector, DbSettings, Session};
@@ -46,7 +46,7 @@ impl Db {
             contracted: Arc::default(),
         };
         for pool in [&db.pool, &db.claim_pool] {
-            try_join_all((0..pool.status().max_size).map(|_| pool.get())).await?;
+            fill(pool).await?;
         }
         Ok(db)
     }
@@ -100,6 +100,30 @@ pub(crate) async fn answer<T, E: Into<Error>>(
         .await
         .map_err(|_| Error::Wait(format!("no answer within {} s", ANSWER_LIMIT.as_secs())))?
         .map_err(Into::into)
+}
+
+/// Makes every connection of a pool, and lets them go into it. When only some can be made, because
+/// the database has no more to give, those have to do.
+async fn fill(pool: &Pool<AsyncPgConnection>) -> Result<(), Error> {
+    let wanted = pool.status().max_size;
+    let results = join_all((0..wanted).map(|_| pool.get())).await;
+    let made = results.iter().filter(|result| result.is_ok()).count();
+    for result in results {
+        match result {
+            Err(error) if made == 0 => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(
+                    connections.made = made,
+                    connections.wanted = wanted,
+                    "the pool has fewer connections than wanted: {}",
+                    Error::from(error)
+                );
+                return Ok(());
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn pool(

@@ -14,6 +14,7 @@ pub mod provisions;
 mod schema;
 pub mod set_aside;
 mod statement;
+mod text;
 pub mod ticks;
 
 pub use connection::{AddressError, DbSettings};

@@ -85,3 +85,45 @@ where
         out.push_bind_param(&self.value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::QueryableByName;
+    use diesel::sql_types::{BigInt, Text};
+    use diesel_async::RunQueryDsl;
+    use pool_domain::Secret;
+    use pool_test_database::TestDatabase;
+
+    use super::statement;
+    use crate::connection::{Connector, Session};
+
+    #[derive(QueryableByName)]
+    struct Number {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+
+    #[tokio::test]
+    async fn it_is_prepared_once_for_a_connection_and_may_use_a_value_twice() {
+        let database = TestDatabase::empty().await;
+        let connector = Connector::new(&Secret::new(database.url()), Session::CLAIM).unwrap();
+        let mut connection = connector.connect().await.unwrap();
+        for n in 1..=3 {
+            let row: Number = statement("SELECT $1 * $1 + length($2) AS n")
+                .bind::<BigInt, _>(n)
+                .bind::<Text, _>("four".to_owned())
+                .get_result(&mut connection)
+                .await
+                .unwrap();
+            assert_eq!(row.n, n * n + 4);
+        }
+        let prepared: Number = statement(
+            "SELECT count(*) AS n FROM pg_prepared_statements WHERE statement LIKE '%length($2)%' \
+             AND statement NOT LIKE '%pg_prepared%'",
+        )
+        .get_result(&mut connection)
+        .await
+        .unwrap();
+        assert_eq!(prepared.n, 1);
+    }
+}

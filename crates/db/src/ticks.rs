@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::ticks;
 use crate::statement::statement;
+use crate::text::storable_json;
 
 /// A day and more at 30 s each is 2,880; the last eight hours are enough to look back, at up to
 /// 100 KiB a report.
@@ -44,6 +45,7 @@ pub async fn record(
     report: &Report,
 ) -> Result<i64, Error> {
     let json = serde_json::to_value(report)
+        .map(storable_json)
         .map_err(|error| Error::Read(format!("ticks.report cannot be written: {error}")))?;
     let mut connection = db.connection().await?;
     answer(connection.transaction(async |connection| {

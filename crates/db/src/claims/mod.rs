@@ -18,6 +18,7 @@ use crate::db::answer;
 use crate::error::Error;
 use crate::schema::instances;
 use crate::statement::statement;
+use crate::text::{in_short, storable};
 
 /// What an agent is once it was provisioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +55,11 @@ pub async fn confirm(
     let changed = answer(
         statement(include_str!("confirm.sql"))
             .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(confirmation.agent_name.clone())
-            .bind::<Nullable<Text>, _>(confirmation.conversation_id.clone())
-            .bind::<Nullable<Text>, _>(confirmation.invite_url.clone())
-            .bind::<Text, _>(confirmation.instructions.clone())
-            .bind::<Nullable<Text>, _>(confirmation.source_branch.clone())
+            .bind::<Text, _>(storable(&confirmation.agent_name))
+            .bind::<Nullable<Text>, _>(confirmation.conversation_id.as_deref().map(storable))
+            .bind::<Nullable<Text>, _>(confirmation.invite_url.as_deref().map(storable))
+            .bind::<Text, _>(storable(&confirmation.instructions))
+            .bind::<Nullable<Text>, _>(confirmation.source_branch.as_deref().map(storable))
             .execute(&mut connection),
     )
     .await?;
@@ -94,7 +95,7 @@ pub async fn release(
     let released: Option<Released> = answer(async {
         statement(include_str!("release.sql"))
             .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(reason.to_owned())
+            .bind::<Text, _>(in_short(reason))
             .bind::<SmallInt, _>(i16::from(counts))
             .bind::<Array<Text>, _>(statuses_after_release(counts))
             .get_result(&mut connection)
@@ -111,7 +112,7 @@ pub async fn abandon(db: &Db, token: ClaimToken, reason: &str) -> Result<bool, E
     let changed = answer(
         statement(include_str!("abandon.sql"))
             .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(reason.to_owned())
+            .bind::<Text, _>(in_short(reason))
             .execute(&mut connection),
     )
     .await?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use pool_domain::Secret;
 use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 
 /// Why `DATABASE_URL` cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +82,13 @@ impl Address {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(AddressError::NoHost);
         }
+        // As in libpq, nothing is encrypted that never leaves the machine.
+        let only_sockets = config.get_hostaddrs().is_empty()
+            && config
+                .get_hosts()
+                .iter()
+                .all(|host| matches!(host, Host::Unix(_)));
+        let tls = if only_sockets { TlsMode::Disable } else { tls };
         config.ssl_mode(match tls {
             TlsMode::Disable => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
@@ -238,9 +245,15 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_directory_is_a_host() {
-        let address = parse("postgres://postgres@%2Ftmp%2Fx:5433/d").unwrap();
-        assert_eq!(address.config.get_hosts().len(), 1);
+    fn a_socket_directory_is_a_host_and_needs_no_tls() {
+        for url in [
+            "postgres://postgres@%2Ftmp%2Fx:5433/d?sslmode=require",
+            "postgres:///d?host=/tmp/x&sslmode=verify-full",
+        ] {
+            let address = parse(url).unwrap();
+            assert_eq!(address.config.get_hosts().len(), 1);
+            assert_eq!(address.tls, TlsMode::Disable, "it never leaves the machine");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::db::{Connection, answer};
 use crate::error::Error;
 use crate::fencing::check_term;
 use crate::statement::statement;
+use crate::text::{in_short, storable};
 
 /// Makes the changes whose rows have not moved on, and says which.
 ///
@@ -75,14 +76,14 @@ async fn change(
         .bind::<Array<Text>, _>(column(changes, |change| change.from.as_str()))
         .bind::<Array<BigInt>, _>(column(changes, |change| change.epoch.0))
         .bind::<Array<Text>, _>(column(changes, |change| change.to.as_str()))
-        .bind::<Array<Text>, _>(column(changes, |change| change.reason.clone()))
+        .bind::<Array<Text>, _>(column(changes, |change| in_short(&change.reason)))
         .bind::<Array<Nullable<Text>>, _>(column(changes, |change| {
             let found = change.conversation.as_ref();
-            found.map(|found| found.conversation_id.clone())
+            found.map(|found| storable(&found.conversation_id))
         }))
         .bind::<Array<Nullable<Text>>, _>(column(changes, |change| {
             let found = change.conversation.as_ref();
-            found.and_then(|found| found.invite_url.clone())
+            found.and_then(|found| found.invite_url.as_deref().map(storable))
         }))
         .bind::<Text, _>(actor.to_owned());
     let rows: Vec<Changed> = answer(connection.transaction(async |connection| {

@@ -12,6 +12,7 @@ use crate::Db;
 use crate::db::answer;
 use crate::error::Error;
 use crate::statement::statement;
+use crate::text::storable;
 
 /// What became of the wish to destroy an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +81,9 @@ async fn lock(
     connection: &mut AsyncPgConnection,
     id: &InstanceId,
 ) -> Result<Option<Locked>, Error> {
+    // Ids come from addresses that people type; one that cannot be stored is nobody's.
     let row = statement(include_str!("lock_one.sql"))
-        .bind::<Text, _>(id.to_string())
+        .bind::<Text, _>(storable(id.as_str()))
         .get_result(connection)
         .await
         .optional()?;

@@ -16,9 +16,7 @@ use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::provisions;
 use crate::statement::{Statement, Values, statement};
-
-/// What went wrong is cut to this many characters: enough to see, and the table stays small.
-const LAST_ERROR_MAX_CHARS: usize = 500;
+use crate::text::in_short;
 
 /// The intent to create one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,13 +127,12 @@ pub async fn failed(
     error: &str,
     retry_after: Duration,
 ) -> Result<bool, Error> {
-    let short: String = error.chars().take(LAST_ERROR_MAX_CHARS).collect();
     let failed = statement(
         "UPDATE provisions SET attempts = attempts + 1, last_error = $2, \
          next_attempt_at = now() + $3 * interval '1 millisecond' WHERE id = $1",
     )
     .bind::<Text, _>(id.to_string())
-    .bind::<Text, _>(short)
+    .bind::<Text, _>(in_short(error))
     .bind::<BigInt, _>(milliseconds(retry_after));
     write(db, term, failed).await
 }

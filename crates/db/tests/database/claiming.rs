@@ -201,6 +201,21 @@ async fn a_confirmation_after_the_expiry_succeeds_while_nobody_else_decided() {
 }
 
 #[tokio::test]
+async fn a_text_that_postgres_cannot_store_does_not_keep_a_claim_from_succeeding() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    lease(&fixture, 1).await.unwrap();
+    let odd = Confirmation {
+        instructions: "Be\0kind.".to_owned(),
+        ..confirmation()
+    };
+    let confirmed = claims::confirm(&fixture.db, token(1), &odd).await;
+    assert_eq!(confirmed.unwrap(), Confirmed::Done);
+    let stored = fixture.text("SELECT instructions FROM instances").await;
+    assert_eq!(stored, "Be\u{FFFD}kind.");
+}
+
+#[tokio::test]
 async fn sure_failures_in_a_row_lead_to_idle_then_starting_then_dead() {
     let fixture = Fixture::new().await;
     fixture.row("a", "idle").await;

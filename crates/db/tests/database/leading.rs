@@ -181,12 +181,14 @@ async fn the_last_tick_is_told_with_its_age_and_only_the_last_thousand_are_kept(
     let mut report = Report::default();
     report.listing.complete = true;
     report.done.changed = 4;
+    report.hold_back("zero", "a\0b", 1);
     let started_at = fixture.db.now().await.unwrap();
     let id = ticks::record(&fixture.db, term, started_at, &report)
         .await
         .unwrap();
     let last = ticks::last(&fixture.db).await.unwrap().unwrap();
     assert_eq!((last.id, last.term), (id, term));
+    report.held_back[0].why = "a\u{FFFD}b".to_owned();
     assert_eq!(last.report, Some(report));
     assert!(last.age < Duration::from_secs(10));
     assert_eq!(

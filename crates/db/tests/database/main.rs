@@ -6,6 +6,7 @@
 
 mod changes;
 mod claiming;
+mod encryption;
 mod fixture;
 mod leading;
 mod migrating;

@@ -49,6 +49,7 @@ async fn kill_does_what_the_state_machine_says_for_each_status() {
         assert_eq!(kill(id).await, Killed::Requested, "{id}");
     }
     assert_eq!(kill("nobody").await, Killed::AlreadyGone);
+    assert_eq!(kill("no\0body").await, Killed::AlreadyGone);
     let rows = "SELECT string_agg(concat_ws(' ', id, status, delete_requested_at IS NOT NULL), \
                 ', ' ORDER BY id) FROM instances";
     insta::assert_snapshot!(

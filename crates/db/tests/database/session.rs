@@ -28,15 +28,6 @@ async fn a_database_that_is_away_is_unavailable_and_a_bad_address_is_not() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_refused_where_tls_is_required() {
-    let fixture = Fixture::new().await;
-    let url = fixture.database.url();
-    let mark = if url.contains('?') { '&' } else { '?' };
-    let error = connect(&format!("{url}{mark}sslmode=require")).await;
-    assert!(error.is_unavailable(), "{error}");
-}
-
-#[tokio::test]
 async fn both_pools_are_filled_at_the_start_and_named() {
     let fixture = Fixture::with_claim_connections(3).await;
     let names = "SELECT string_agg(n, ', ' ORDER BY n) FROM (SELECT application_name || ' ' || \
