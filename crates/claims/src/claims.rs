@@ -74,6 +74,8 @@ impl Claims {
 
     /// Claims one agent. Dropping the future changes nothing: the claim goes on to its end.
     pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed, ClaimError> {
+        // Taken before the look, so that a server that stops at this moment waits for this claim.
+        let token = self.tasks.token();
         if self.tasks.is_closed() {
             return Err(ClaimError::ShuttingDown);
         }
@@ -81,6 +83,7 @@ impl Claims {
         let task = self
             .tasks
             .spawn(run(Arc::clone(&self.shared), place, request));
+        drop(token);
         match timeout(self.answers_within(), task).await {
             Ok(Ok(result)) => result,
             Ok(Err(died)) => {

@@ -12,5 +12,7 @@ mod settle;
 
 pub use claims::Claims;
 pub use error::ClaimError;
+/// What [`Claims::new`] takes; those who only claim need no other crate for it.
+pub use pool_agent::AgentClient;
 pub use request::{ClaimRequest, Claimed};
 pub use settings::ClaimSettings;
