@@ -55,7 +55,8 @@ impl<T> Cached<T> {
         }
         let _turn = self.turn.lock().await;
         // Whoever had the turn before may have read it; that it failed is news as well.
-        let news = |last: &Reading<T>| fresh(last) || last.began >= arrived;
+        let failed = |last: &Reading<T>| last.value.is_none() && last.began >= arrived;
+        let news = |last: &Reading<T>| fresh(last) || failed(last);
         if let Some(value) = self.last(news) {
             return value;
         }

@@ -114,3 +114,64 @@ fn span(request: &Request) -> Span {
 pub(crate) fn panicked(_payload: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::Internal("a handler panicked").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use http::StatusCode;
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    async fn ask(router: Router) -> (StatusCode, Option<String>, String) {
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1_000).await.unwrap();
+        (status, retry_after, String::from_utf8_lossy(&body).into())
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_an_error_in_json_that_tells_nothing() {
+        async fn panics() -> &'static str {
+            panic!("an internal detail")
+        }
+        let router = Router::new()
+            .route("/", get(panics))
+            .layer(CatchPanicLayer::custom(panicked));
+        let (status, _, body) = ask(router).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(body, r#"{"error":"Internal server error"}"#);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_ended() {
+        let limit = Duration::from_secs(5);
+        let router = Router::new()
+            .route("/", get(std::future::pending::<()>))
+            .layer(from_fn_with_state(limit, within));
+        let (status, _, body) = ask(router).await;
+        assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(body, r#"{"error":"The request took too long"}"#);
+    }
+
+    #[tokio::test]
+    async fn what_comes_on_top_of_the_bound_is_told_to_come_again() {
+        let places = Arc::new(Semaphore::new(1));
+        let router = Router::new()
+            .route("/", get(async || "fine"))
+            .layer(from_fn_with_state(Arc::clone(&places), bounded));
+        assert_eq!(ask(router.clone()).await.0, StatusCode::OK);
+        let _taken = places.try_acquire().unwrap();
+        let (status, retry_after, body) = ask(router).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(retry_after.as_deref(), Some("2"));
+        assert!(body.starts_with(r#"{"error":"Too many requests at once."#));
+    }
+}

@@ -54,7 +54,7 @@ pub(crate) async fn replenish(
     body: Body,
 ) -> Result<Json<ReplenishAnswer>, ApiError> {
     let count = body.count()?.and_then(how_many);
-    let mut outcome = carry_out(&shared, CommandKind::Replenish { count }).await?;
+    let mut outcome = carry_out(&shared, CommandKind::Replenish { count }, WAIT_MAX).await?;
     Ok(Json(ReplenishAnswer {
         ok: true,
         created: count.map(|_| outcome["created"].take()),
@@ -74,7 +74,7 @@ pub(crate) async fn confirm_fuse(
 }
 
 async fn ticked(shared: &Shared, kind: CommandKind) -> Result<TickAnswer, ApiError> {
-    let mut outcome = carry_out(shared, kind).await?;
+    let mut outcome = carry_out(shared, kind, WAIT_MAX).await?;
     Ok(TickAnswer {
         ok: true,
         counts: *shared.counts().await?,
@@ -83,7 +83,11 @@ async fn ticked(shared: &Shared, kind: CommandKind) -> Result<TickAnswer, ApiErr
 }
 
 /// Hands a command to the leader and waits for what comes of it.
-async fn carry_out(shared: &Shared, kind: CommandKind) -> Result<Value, ApiError> {
+async fn carry_out(
+    shared: &Shared,
+    kind: CommandKind,
+    wait_max: Duration,
+) -> Result<Value, ApiError> {
     let _change = shared.change();
     let db = &shared.app.db;
     let began = Instant::now();
@@ -91,7 +95,7 @@ async fn carry_out(shared: &Shared, kind: CommandKind) -> Result<Value, ApiError
     let id = commands::submit(db, &Command { kind, by }).await?;
     shared.app.wake.notify_one();
     let mut pause = LOOK_AGAIN_AFTER;
-    while began.elapsed() < WAIT_MAX {
+    while began.elapsed() < wait_max {
         sleep(pause).await;
         pause = (pause * 2).min(LOOK_AGAIN_AFTER_MAX);
         match commands::outcome(db, id).await {
@@ -121,7 +125,41 @@ fn read_ids(value: Option<&Value>) -> Option<Vec<InstanceId>> {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse as _;
+    use pool_claims::Claims;
+    use pool_domain::{OsEntropy, Secret};
+    use std::sync::Arc;
+
     use super::*;
+    use crate::state::{App, State};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_leader_that_stays_silent_is_not_waited_for_for_ever() {
+        let database = pool_test_database::TestDatabase::create().await;
+        let settings = pool_db::DbSettings::new(Secret::new(database.url()));
+        let db = pool_db::Db::connect(&settings).await.unwrap();
+        let agent = pool_claims::AgentClient::new(Secret::new("k")).unwrap();
+        let entropy = Arc::new(OsEntropy);
+        let shared = State::new(App {
+            claims: Claims::new(
+                db.clone(),
+                agent,
+                entropy,
+                pool_claims::ClaimSettings::default(),
+            ),
+            db,
+            key: Secret::new("k"),
+            environment: "staging".to_owned(),
+            version: "1".to_owned(),
+            tick_interval: Duration::from_secs(30),
+            wake: Arc::default(),
+        });
+        let wait_max = Duration::from_millis(200);
+        let silence = carry_out(&shared, CommandKind::Reconcile, wait_max).await;
+        let answer = silence.unwrap_err().into_response();
+        assert_eq!(answer.status(), http::StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()["retry-after"], "30");
+    }
 
     #[test]
     fn one_to_twenty_are_created_and_anything_below_is_a_tick() {

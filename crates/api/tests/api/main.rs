@@ -1,0 +1,11 @@
+//! The contract, call by call, against a real Postgres.
+
+mod bad_requests;
+mod claiming;
+mod freshness;
+mod leader;
+mod page;
+mod people;
+mod shapes;
+mod stage;
+mod surroundings;
