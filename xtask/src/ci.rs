@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::stopwatch::Stopwatch;
-use crate::{checkout, demo, interrupt, migrations, running, test, tidy};
+use crate::{checkout, demo, interrupt, migrations, running, schema_check, test, tidy};
 
 /// One thing that must hold.
 struct Step {
@@ -23,6 +23,11 @@ const STEPS: &[Step] = &[
         name: "tidy",
         rerun: "cargo xtask tidy",
         run: tidy::check,
+    },
+    Step {
+        name: "schema",
+        rerun: "cargo xtask schema-check",
+        run: schema_check::check_where_present,
     },
     Step {
         name: "clippy",

@@ -7,6 +7,7 @@ mod demo;
 mod interrupt;
 mod migrations;
 mod running;
+mod schema_check;
 mod stopwatch;
 mod test;
 mod tidy;
@@ -35,6 +36,8 @@ enum Task {
     Migrations,
     /// Check the rules of the tree that the compiler does not.
     Tidy(tidy::Arguments),
+    /// Check that what we use of Railway's schema is still in it: 0 fine, 1 refused, 2 cannot tell.
+    SchemaCheck(schema_check::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Migrations => migrations::from_command_line(),
         Task::Ci => ci::run(),
         Task::Tidy(arguments) => tidy::run(&arguments),
+        Task::SchemaCheck(arguments) => return schema_check::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,315 @@
+//! Whether a part of Railway's schema that we wrote down still is a part of it.
+
+use apollo_compiler::ast::{
+    DirectiveList, FieldDefinition, InputValueDefinition, OperationType, Type,
+};
+use apollo_compiler::collections::{IndexMap, IndexSet};
+use apollo_compiler::schema::{
+    Component, ComponentName, EnumType, ExtendedType, InputObjectType, UnionType,
+};
+use apollo_compiler::{Name, Node, Schema};
+
+use super::deprecation;
+use super::finding::{Finding, Kind, Place};
+use super::nullability::{Difference, Direction, difference};
+use super::subset::{Deprecated, Subset};
+
+type Fields = IndexMap<Name, Component<FieldDefinition>>;
+
+pub(super) fn compare(ours: &Subset, railway: &Schema) -> Vec<Finding> {
+    let mut comparison = Comparison {
+        ours,
+        railway,
+        findings: Vec::new(),
+    };
+    comparison.roots();
+    for (name, ty) in &ours.schema.types {
+        if !ty.is_built_in() {
+            comparison.ty(name, ty);
+        }
+    }
+    comparison.findings
+}
+
+struct Comparison<'a> {
+    ours: &'a Subset,
+    railway: &'a Schema,
+    findings: Vec<Finding>,
+}
+
+impl Comparison<'_> {
+    /// Operations start at the roots, so another root with the same fields is another schema.
+    fn roots(&mut self) {
+        for operation in [OperationType::Query, OperationType::Mutation] {
+            let Some(ours) = self.ours.schema.root_operation(operation) else {
+                continue;
+            };
+            let sentence = match self.railway.root_operation(operation) {
+                Some(railways) if railways == ours => continue,
+                Some(railways) => {
+                    format!(
+                        "the root of every {operation} is {railways} in Railway's schema and {ours} here."
+                    )
+                }
+                None => format!("Railway's schema has no {operation}."),
+            };
+            self.findings.push(Finding {
+                place: Place::new(&self.ours.file, None),
+                kind: Kind::Type,
+                sentence,
+            });
+        }
+    }
+
+    fn ty(&mut self, name: &Name, ours: &ExtendedType) {
+        let Some(railways) = self.railway.types.get(name) else {
+            self.removed(
+                &place_of_type(self.ours, ours),
+                &format!("the {} {name}", noun(ours)),
+            );
+            return;
+        };
+        match (ours, railways) {
+            (ExtendedType::Scalar(_), ExtendedType::Scalar(_)) => {}
+            (ExtendedType::Object(ours), ExtendedType::Object(railways)) => {
+                self.interfaces(
+                    ours,
+                    &ours.implements_interfaces,
+                    &railways.implements_interfaces,
+                    name,
+                );
+                self.fields(name, &ours.fields, &railways.fields);
+            }
+            (ExtendedType::Interface(ours), ExtendedType::Interface(railways)) => {
+                self.interfaces(
+                    ours,
+                    &ours.implements_interfaces,
+                    &railways.implements_interfaces,
+                    name,
+                );
+                self.fields(name, &ours.fields, &railways.fields);
+            }
+            (ExtendedType::Union(ours), ExtendedType::Union(railways)) => {
+                self.union(ours, railways);
+            }
+            (ExtendedType::Enum(ours), ExtendedType::Enum(railways)) => self.values(ours, railways),
+            (ExtendedType::InputObject(ours), ExtendedType::InputObject(railways)) => {
+                self.input_fields(ours, railways);
+            }
+            _ => {
+                let (theirs, here) = (a_noun(railways), a_noun(ours));
+                let sentence = format!("{name} is {theirs} in Railway's schema and {here} here.");
+                self.findings.push(Finding {
+                    place: place_of_type(self.ours, ours),
+                    kind: Kind::Type,
+                    sentence,
+                });
+            }
+        }
+    }
+
+    fn interfaces<T>(
+        &mut self,
+        node: &Node<T>,
+        ours: &IndexSet<ComponentName>,
+        railways: &IndexSet<ComponentName>,
+        name: &Name,
+    ) {
+        for interface in ours {
+            if !railways.contains(interface) {
+                let what = format!("{name}'s interface {}", interface.name);
+                self.removed(&self.place(node), &what);
+            }
+        }
+    }
+
+    fn fields(&mut self, ty: &Name, ours: &Fields, railways: &Fields) {
+        for (name, field) in ours {
+            let coordinate = format!("{ty}.{name}");
+            let Some(railways) = railways.get(name) else {
+                self.removed(&self.place(&field.node), &coordinate);
+                continue;
+            };
+            self.deprecated(&field.node, &coordinate, &railways.directives);
+            let types = (&field.ty, &railways.ty);
+            self.types(&field.node, &coordinate, types, Direction::Output);
+            self.arguments(&coordinate, field, railways);
+        }
+    }
+
+    fn arguments(
+        &mut self,
+        field: &str,
+        ours: &Component<FieldDefinition>,
+        railways: &FieldDefinition,
+    ) {
+        for argument in &ours.arguments {
+            let coordinate = format!("{field}({}:)", argument.name);
+            match railways.argument_by_name(&argument.name) {
+                Some(railways) => self.input(argument, &coordinate, railways),
+                None => self.removed(&self.place(argument), &coordinate),
+            }
+        }
+        for argument in &railways.arguments {
+            if argument.is_required() && ours.argument_by_name(&argument.name).is_none() {
+                let sentence = format!(
+                    "{field} requires the argument {}: {} in Railway's schema, which is not here.",
+                    argument.name, argument.ty
+                );
+                self.find(&ours.node, Kind::Required, sentence);
+            }
+        }
+    }
+
+    fn input_fields(&mut self, ours: &Node<InputObjectType>, railways: &InputObjectType) {
+        let ty = &ours.name;
+        for (name, field) in &ours.fields {
+            let coordinate = format!("{ty}.{name}");
+            match railways.fields.get(name) {
+                Some(railways) => self.input(&field.node, &coordinate, railways),
+                None => self.removed(&self.place(&field.node), &coordinate),
+            }
+        }
+        for (name, field) in &railways.fields {
+            if field.is_required() && !ours.fields.contains_key(name) {
+                let sentence = format!(
+                    "{ty} requires the field {name}: {} in Railway's schema, which is not here.",
+                    field.ty
+                );
+                self.find(ours, Kind::Required, sentence);
+            }
+        }
+    }
+
+    fn input(
+        &mut self,
+        ours: &Node<InputValueDefinition>,
+        coordinate: &str,
+        railways: &InputValueDefinition,
+    ) {
+        self.deprecated(ours, coordinate, &railways.directives);
+        self.types(ours, coordinate, (&ours.ty, &railways.ty), Direction::Input);
+        let Some(default) = &ours.default_value else {
+            return;
+        };
+        let railways = railways.default_value.as_ref();
+        if railways != Some(default) {
+            let railways = railways.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+            let sentence = format!(
+                "{coordinate} is {railways} by default in Railway's schema and {default} here."
+            );
+            self.find(ours, Kind::Type, sentence);
+        }
+    }
+
+    fn values(&mut self, ours: &Node<EnumType>, railways: &EnumType) {
+        let ty = &ours.name;
+        for (name, value) in &ours.values {
+            let coordinate = format!("{ty}.{name}");
+            match railways.values.get(name) {
+                Some(railways) => self.deprecated(&value.node, &coordinate, &railways.directives),
+                None => self.removed(&self.place(&value.node), &coordinate),
+            }
+        }
+        for name in railways.values.keys() {
+            if !ours.values.contains_key(name) {
+                let sentence = format!("{ty}.{name} is a value in Railway's schema and not here.");
+                self.find(ours, Kind::NewValue, sentence);
+            }
+        }
+    }
+
+    fn union(&mut self, ours: &Node<UnionType>, railways: &UnionType) {
+        for member in &ours.members {
+            if !railways.members.contains(member) {
+                let what = format!("the member {} of {}", member.name, ours.name);
+                self.removed(&self.place(ours), &what);
+            }
+        }
+    }
+
+    fn types<T>(
+        &mut self,
+        node: &Node<T>,
+        coordinate: &str,
+        (ours, railways): (&Type, &Type),
+        direction: Direction,
+    ) {
+        let Some(difference) = difference(ours, railways, direction) else {
+            return;
+        };
+        let kind = match difference {
+            Difference::Type => Kind::Type,
+            Difference::Breaking => Kind::Nullability,
+            Difference::Harmless => Kind::Looser,
+        };
+        let meaning = match (difference, direction) {
+            (Difference::Type, _) => "",
+            (Difference::Breaking, Direction::Output) => {
+                ": it may be null where we do not expect it"
+            }
+            (Difference::Breaking, Direction::Input) => ": null is refused where we may send it",
+            (Difference::Harmless, Direction::Output) => ": we expect a null that never comes",
+            (Difference::Harmless, Direction::Input) => ": we never send the null that it takes",
+        };
+        let sentence =
+            format!("{coordinate} is {railways} in Railway's schema and {ours} here{meaning}.");
+        self.find(node, kind, sentence);
+    }
+
+    fn deprecated<T>(&mut self, node: &Node<T>, coordinate: &str, railways: &DirectiveList) {
+        if self.ours.deprecated == Deprecated::Tolerated {
+            return;
+        }
+        if let Some(deprecation) = deprecation::of(railways) {
+            self.find(node, Kind::Deprecated, deprecation.sentence(coordinate));
+        }
+    }
+
+    fn removed(&mut self, place: &Place, what: &str) {
+        self.findings.push(Finding {
+            place: place.clone(),
+            kind: Kind::Removed,
+            sentence: format!("{what} is not in Railway's schema."),
+        });
+    }
+
+    fn find<T>(&mut self, node: &Node<T>, kind: Kind, sentence: String) {
+        self.findings.push(Finding {
+            place: self.place(node),
+            kind,
+            sentence,
+        });
+    }
+
+    fn place<T>(&self, node: &Node<T>) -> Place {
+        Place::of(&self.ours.file, node, &self.ours.schema.sources)
+    }
+}
+
+fn place_of_type(ours: &Subset, ty: &ExtendedType) -> Place {
+    let sources = &ours.schema.sources;
+    let range = ty.location().and_then(|at| at.line_column_range(sources));
+    Place::new(&ours.file, range.map(|range| range.start))
+}
+
+fn a_noun(ty: &ExtendedType) -> String {
+    let noun = noun(ty);
+    let article = if noun.starts_with(['e', 'i']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {noun}")
+}
+
+fn noun(ty: &ExtendedType) -> &'static str {
+    match ty {
+        ExtendedType::Scalar(_) => "scalar",
+        ExtendedType::Object(_) => "type",
+        ExtendedType::Interface(_) => "interface",
+        ExtendedType::Union(_) => "union",
+        ExtendedType::Enum(_) => "enum",
+        ExtendedType::InputObject(_) => "input",
+    }
+}
