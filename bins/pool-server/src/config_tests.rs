@@ -93,106 +93,107 @@ fn each_required_setting_is_named_when_it_is_missing_or_empty() {
     }
 }
 
+const BAD: [(&str, &str, &str); 19] = [
+    (
+        "PORT",
+        "70000",
+        "PORT must be a whole number from 0 to 65535, not '70000'",
+    ),
+    (
+        "POOL_MIN_IDLE",
+        "-1",
+        "POOL_MIN_IDLE must be a whole number from 0 to 100000, not '-1'",
+    ),
+    (
+        "POOL_MAX_TOTAL",
+        "many",
+        "POOL_MAX_TOTAL must be a whole number from 0 to 100000, not 'many'",
+    ),
+    (
+        "POOL_UNHEALTHY_AFTER",
+        "0",
+        "POOL_UNHEALTHY_AFTER must be a whole number from 1 to 1000, not '0'",
+    ),
+    (
+        "TICK_INTERVAL_MS",
+        "30",
+        "TICK_INTERVAL_MS must be a whole number of ms from 100 to 86400000 (24 h), not '30'",
+    ),
+    (
+        "POOL_STUCK_TIMEOUT_MS",
+        "15m",
+        "POOL_STUCK_TIMEOUT_MS must be a whole number of ms from 100 to 86400000 (24 h), not '15m'",
+    ),
+    (
+        "POOL_MISSING_GRACE_MS",
+        "86400001",
+        "POOL_MISSING_GRACE_MS must be a whole number of ms from 100 to 86400000 (24 h), not '86400001'",
+    ),
+    (
+        "POOL_CLAIM_LEASE_MS",
+        "60000",
+        "POOL_CLAIM_LEASE_MS (60000) must be greater than POOL_PROVISION_TIMEOUT_MS (60000)",
+    ),
+    (
+        "POOL_PROVISION_TIMEOUT_MS",
+        "1.5",
+        "POOL_PROVISION_TIMEOUT_MS must be a whole number of ms from 100 to 86400000 (24 h), not '1.5'",
+    ),
+    (
+        "POOL_EVENT_RETENTION_DAYS",
+        "0",
+        "POOL_EVENT_RETENTION_DAYS must be a whole number of days from 1 to 3650, not '0'",
+    ),
+    (
+        "POOL_SERVICE_PREFIX",
+        "a b",
+        "POOL_SERVICE_PREFIX must be at most 40 of [A-Za-z0-9_-], not 'a b'",
+    ),
+    (
+        "POOL_AGENT_SCHEME",
+        "ftp",
+        "POOL_AGENT_SCHEME must be https or http, not 'ftp'",
+    ),
+    (
+        "POOL_VOLUME_MOUNT_PATH",
+        "data",
+        "POOL_VOLUME_MOUNT_PATH must be a path that begins with '/', or none, not 'data'",
+    ),
+    (
+        "POOL_LOG_FORMAT",
+        "xml",
+        "POOL_LOG_FORMAT must be text or json, not 'xml'",
+    ),
+    (
+        "RAILWAY_API_URL",
+        "railway",
+        "RAILWAY_API_URL must be an http or https URL, not 'railway'",
+    ),
+    (
+        "OPENROUTER_KEY_LIMIT",
+        "0",
+        "OPENROUTER_KEY_LIMIT must be a number of US dollars greater than 0, not '0'",
+    ),
+    (
+        "OPENROUTER_KEY_LIMIT_RESET",
+        "never",
+        "OPENROUTER_KEY_LIMIT_RESET must be daily, weekly or monthly, not 'never'",
+    ),
+    (
+        "OPENROUTER_API_URL",
+        "file:///x",
+        "OPENROUTER_API_URL must be an http or https URL, not 'file:///x'",
+    ),
+    (
+        "AGENTMAIL_API_URL",
+        "-",
+        "AGENTMAIL_API_URL must be an http or https URL, not '-'",
+    ),
+];
+
 #[test]
 fn each_bad_setting_gets_its_sentence() {
-    let cases = [
-        (
-            "PORT",
-            "70000",
-            "PORT must be a whole number from 0 to 65535, not '70000'",
-        ),
-        (
-            "POOL_MIN_IDLE",
-            "-1",
-            "POOL_MIN_IDLE must be a whole number from 0 to 100000, not '-1'",
-        ),
-        (
-            "POOL_MAX_TOTAL",
-            "many",
-            "POOL_MAX_TOTAL must be a whole number from 0 to 100000, not 'many'",
-        ),
-        (
-            "POOL_UNHEALTHY_AFTER",
-            "0",
-            "POOL_UNHEALTHY_AFTER must be a whole number from 1 to 1000, not '0'",
-        ),
-        (
-            "TICK_INTERVAL_MS",
-            "30",
-            "TICK_INTERVAL_MS must be a whole number of ms from 100 to 86400000 (24 h), not '30'",
-        ),
-        (
-            "POOL_STUCK_TIMEOUT_MS",
-            "15m",
-            "POOL_STUCK_TIMEOUT_MS must be a whole number of ms from 100 to 86400000 (24 h), not '15m'",
-        ),
-        (
-            "POOL_MISSING_GRACE_MS",
-            "86400001",
-            "POOL_MISSING_GRACE_MS must be a whole number of ms from 100 to 86400000 (24 h), not '86400001'",
-        ),
-        (
-            "POOL_CLAIM_LEASE_MS",
-            "60000",
-            "POOL_CLAIM_LEASE_MS (60000) must be greater than POOL_PROVISION_TIMEOUT_MS (60000)",
-        ),
-        (
-            "POOL_PROVISION_TIMEOUT_MS",
-            "1.5",
-            "POOL_PROVISION_TIMEOUT_MS must be a whole number of ms from 100 to 86400000 (24 h), not '1.5'",
-        ),
-        (
-            "POOL_EVENT_RETENTION_DAYS",
-            "0",
-            "POOL_EVENT_RETENTION_DAYS must be a whole number of days from 1 to 3650, not '0'",
-        ),
-        (
-            "POOL_SERVICE_PREFIX",
-            "a b",
-            "POOL_SERVICE_PREFIX must be at most 40 of [A-Za-z0-9_-], not 'a b'",
-        ),
-        (
-            "POOL_AGENT_SCHEME",
-            "ftp",
-            "POOL_AGENT_SCHEME must be https or http, not 'ftp'",
-        ),
-        (
-            "POOL_VOLUME_MOUNT_PATH",
-            "data",
-            "POOL_VOLUME_MOUNT_PATH must be a path that begins with '/', or none, not 'data'",
-        ),
-        (
-            "POOL_LOG_FORMAT",
-            "xml",
-            "POOL_LOG_FORMAT must be text or json, not 'xml'",
-        ),
-        (
-            "RAILWAY_API_URL",
-            "railway",
-            "RAILWAY_API_URL must be an http or https URL, not 'railway'",
-        ),
-        (
-            "OPENROUTER_KEY_LIMIT",
-            "0",
-            "OPENROUTER_KEY_LIMIT must be a number of US dollars greater than 0, not '0'",
-        ),
-        (
-            "OPENROUTER_KEY_LIMIT_RESET",
-            "never",
-            "OPENROUTER_KEY_LIMIT_RESET must be daily, weekly or monthly, not 'never'",
-        ),
-        (
-            "OPENROUTER_API_URL",
-            "file:///x",
-            "OPENROUTER_API_URL must be an http or https URL, not 'file:///x'",
-        ),
-        (
-            "AGENTMAIL_API_URL",
-            "-",
-            "AGENTMAIL_API_URL must be an http or https URL, not '-'",
-        ),
-    ];
-    for (name, value, sentence) in cases {
+    for (name, value, sentence) in BAD {
         assert_eq!(
             resolve(&with(name, value)).unwrap_err().to_string(),
             sentence

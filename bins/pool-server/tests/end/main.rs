@@ -1,0 +1,11 @@
+//! The whole server over real sockets: real Postgres, the simulated Railway, real HTTP clients.
+
+mod adoption;
+mod bad_input;
+mod claims;
+mod creation;
+mod destruction;
+mod interrupted;
+mod leaders;
+mod pool;
+mod shutdown;
