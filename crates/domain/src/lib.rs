@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod budget;
 mod clock;
 pub mod deployment;
 pub mod event;
@@ -14,6 +15,7 @@ mod secret;
 pub mod status;
 pub mod write;
 
+pub use budget::{BudgetReport, CallPurpose, Ledger, Spent};
 pub use clock::{Clock, Entropy, FixedClock, OsEntropy, SeededEntropy, SystemClock};
 pub use deployment::{DeployClass, DeploymentStatus};
 pub use event::Event;

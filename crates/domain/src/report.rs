@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InstanceId, ServiceId, Status};
+use crate::{BudgetReport, InstanceId, ServiceId, Status};
 
 /// The report of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Report {
     pub done: Done,
     /// Rows that this build cannot read, which the tick skipped: table, column and row.
     pub unreadable: Vec<String>,
+    /// How Railway's budget stood at the end; none in the report of an older build.
+    pub budget: Option<BudgetReport>,
     /// How long the tick took, in milliseconds.
     pub duration_ms: u64,
 }
