@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pool_claims::{ClaimError, ClaimRequest};
 use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::agents::Behaviour;
 use crate::stage::{Stage, request};
@@ -81,33 +80,20 @@ async fn four_hundred_agents_go_to_sixteen_callers_and_none_goes_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stock_that_somebody_keeps_locking_is_not_called_empty() {
-    let stage = Arc::new(Stage::new().await);
-    let names: Vec<String> = (0..20).map(|n| format!("a{n}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    stage.stock(&names).await;
-    let done = Arc::new(AtomicBool::new(false));
-    let client = stage.database.client().await;
-    let locker = tokio::spawn({
-        let done = Arc::clone(&done);
-        async move {
-            while !done.load(Ordering::SeqCst) {
-                client
-                    .batch_execute(
-                        "BEGIN; SELECT FROM instances WHERE status = 'idle' FOR UPDATE; \
-                         SELECT pg_sleep(0.02); COMMIT",
-                    )
-                    .await
-                    .unwrap();
-                sleep(Duration::from_millis(20)).await;
-            }
-        }
-    });
-    for _ in 0..20 {
-        stage.claim().await.unwrap();
-    }
-    done.store(true, Ordering::SeqCst);
-    locker.await.unwrap();
+async fn a_stock_that_somebody_has_locked_for_a_moment_is_not_called_empty() {
+    let stage = Stage::new().await;
+    stage.stock(&["a"]).await;
+    let locker = stage.database.client().await;
+    locker
+        .batch_execute("BEGIN; SELECT FROM instances WHERE status = 'idle' FOR UPDATE")
+        .await
+        .unwrap();
+    let (claimed, unlocked) = tokio::join!(
+        stage.claim(),
+        locker.batch_execute("SELECT pg_sleep(0.1); COMMIT")
+    );
+    unlocked.unwrap();
+    assert_eq!(claimed.unwrap().instance_id.as_str(), "a");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,6 +210,25 @@ async fn a_claimer_that_is_late_but_not_overtaken_has_it() {
     go.add_permits(1);
     assert_eq!(caller.await.unwrap().unwrap().as_str(), "a");
     assert_eq!(stage.status("a").await, "claimed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_server_leaves_in_claiming_is_ended_by_any_other() {
+    let stage = Stage::new().await;
+    stage.stock(&["expired", "undated", "running"]).await;
+    let leased = "UPDATE instances SET status = 'claiming', claim_token = gen_random_uuid(), \
+                  claim_expires_at = now() + interval '1 hour'; \
+                  UPDATE instances SET claim_expires_at = now() WHERE id = 'expired'; \
+                  UPDATE instances SET claim_expires_at = NULL WHERE id = 'undated'";
+    stage.sql(leased).await;
+    let claims = stage.claims.clone();
+    let period = Duration::from_millis(20);
+    let ending = tokio::spawn(async move { claims.expire_leases_every(period).await });
+    stage.until("expired", "dead").await;
+    assert_eq!(stage.status("running").await, "claiming");
+    // Its lease counts from when it began to be claimed.
+    assert_eq!(stage.status("undated").await, "claiming");
+    ending.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,8 +45,12 @@ impl Stage {
 
     pub(crate) async fn with(settings: ClaimSettings) -> Self {
         let database = TestDatabase::create().await;
-        let url = Secret::new(database.url());
-        let db = Db::connect(&DbSettings::new(url)).await.unwrap();
+        let few_connections = DbSettings {
+            pool_size: 2,
+            claim_pool_size: 4,
+            ..DbSettings::new(Secret::new(database.url()))
+        };
+        let db = Db::connect(&few_connections).await.unwrap();
         let agent = AgentClient::new(Secret::new("the-key")).unwrap();
         let entropy = Arc::new(SeededEntropy::new(1));
         Self {
