@@ -89,8 +89,7 @@ impl From<diesel::result::Error> for Error {
     }
 }
 
-/// Diesel hides the SQLSTATE, so our own errors are known by the constraint that they name, and
-/// the server's by how their message begins.
+/// Diesel hides the SQLSTATE, so our own errors are known by the constraint that they name.
 fn of_server(information: &dyn DatabaseErrorInformation) -> Option<Error> {
     match information.constraint_name() {
         Some("newest_leader_term") => return Some(Error::StaleTerm),
@@ -99,7 +98,12 @@ fn of_server(information: &dyn DatabaseErrorInformation) -> Option<Error> {
         }
         _ => {}
     }
-    let message = information.message();
+    of_message(information.message())
+}
+
+/// And what passes by itself by how the server's message begins. A server that does not speak
+/// English makes a bug of it: whoever asked is told so, and the next tick tries again all the same.
+pub(crate) fn of_message(message: &str) -> Option<Error> {
     let begins = |starts: &[&str]| starts.iter().any(|start| message.starts_with(start));
     if begins(&["canceling statement", "deadlock detected"]) {
         return Some(Error::Wait(message.to_owned()));

@@ -12,7 +12,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use pool_domain::Secret;
 
 use crate::connection::{Connector, Session};
-use crate::error::{Error, in_one_line};
+use crate::error::{Error, in_one_line, of_message};
 use crate::statement::statement;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -147,8 +147,7 @@ impl Migrator {
                 .find(|source| source.name().to_string() == wanted)
                 .ok_or_else(|| Error::Migrate(format!("there is no migration {wanted}")))?;
             let mut connection = Blocking::from(self.connection);
-            work(&mut connection, &**source)
-                .map_err(|error| Error::Migrate(format!("{wanted}: {}", in_one_line(&*error))))?;
+            work(&mut connection, &**source).map_err(|error| failure(&wanted, &*error))?;
             Ok(Self {
                 connection: connection.into_inner(),
             })
@@ -195,6 +194,18 @@ impl Migrator {
             .await
             .optional()?;
         Ok(found.map_or_else(String::new, |row| format!(": {}", row.line)))
+    }
+}
+
+/// Diesel tells the cause only as the end of a text. Nothing of the migration remains, so one that
+/// could not have its lock may simply be run again.
+fn failure(name: &str, error: &dyn std::error::Error) -> Error {
+    let text = in_one_line(error);
+    let cause = text.rsplit(" with: ").next().unwrap_or(&text);
+    match of_message(cause) {
+        Some(Error::Wait(why)) => Error::Wait(format!("{name}: {why}")),
+        Some(Error::Lose(why)) => Error::Lose(format!("{name}: {why}")),
+        _ => Error::Migrate(format!("{name}: {cause}")),
     }
 }
 

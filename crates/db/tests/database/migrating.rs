@@ -191,6 +191,28 @@ async fn a_table_of_the_generation_before_is_kept_on_the_way_up_and_down() {
 }
 
 #[tokio::test]
+async fn a_migration_that_cannot_have_its_lock_changes_nothing_and_may_be_run_again() {
+    let database = TestDatabase::empty().await;
+    let reader = database.client().await;
+    reader
+        .batch_execute(
+            "CREATE TABLE instances (id text PRIMARY KEY, service_id text NOT NULL, \
+             status text NOT NULL, created_at timestamptz NOT NULL DEFAULT now()); \
+             BEGIN; SELECT FROM instances",
+        )
+        .await
+        .unwrap();
+    let error = migrations::run(database.url()).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(error.to_string().contains("create_instances"), "{error}");
+    reader.batch_execute("COMMIT").await.unwrap();
+    let columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'instances'::regclass \
+                   AND attnum > 0";
+    let columns: i64 = reader.query_one(columns, &[]).await.unwrap().get(0);
+    assert_eq!(columns, 4);
+}
+
+#[tokio::test]
 async fn every_column_says_what_it_is() {
     let database = TestDatabase::create().await;
     let client = database.client().await;
