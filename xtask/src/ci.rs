@@ -47,7 +47,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "tests",
         rerun: "cargo xtask test",
-        run: tests,
+        run: test::run_for_ci,
     },
     Step {
         name: "demo",
@@ -99,8 +99,4 @@ fn documentation() -> Result<()> {
     let mut command = checkout::cargo();
     command.args(["doc", "--quiet", "--workspace", "--no-deps"]);
     running::run(command.env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-fn tests() -> Result<()> {
-    test::run_all(&[])
 }

@@ -24,11 +24,16 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     interrupt::listen()?;
-    run_all(&arguments.rest)
+    run_tests(&arguments.rest, None)
 }
 
-/// All tests, and those in the documentation.
-pub(crate) fn run_all(rest: &[String]) -> Result<()> {
+/// All tests, and those in the documentation, whatever fails on the way.
+pub(crate) fn run_for_ci() -> Result<()> {
+    run_tests(&[], Some("ci"))
+}
+
+/// `profile` is one of `.config/nextest.toml`.
+fn run_tests(rest: &[String], profile: Option<&str>) -> Result<()> {
     let server = match database::given_url() {
         Some(_) => None,
         None => Some(start_server()?),
@@ -36,6 +41,7 @@ pub(crate) fn run_all(rest: &[String]) -> Result<()> {
     let given = server.as_ref().map(|server| server.url("postgres"));
     let with_server = |mut command: Command| {
         command.envs(given.as_ref().map(|url| (TEST_SERVER, url)));
+        command.envs(profile.map(|profile| ("NEXTEST_PROFILE", profile)));
         command
     };
     running::run(&mut with_server(tests(rest)))?;
