@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use pool_claims::Claims;
-use pool_db::Db;
 use pool_db::instances::{self, InstanceView};
 use pool_db::ticks::{self, LastTick};
+use pool_db::{Db, commands};
 use pool_domain::Secret;
 use tokio::sync::Notify;
 
@@ -31,7 +31,7 @@ pub struct App {
     pub version: String,
     /// From one tick to the next (`TICK_INTERVAL_MS`).
     pub tick_interval: Duration,
-    /// Wakes this server's own loop after a change of intent.
+    /// Wakes this server's own loop where the database cannot pass the word on to the leader.
     pub wake: Arc<Notify>,
 }
 
@@ -93,6 +93,15 @@ impl State {
     /// Notes a change that this server makes, until the returned value is dropped.
     pub(crate) fn change(&self) -> Change<'_> {
         Change(&self.changes)
+    }
+
+    /// Wakes the leader, whichever server it is, after a change of intent. Without it the next tick
+    /// would see the change anyway.
+    pub(crate) async fn wake_leader(&self) {
+        if let Err(error) = commands::wake(&self.app.db).await {
+            tracing::debug!(%error, "cannot wake the leader; its next tick will see the change");
+            self.app.wake.notify_one();
+        }
     }
 
     /// Counts the changes made through this server.

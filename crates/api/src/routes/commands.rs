@@ -92,8 +92,8 @@ async fn carry_out(
     let db = &shared.app.db;
     let began = Instant::now();
     let by = ACTOR.to_owned();
+    // This also wakes the leader.
     let id = commands::submit(db, &Command { kind, by }).await?;
-    shared.app.wake.notify_one();
     let mut pause = LOOK_AGAIN_AFTER;
     while began.elapsed() < wait_max {
         sleep(pause).await;

@@ -27,7 +27,9 @@ pub(crate) async fn drain(
     let change = shared.change();
     let drained = instances::drain(&shared.app.db, count, ACTOR).await?;
     drop(change);
-    shared.app.wake.notify_one();
+    if !drained.is_empty() {
+        shared.wake_leader().await;
+    }
     for id in &drained {
         tracing::info!(instance.id = %id, "drained: it will be destroyed");
     }

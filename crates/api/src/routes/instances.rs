@@ -40,7 +40,7 @@ pub(crate) async fn kill(
     match killed {
         Killed::Requested => {
             tracing::info!(instance.id = %id, "killed by a person: it will be destroyed");
-            shared.app.wake.notify_one();
+            shared.wake_leader().await;
             Ok(done())
         }
         Killed::AlreadyGone => Ok(done()),
@@ -64,7 +64,7 @@ pub(crate) async fn dismiss(
         return Err(ApiError::CrashedNotFound(id.into_string()));
     }
     tracing::info!(instance.id = %id, "dismissed by a person: it will be destroyed");
-    shared.app.wake.notify_one();
+    shared.wake_leader().await;
     Ok(done())
 }
 

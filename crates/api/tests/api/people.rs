@@ -20,6 +20,7 @@ async fn drain_retires_the_oldest_unclaimed_ones_and_wakes_the_leader() {
     ] {
         stage.instance(name, status).await;
     }
+    let mut leader = stage.listen().await;
     let answer = stage.post("/api/pool/drain", r#"{"count":"2"}"#).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(
@@ -28,8 +29,8 @@ async fn drain_retires_the_oldest_unclaimed_ones_and_wakes_the_leader() {
             "starting": 0, "idle": 1, "claiming": 0, "claimed": 1, "crashed": 1, "dead": 2
         } })
     );
-    let woken = timeout(Duration::from_secs(1), stage.wake.notified()).await;
-    assert!(woken.is_ok());
+    let woken = timeout(Duration::from_secs(5), leader.woken()).await;
+    woken.unwrap().unwrap();
     let dead = "SELECT string_agg(id, ' ' ORDER BY id) FROM instances WHERE status = 'dead'";
     assert_eq!(stage.value(dead).await.as_deref(), Some("b c"));
 

@@ -12,11 +12,11 @@ use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Method, Request, StatusCode};
 use pool_api::App;
 use pool_claims::{AgentClient, ClaimSettings, Claims};
+use pool_db::leadership::Candidate;
 use pool_db::{Db, DbSettings};
 use pool_domain::{Secret, SeededEntropy};
 use pool_test_database::TestDatabase;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use tower::ServiceExt as _;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -26,7 +26,6 @@ pub(crate) const KEY: &str = "the-key-of-the-pool";
 pub(crate) struct Stage {
     pub(crate) router: Router,
     pub(crate) agent: MockServer,
-    pub(crate) wake: Arc<Notify>,
     pub(crate) database: TestDatabase,
     client: tokio_postgres::Client,
 }
@@ -61,7 +60,6 @@ impl Stage {
                 ..ClaimSettings::default()
             },
         );
-        let wake = Arc::new(Notify::new());
         let router = pool_api::router(App {
             db,
             claims,
@@ -69,7 +67,7 @@ impl Stage {
             environment: environment.to_owned(),
             version: "1.2.3".to_owned(),
             tick_interval: Duration::from_secs(30),
-            wake: Arc::clone(&wake),
+            wake: Arc::default(),
         });
         let client = database.client().await;
         let agent = MockServer::start().await;
@@ -82,7 +80,6 @@ impl Stage {
         Self {
             router,
             agent,
-            wake,
             database,
             client,
         }
@@ -122,6 +119,12 @@ impl Stage {
     /// The one value of a query, as text.
     pub(crate) async fn value(&self, sql: &str) -> Option<String> {
         self.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Listens as the leader does.
+    pub(crate) async fn listen(&self) -> Candidate {
+        let settings = DbSettings::new(Secret::new(self.database.url()));
+        Candidate::connect(&settings, "a test").await.unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
