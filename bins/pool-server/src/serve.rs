@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::wiring::{self, Parts};
 use crate::{Config, chain};
@@ -29,6 +29,8 @@ const DATABASE_RETRY_AFTER: Duration = Duration::from_secs(1);
 const EXPIRE_LEASES_EVERY: Duration = Duration::from_secs(5);
 /// On top of the longest claim: what else a stop may take.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// Open connections and the last tick end within this, after the claims.
+const TASK_ENDS_WITHIN: Duration = Duration::from_secs(25);
 
 /// Serves until SIGTERM or SIGINT; a second one ends it at once.
 pub async fn until_told_to_stop(config: Config) -> anyhow::Result<()> {
@@ -93,50 +95,39 @@ pub async fn serve(
         wake,
     });
     let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let mut serving = tokio::spawn(async move { serving.await });
-    tokio::pin!(reconciler);
-    tokio::select! {
-        ended = &mut serving => {
-            stop.cancel();
-            ended??;
-        }
-        // It ends by itself only when Railway has no such environment.
-        ended = &mut reconciler => {
-            stop.cancel();
-            ended??;
-            stop_serving(&config, &parts, serving).await;
-            leases.abort();
-            return Ok(());
-        }
-        () = stop.cancelled() => {}
-    }
-    stop_serving(&config, &parts, serving).await;
-    let last_tick = timeout(longest_stop(&config), &mut reconciler).await;
-    leases.abort();
-    match last_tick {
-        Ok(ended) => ended?,
-        Err(_elapsed) => bail!("the tick did not end in time; the next leader goes on from there"),
-    }
-}
+    // Whichever ends by itself ends the others: clients are not served by half a server.
+    let ends_all = stop.clone().drop_guard();
+    let serving = tokio::spawn(async move {
+        let _ends_all = ends_all;
+        anyhow::Ok(serving.await?)
+    });
 
-fn longest_stop(config: &Config) -> Duration {
-    config.policy.provision_timeout + STOP_MARGIN * 4
-}
-
-async fn stop_serving(
-    config: &Config,
-    parts: &Parts,
-    mut serving: JoinHandle<std::io::Result<()>>,
-) {
-    let cut_off = parts.claims.drain(longest_stop(config)).await;
+    stop.cancelled().await;
+    let claims_limit = config.policy.provision_timeout + STOP_MARGIN * 4;
+    let cut_off = parts.claims.drain(claims_limit).await;
     if cut_off > 0 {
         warn!(
             claims.in_flight = cut_off,
             "claims did not finish in time; their leases will expire"
         );
     }
-    if timeout(STOP_MARGIN, &mut serving).await.is_err() {
-        serving.abort();
+    let served = ended("the API", serving).await;
+    let ticked = ended("the reconciler", reconciler).await;
+    leases.abort();
+    ticked.and(served)
+}
+
+/// Waits a while for a task that was told to stop.
+async fn ended(what: &str, mut task: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
+    match timeout(TASK_ENDS_WITHIN, &mut task).await {
+        Ok(ended) => ended?,
+        Err(_elapsed) => {
+            task.abort();
+            warn!(
+                "{what} did not stop in time and was cut off; the next leader goes on from there"
+            );
+            Ok(())
+        }
     }
 }
 
@@ -183,14 +174,15 @@ fn reconcile(
     wake: Arc<Notify>,
     stop: CancellationToken,
 ) -> JoinHandle<anyhow::Result<()>> {
+    let ends_all = stop.clone().drop_guard();
     tokio::spawn(async move {
+        let _ends_all = ends_all;
         let railway = wiring::railway(&config)?;
         let environment = tokio::select! {
             environment = wiring::environment(&config, &railway) => environment,
             () = stop.cancelled() => return Ok(()),
         };
-        let environment =
-            environment.inspect_err(|why| error!(error = %chain(&**why), "cannot reconcile"))?;
+        let environment = environment?;
         info!(railway.environment = %environment, "reconciling this environment");
         let outside = Arc::new(wiring::outside(&config, &parts, &railway, environment)?);
         let settings = DriverSettings {
