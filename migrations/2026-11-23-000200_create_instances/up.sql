@@ -43,16 +43,21 @@ ALTER TABLE instances SET (
     autovacuum_analyze_scale_factor = 0.01
 );
 
-CREATE UNIQUE INDEX IF NOT EXISTS idx_instances_service_id ON instances (service_id);
-
--- Both are partial, so that whatever the statistics say, a claim has only one index to choose.
-DROP INDEX IF EXISTS idx_instances_status;
-CREATE INDEX idx_instances_status ON instances (status) WHERE status <> 'idle';
-CREATE INDEX idx_instances_idle ON instances (created_at, id) WHERE status = 'idle';
-
--- By which a repeated ask finds its lease, and by which one token can never hold two instances.
-CREATE UNIQUE INDEX idx_instances_claim_token ON instances (claim_token)
-    WHERE claim_token IS NOT NULL;
+-- A table that was there keeps its own indexes: replacing them takes time, and what writes to it
+-- would wait. Contraction builds ours beside the work that goes on.
+DO $$
+BEGIN
+    IF 'instances' = ANY ((SELECT pool_schema.found FROM pool_schema)::text[]) THEN
+        RETURN;
+    END IF;
+    CREATE UNIQUE INDEX idx_instances_service_id ON instances (service_id);
+    -- Both are partial, so that whatever the statistics say, a claim has only one index to choose.
+    CREATE INDEX idx_instances_status ON instances (status) WHERE status <> 'idle';
+    CREATE INDEX idx_instances_idle ON instances (created_at, id) WHERE status = 'idle';
+    -- By which a repeated ask finds its lease, and by which one token can never hold two instances.
+    CREATE UNIQUE INDEX idx_instances_claim_token ON instances (claim_token)
+        WHERE claim_token IS NOT NULL;
+END $$;
 
 COMMENT ON TABLE instances IS 'One agent, one Railway service, one row. Other services read the first seventeen columns.';
 COMMENT ON COLUMN instances.id IS 'A 12-character nanoid; older ones are any text.';

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backfill;
 pub mod claims;
 pub mod commands;
 mod connection;
@@ -17,6 +18,7 @@ mod statement;
 mod text;
 pub mod ticks;
 
+pub use backfill::{Forecast, Moved, Progress, Tell};
 pub use connection::{AddressError, DbSettings};
 pub use db::Db;
 pub use error::Error;

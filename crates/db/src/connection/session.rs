@@ -66,6 +66,8 @@ impl Session {
     pub(crate) const MIGRATION: Self = Self {
         name: "pool-migrate",
         statement_limit: Duration::from_secs(600),
+        // Older generations may hold times without a zone, which were written in UTC.
+        more: "SET timezone = 'UTC';",
         ..Self::GENERAL
     };
 

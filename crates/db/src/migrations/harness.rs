@@ -10,6 +10,7 @@ use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use pool_domain::Secret;
+use tokio::time::{Instant, sleep};
 
 use crate::connection::{Connector, Session};
 use crate::error::{Error, in_one_line, of_message};
@@ -22,6 +23,7 @@ const LOCK: i64 = 0x706f_6f6c_6d69_6772;
 
 /// Whoever holds the lock is migrating, which takes seconds; a few minutes with a million rows.
 const LOCK_WAIT: Duration = Duration::from_secs(300);
+const LOCK_RETRY_AFTER: Duration = Duration::from_millis(200);
 
 type Blocking = AsyncConnectionWrapper<AsyncPgConnection>;
 type Source = Box<dyn Migration<Pg>>;
@@ -30,6 +32,7 @@ type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 /// A connection that migrates. Its lock goes with it.
 pub(crate) struct Migrator {
     pub(crate) connection: AsyncPgConnection,
+    url: Secret,
 }
 
 /// What the database has and what this build has, in order.
@@ -49,9 +52,11 @@ impl Migrator {
 
     /// Without the lock: for looking only.
     pub(crate) async fn look(url: &str) -> Result<Self, Error> {
-        let connector = Connector::new(&Secret::new(url), Session::MIGRATION)?;
+        let url = Secret::new(url);
+        let connector = Connector::new(&url, Session::MIGRATION)?;
         Ok(Self {
             connection: connector.connect().await?,
+            url,
         })
     }
 
@@ -62,12 +67,14 @@ impl Migrator {
             .await?;
         let pending = self.compare().await?.pending;
         let mut done = Vec::new();
+        let url = self.url.clone();
         for name in pending {
-            self = self
+            let applied = self
                 .with_migration(&name, |connection, migration| {
                     connection.run_migration(migration).map(drop)
                 })
-                .await?;
+                .await;
+            self = naming_the_holder(&url, applied).await?;
             tracing::info!(migration.name = name, "applied a migration");
             done.push(name);
         }
@@ -86,10 +93,13 @@ impl Migrator {
         let Some(name) = applied.pop() else {
             return Ok(None);
         };
-        self.with_migration(&name, |connection, migration| {
-            connection.revert_migration(migration).map(drop)
-        })
-        .await?;
+        let url = self.url.clone();
+        let reverted = self
+            .with_migration(&name, |connection, migration| {
+                connection.revert_migration(migration).map(drop)
+            })
+            .await;
+        naming_the_holder(&url, reverted).await?;
         tracing::info!(migration.name = name, "took back a migration");
         Ok(Some(name))
     }
@@ -150,6 +160,7 @@ impl Migrator {
             work(&mut connection, &**source).map_err(|error| failure(&wanted, &*error))?;
             Ok(Self {
                 connection: connection.into_inner(),
+                url: self.url,
             })
         });
         worked
@@ -157,33 +168,37 @@ impl Migrator {
             .map_err(|panic| Error::Migrate(format!("{name}: {panic}")))?
     }
 
+    pub(crate) fn url(&self) -> &Secret {
+        &self.url
+    }
+
     async fn lock(&mut self) -> Result<(), Error> {
-        let free: Truth = statement("SELECT pg_try_advisory_lock($1) AS truth")
-            .bind::<BigInt, _>(LOCK)
-            .get_result(&mut self.connection)
-            .await?;
-        if free.truth {
+        if self.try_lock().await? {
             return Ok(());
         }
         let holder = self.holder().await?;
         tracing::info!("waiting for another process that migrates{holder}");
-        let wait = format!(
-            "SET lock_timeout = {}; SELECT pg_advisory_lock({LOCK}); SET lock_timeout = {}",
-            LOCK_WAIT.as_millis(),
-            Session::MIGRATION.lock_limit.as_millis(),
-        );
-        match self
-            .connection
-            .batch_execute(&wait)
-            .await
-            .map_err(Error::from)
-        {
-            Err(Error::Wait(_)) => Err(Error::AwaitMigration {
-                seconds: LOCK_WAIT.as_secs(),
-                holder: self.holder().await?,
-            }),
-            other => other,
+        let until = Instant::now() + LOCK_WAIT;
+        // Asked for again and again, and not waited for in the database: a session that waits there
+        // is an open transaction, and an index that is built beside other work waits for those.
+        while !self.try_lock().await? {
+            if Instant::now() >= until {
+                return Err(Error::AwaitMigration {
+                    seconds: LOCK_WAIT.as_secs(),
+                    holder: self.holder().await?,
+                });
+            }
+            sleep(LOCK_RETRY_AFTER).await;
         }
+        Ok(())
+    }
+
+    async fn try_lock(&mut self) -> Result<bool, Error> {
+        let free: Truth = statement("SELECT pg_try_advisory_lock($1) AS truth")
+            .bind::<BigInt, _>(LOCK)
+            .get_result(&mut self.connection)
+            .await?;
+        Ok(free.truth)
     }
 
     /// Who migrates, as an addition to a sentence.
@@ -194,6 +209,27 @@ impl Migrator {
             .await
             .optional()?;
         Ok(found.map_or_else(String::new, |row| format!(": {}", row.line)))
+    }
+}
+
+/// Who keeps others from our tables longest is told with an error that a lock was not to be had.
+pub(crate) async fn naming_the_holder<T>(url: &Secret, done: Result<T, Error>) -> Result<T, Error> {
+    let why = match done {
+        Err(Error::Wait(why)) if why.contains("lock timeout") => why,
+        other => return other,
+    };
+    // Asked on a new connection: the other one is in a failed transaction, or gone.
+    let holder = async {
+        let mut migrator = Migrator::look(url.expose()).await?;
+        let found: Option<Line> = statement(include_str!("table_holder.sql"))
+            .get_result(&mut migrator.connection)
+            .await
+            .optional()?;
+        Ok::<_, Error>(found)
+    };
+    match holder.await {
+        Ok(Some(holder)) => Err(Error::Wait(format!("{why}; held by {}", holder.line))),
+        _ => Err(Error::Wait(why)),
     }
 }
 

@@ -8,6 +8,7 @@ mod changes;
 mod claiming;
 mod encryption;
 mod fixture;
+mod generations;
 mod leading;
 mod migrating;
 mod people;

@@ -5,7 +5,7 @@ use pool_domain::Secret;
 use pool_test_database::TestDatabase;
 
 /// Everything of the schema that can differ, as text.
-async fn schema(database: &TestDatabase) -> String {
+pub(crate) async fn schema(database: &TestDatabase) -> String {
     let client = database.client().await;
     let row = client
         .query_one(include_str!("schema.sql"), &[])
@@ -14,7 +14,7 @@ async fn schema(database: &TestDatabase) -> String {
     row.get(0)
 }
 
-async fn down_to_nothing(url: &str) -> usize {
+pub(crate) async fn down_to_nothing(url: &str) -> usize {
     let mut reverted = 0;
     while migrations::revert_one(url).await.unwrap().is_some() {
         reverted += 1;

@@ -1,0 +1,109 @@
+//! Stopped in the middle, several at once, and locks that somebody holds.
+
+use std::time::Duration;
+
+use pool_db::{Progress, migrations};
+use tokio::time::timeout;
+
+use super::{agent_metadata, database_of, instances, lines, pool_instances, up};
+
+const MANY: &str = "INSERT INTO pool_instances (id, railway_service_id, status, claimed_by, \
+     created_at) SELECT 'n' || n, 's' || n, 'claimed', CASE WHEN n % 2 = 0 THEN 'agent' END, now() \
+     FROM generate_series(1, 9000) AS n";
+
+#[tokio::test]
+async fn a_backfill_that_was_cut_off_goes_on_where_it_was() {
+    let (database, client) = database_of(&pool_instances("claimed_by", "")).await;
+    client.batch_execute(MANY).await.unwrap();
+    let url = database.url();
+    migrations::run(url).await.unwrap();
+    let (sender, mut batches) = tokio::sync::mpsc::unbounded_channel();
+    let cut_off = {
+        let url = url.to_owned();
+        tokio::spawn(async move {
+            let mut tell = |progress: Progress| sender.send(progress).unwrap();
+            migrations::backfill(&url, &mut tell).await
+        })
+    };
+    let first = batches.recv().await.unwrap();
+    assert!(first.done > 0 && first.done < first.total, "{first:?}");
+    cut_off.abort();
+    assert!(cut_off.await.unwrap_err().is_cancelled());
+    let moved = up(url).await;
+    assert!(moved.taken < 9_000, "it began from the start: {moved:?}");
+    migrations::contract(url).await.unwrap();
+    let taken = "SELECT count(*)::text FROM instances";
+    assert_eq!(lines(&client, taken).await, "9008");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_at_once_beside_a_generation_do_the_work_once() {
+    let sql = instances("") + &agent_metadata("");
+    let (database, client) = database_of(&sql).await;
+    let runs: Vec<_> = (0..4)
+        .map(|_| {
+            let url = database.url().to_owned();
+            tokio::spawn(async move {
+                migrations::run(&url).await?;
+                let moved = migrations::backfill(&url, &mut |_| {}).await?;
+                let contracted = migrations::contract(&url).await?;
+                Ok::<_, pool_db::Error>((moved.set_aside, contracted))
+            })
+        })
+        .collect();
+    let mut moved = 0;
+    let mut contracted = 0;
+    for run in runs {
+        let (set_aside, now) = run.await.unwrap().unwrap();
+        moved += set_aside;
+        contracted += u32::from(now);
+    }
+    assert_eq!((moved, contracted), (3, 1));
+    let rows = "SELECT count(*)::text FROM set_aside";
+    assert_eq!(lines(&client, rows).await, "3");
+}
+
+#[tokio::test]
+async fn a_contraction_without_its_lock_keeps_nobody_waiting_and_is_done_when_it_is_free() {
+    let (database, holder) = database_of(&instances("")).await;
+    up(database.url()).await;
+    holder
+        .batch_execute("SET application_name = 'a long report'; BEGIN; SELECT FROM instances")
+        .await
+        .unwrap();
+    let url = database.url().to_owned();
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let contracting = tokio::spawn(async move {
+        let mut tell = |progress: Progress| sender.send(progress).unwrap();
+        migrations::contract_telling(&url, &mut tell).await
+    });
+    let waiting = loop {
+        let progress = told.recv().await.unwrap();
+        if progress.step.contains("waiting") {
+            break progress;
+        }
+    };
+    assert_eq!(waiting.done, 1);
+    let client = database.client().await;
+    let claim = "UPDATE instances SET status = 'claiming' WHERE id = 'i-idle'";
+    let claimed = timeout(Duration::from_secs(1), client.execute(claim, &[])).await;
+    assert_eq!(claimed.expect("a claim waited for a second").unwrap(), 1);
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert!(contracting.await.unwrap().unwrap().now);
+}
+
+#[tokio::test]
+async fn a_migration_without_its_lock_says_who_holds_it() {
+    let (database, holder) = database_of(&instances("")).await;
+    holder
+        .batch_execute("SET application_name = 'a long report'; BEGIN; SELECT FROM instances")
+        .await
+        .unwrap();
+    let error = migrations::run(database.url()).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    let said = error.to_string();
+    assert!(
+        said.contains("held by a long report") && said.contains("idle in transaction"),
+        "{said}"
+    );
+}
