@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod accounts;
 mod error;
 pub mod faults;
 pub mod invariants;

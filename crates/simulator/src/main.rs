@@ -47,6 +47,15 @@ struct Arguments {
     /// How many volumes a project may have; no limit if left out.
     #[arg(long)]
     volumes_per_project: Option<usize>,
+    /// How many services a project may have; no limit if left out.
+    #[arg(long)]
+    services_per_project: Option<usize>,
+    /// How long after one volume was created the next is too quick, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    volume_cooldown_ms: u64,
+    /// How far the clock is ahead of the machine's, in milliseconds; behind it when negative.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    clock_skew_ms: i64,
     /// Requests an hour; 0 is no limit, and no headers.
     #[arg(long, default_value_t = 10_000)]
     requests_per_hour: u32,
@@ -78,6 +87,7 @@ enum Reset {
 enum Body {
     Json,
     Text,
+    Html,
 }
 
 impl Arguments {
@@ -93,6 +103,8 @@ impl Arguments {
                 read_lag: Duration::from_millis(self.read_lag_ms),
                 delete_lag: Duration::from_millis(self.delete_lag_ms),
                 volumes_per_project: self.volumes_per_project,
+                services_per_project: self.services_per_project,
+                volume_cooldown: Duration::from_millis(self.volume_cooldown_ms),
                 limits: RateLimits {
                     per_hour: limit(self.requests_per_hour),
                     per_second: limit(self.requests_per_second),
@@ -104,11 +116,13 @@ impl Arguments {
                     body: match self.rate_body {
                         Body::Json => LimitBody::Json,
                         Body::Text => LimitBody::Text,
+                        Body::Html => LimitBody::Html,
                     },
                 },
                 ..Settings::default()
             },
             agents_max: self.agents_max,
+            clock_skew_ms: self.clock_skew_ms,
             chaos: self.chaos.map(|probability| Chaos { probability }),
             ..Options::default()
         }
@@ -165,5 +179,9 @@ fn announcement(simulator: &Simulator) -> serde_json::Value {
         "environmentName": simulator.environment_name(),
         "token": simulator.token(),
         "projectToken": simulator.project_token(),
+        "openrouterUrl": simulator.openrouter_url(),
+        "openrouterKey": simulator.openrouter_key(),
+        "agentmailUrl": simulator.agentmail_url(),
+        "agentmailKey": simulator.agentmail_key(),
     })
 }

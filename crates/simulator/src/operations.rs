@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::faults::{AgentFault, Fault, FaultRule};
+use crate::faults::{AgentFault, Fault, FaultRule, draw_any};
 use crate::world::{
     AgentCall, Happening, InstanceKey, NewService, NewVolume, Reach, Settings, World,
 };
@@ -82,6 +82,13 @@ pub enum Operation {
         /// Whether it sticks, rather than fails.
         sticks: bool,
     },
+    /// The next requests meet a fault, once the world is served over HTTP.
+    Trouble {
+        /// Which.
+        fault: Fault,
+        /// How many requests.
+        times: u32,
+    },
     /// Time passes.
     TimePasses {
         /// Milliseconds.
@@ -108,6 +115,7 @@ pub struct Weights {
     pub ail: u32,
     pub heal: u32,
     pub spoil_next_deploy: u32,
+    pub trouble: u32,
     pub time_passes: u32,
 }
 
@@ -147,11 +155,21 @@ impl Weights {
             ail: 3,
             heal: 3,
             spoil_next_deploy: 1,
+            trouble: 0,
             time_passes: 0,
         }
     }
 
-    const fn in_order(&self) -> [u32; 16] {
+    /// What befalls services by itself, and faults of requests and listings.
+    #[must_use]
+    pub const fn with_trouble() -> Self {
+        Self {
+            trouble: 6,
+            ..Self::by_themselves()
+        }
+    }
+
+    const fn in_order(&self) -> [u32; 17] {
         [
             self.create_service,
             self.patch_service,
@@ -168,6 +186,7 @@ impl Weights {
             self.ail,
             self.heal,
             self.spoil_next_deploy,
+            self.trouble,
             self.time_passes,
         ]
     }
@@ -212,6 +231,10 @@ pub fn draw(rng: &mut fastrand::Rng, weights: &Weights) -> Operation {
         },
         13 => Operation::Ail { nth, fault: None },
         14 => Operation::SpoilNextDeploy { sticks: rng.bool() },
+        15 => Operation::Trouble {
+            fault: draw_any(rng),
+            times: rng.u32(1..5),
+        },
         _ => Operation::TimePasses {
             ms: rng.u64(1..120_000),
         },
@@ -219,7 +242,7 @@ pub fn draw(rng: &mut fastrand::Rng, weights: &Weights) -> Operation {
 }
 
 fn draw_ailment(rng: &mut fastrand::Rng) -> AgentFault {
-    match rng.u8(..8) {
+    match rng.u8(..11) {
         0 => AgentFault::Unready,
         1 => AgentFault::Hang,
         2 => AgentFault::Slow {
@@ -229,6 +252,9 @@ fn draw_ailment(rng: &mut fastrand::Rng) -> AgentFault {
         4 => AgentFault::Garbage,
         5 => AgentFault::Close,
         6 => AgentFault::RefuseProvision { status: 503 },
+        7 => AgentFault::Mute,
+        8 => AgentFault::Stall,
+        9 => AgentFault::Redirect,
         _ => AgentFault::CloseMidAnswer,
     }
 }
@@ -258,6 +284,11 @@ impl Operation {
                 };
                 let room = world.faults.add(FaultRule::once(fault));
                 Ok(room.then(|| "the next deployment will go wrong".to_owned()))
+            }
+            Self::Trouble { fault, times } => {
+                let rule = FaultRule::always(fault.clone()).times(*times);
+                let room = world.faults.add(rule);
+                Ok(room.then(|| format!("the next {times} requests meet {fault:?}")))
             }
             Self::DeleteVolume { nth } => delete_volume(world, *nth),
             Self::PatchService { nth, .. }

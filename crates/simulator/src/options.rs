@@ -25,6 +25,8 @@ pub struct Options {
     pub chaos: Option<Chaos>,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
+    /// How far the simulator's clock is ahead of that, in milliseconds; behind it when negative.
+    pub clock_skew_ms: i64,
 }
 
 impl Default for Options {
@@ -36,6 +38,7 @@ impl Default for Options {
             agents_max: None,
             chaos: None,
             clock: Arc::new(SystemClock),
+            clock_skew_ms: 0,
         }
     }
 }

@@ -4,27 +4,25 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{huge, never, stalled};
 use super::connection::{self, CONNECTIONS_MAX, Handler, broken_off, unanswered};
 use super::files::Capacity;
 use super::shared::Shared;
 use crate::SimulatorError;
+use crate::faults::AgentFault;
 use crate::world::{AgentBody, AgentCall, AgentReply, Ending};
 
 /// How large a body an agent takes: instructions may have 1 MiB in the pool's own API.
 const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
-
-/// How long a connection that is never answered is held: longer than any client waits.
-const NEVER: Duration = Duration::from_mins(10);
 
 /// The ports that are taken, and what may be.
 #[derive(Debug)]
@@ -115,24 +113,35 @@ impl Handler for AgentPort {
         let reply = self
             .shared
             .world(|world| world.agent_call(&self.domain, call));
-        send(reply).await
+        send(reply, parts.uri.path()).await
+    }
+
+    fn is_mute(&self) -> bool {
+        let fault = self
+            .shared
+            .world(|world| world.agent_fault_at(&self.domain));
+        fault == Some(AgentFault::Mute)
     }
 }
 
-async fn send(reply: AgentReply) -> Response {
+async fn send(reply: AgentReply, path: &str) -> Response {
     tokio::time::sleep(reply.delay).await;
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let response = match reply.body {
+    let mut response = match reply.body {
         AgentBody::Json(value) => (status, axum::Json(value)).into_response(),
         AgentBody::Text(text) => (status, text).into_response(),
     };
+    if status.is_redirection()
+        && let Ok(back) = HeaderValue::from_str(path)
+    {
+        response.headers_mut().insert(header::LOCATION, back);
+    }
     match reply.ending {
         Ending::Whole => response,
         Ending::MidAnswer => broken_off(response, BODY_MAX_BYTES).await,
         Ending::Nothing => unanswered(),
-        Ending::Never => {
-            tokio::time::sleep(NEVER).await;
-            unanswered()
-        }
+        Ending::Never => never().await,
+        Ending::Stalled => stalled(response, BODY_MAX_BYTES).await,
+        Ending::Huge => huge(),
     }
 }

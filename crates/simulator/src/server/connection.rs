@@ -18,6 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::NEVER;
+
 /// How many connections are served at once by the API, and as many by all agents together: four
 /// times what a manager opens with 64 probes in flight.
 pub(super) const CONNECTIONS_MAX: usize = 256;
@@ -51,6 +53,11 @@ impl std::error::Error for ClosedOnPurpose {}
 pub(super) trait Handler: Send + Sync + 'static {
     /// The answer. One that carries [`Unanswered`] closes the connection instead.
     fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+
+    /// Whether it reads nothing and says nothing on a connection that it takes now.
+    fn is_mute(&self) -> bool {
+        false
+    }
 }
 
 /// Takes connections until it is told to stop.
@@ -92,6 +99,10 @@ pub(super) async fn serve<H: Handler>(
 async fn converse<H: Handler>(stream: TcpStream, handler: Arc<H>, keep_alive: bool) {
     // Without this the last bytes of small answers wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
+    if handler.is_mute() {
+        tokio::time::sleep(NEVER).await;
+        return;
+    }
     let service = service_fn(|request| {
         let handler = Arc::clone(&handler);
         async move {

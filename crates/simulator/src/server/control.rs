@@ -10,7 +10,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
-use pool_domain::ServiceId;
+use pool_domain::{DeploymentStatus, ServiceId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use super::shared::{SeedServices, Shared};
 use super::view::WorldView;
 use crate::faults::{AgentFault, Chaos, FaultRule};
 use crate::operations::{self, Weights};
-use crate::world::{Happening, RateLimits};
+use crate::world::{EdgeLimit, Happening, RateLimits};
 use crate::{SimulatorError, World};
 
 /// How large a request may be: a handful of variables.
@@ -36,6 +36,7 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Router {
         .route("/chaos", post(set_chaos))
         .route("/settings", post(change_settings))
         .route("/operations", post(apply_operations))
+        .route("/environments", post(add_environment))
         .route("/services", post(seed_services))
         .route("/services/{id}/{verb}", post(befall_service))
         .route("/agents/{id}/{fault}", post(befall_agent))
@@ -80,6 +81,15 @@ struct ChangedSettings {
     read_lag_ms: Option<u64>,
     delete_lag_ms: Option<u64>,
     volumes_per_project: Option<usize>,
+    pending_volumes_count: Option<bool>,
+    volume_cooldown_ms: Option<u64>,
+    services_per_project: Option<usize>,
+    instance_lag_ms: Option<u64>,
+    update_deploys: Option<bool>,
+    default_page: Option<usize>,
+    spend_per_field: Option<bool>,
+    /// None that is allowed a second switches it off.
+    edge: Option<EdgeLimit>,
     limits: Option<RateLimits>,
 }
 
@@ -93,11 +103,31 @@ async fn change_settings(State(shared): State<Arc<Shared>>, body: Bytes) -> Answ
             (&mut settings.boot, changed.boot_ms),
             (&mut settings.read_lag, changed.read_lag_ms),
             (&mut settings.delete_lag, changed.delete_lag_ms),
+            (&mut settings.volume_cooldown, changed.volume_cooldown_ms),
+            (&mut settings.instance_lag, changed.instance_lag_ms),
         ];
         for (setting, ms) in durations {
             *setting = ms.map_or(*setting, Duration::from_millis);
         }
-        settings.volumes_per_project = changed.volumes_per_project.or(settings.volumes_per_project);
+        let choices = [
+            (
+                &mut settings.pending_volumes_count,
+                changed.pending_volumes_count,
+            ),
+            (&mut settings.update_deploys, changed.update_deploys),
+            (&mut settings.spend_per_field, changed.spend_per_field),
+        ];
+        for (setting, choice) in choices {
+            *setting = choice.unwrap_or(*setting);
+        }
+        settings.default_page = changed.default_page.unwrap_or(settings.default_page);
+        let max = &mut settings.volumes_per_project;
+        *max = changed.volumes_per_project.or(*max);
+        let max = &mut settings.services_per_project;
+        *max = changed.services_per_project.or(*max);
+        if let Some(edge) = changed.edge {
+            settings.edge = (edge.per_second > 0).then_some(edge);
+        }
         if let Some(limits) = changed.limits {
             settings.limits = limits;
         }
@@ -111,6 +141,9 @@ async fn change_settings(State(shared): State<Arc<Shared>>, body: Bytes) -> Answ
 struct DrawnOperations {
     seed: u64,
     count: usize,
+    /// Faults of requests and listings too.
+    #[serde(default)]
+    trouble: bool,
 }
 
 async fn apply_operations(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
@@ -120,10 +153,34 @@ async fn apply_operations(State(shared): State<Arc<Shared>>, body: Bytes) -> Ans
     }
     let mut rng = fastrand::Rng::with_seed(drawn.seed);
     let story: Vec<_> = shared.world(|world| {
-        let draw = |_| operations::draw(&mut rng, &Weights::by_themselves()).apply(world);
+        let weights = if drawn.trouble {
+            Weights::with_trouble()
+        } else {
+            Weights::by_themselves()
+        };
+        let draw = |_| operations::draw(&mut rng, &weights).apply(world);
         (0..drawn.count).map(draw).collect()
     });
     Ok(axum::Json(json!({ "story": story })).into_response())
+}
+
+/// An environment to add to the pool's project.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewEnvironment {
+    name: String,
+    #[serde(default)]
+    is_fork: bool,
+}
+
+async fn add_environment(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
+    let new: NewEnvironment = read(&body)?;
+    let added = shared.world(|world| {
+        let project = world.home().project.clone();
+        world.add_environment(&project, &new.name, new.is_fork)
+    });
+    let id = added.map(|id| id.to_string());
+    Ok(axum::Json(json!({ "environmentId": id })).into_response())
 }
 
 async fn seed_services(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
@@ -134,9 +191,19 @@ async fn seed_services(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer
     Ok(axum::Json(shared.seed(&seed)?).into_response())
 }
 
+/// A status that the latest deployment is to have; any text is one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedStatus {
+    status: DeploymentStatus,
+    #[serde(default)]
+    stopped: bool,
+}
+
 async fn befall_service(
     State(shared): State<Arc<Shared>>,
     Path((id, verb)): Path<(String, String)>,
+    body: Bytes,
 ) -> Answer {
     let id = ServiceId::new(id);
     match verb.as_str() {
@@ -146,8 +213,12 @@ async fn befall_service(
         "redeploy" => shared.happen(&id, Happening::Redeploy)?,
         "fail" => shared.happen(&id, Happening::Fail)?,
         "delete" => shared.delete(&id)?,
+        "status" => {
+            let wanted: WantedStatus = read(&body)?;
+            shared.set_status(&id, &wanted.status, wanted.stopped)?;
+        }
         _ => {
-            let verbs = "crash, stop, sleep, redeploy, fail and delete";
+            let verbs = "crash, stop, sleep, redeploy, fail, delete and status";
             return Err(Failure::new(
                 StatusCode::NOT_FOUND,
                 format!("the verbs are {verbs}"),

@@ -8,12 +8,13 @@ use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, Selection};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, OriginalUri, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::answers::{cut_short, edge_block, gateway_page, html, huge, never};
 use super::connection::{broken_off, unanswered};
 use super::graphql::{self, RailwaySchema, Scope};
 use super::shared::Shared;
@@ -26,9 +27,6 @@ const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// How large an answer may become, for cutting it in half: 1,200 services have less than 2 MiB.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
-
-/// How long a request that is never answered is held: longer than any client waits.
-const NEVER: Duration = Duration::from_mins(10);
 
 #[derive(Clone)]
 struct App {
@@ -47,7 +45,12 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Router {
         .with_state(app)
 }
 
-async fn answer(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let read = serde_json::from_slice::<async_graphql::Request>(&body)
         .map_err(|error| error.to_string())
         .and_then(|request| {
@@ -60,9 +63,16 @@ async fn answer(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Resp
         .map_or(Asked::default(), |(_, asked)| asked.clone());
     let credential = credential_of(&headers);
     let admission = app.shared.world(|world| {
+        let operation = names.operation.as_deref();
+        if uri.query().is_none() && world.edge_blocks(operation, &names.fields) {
+            return None;
+        }
         let now = world.now();
-        world.admit(now, names.operation.as_deref(), &names.fields, credential)
+        Some(world.admit(now, operation, &names.fields, credential))
     });
+    let Some(admission) = admission else {
+        return edge_block();
+    };
     let mut response = match before(&admission, &names).await {
         Some(response) => response,
         None => match read {
@@ -125,6 +135,14 @@ impl Asked {
     fn creates(&self) -> bool {
         self.fields.iter().any(|field| field.ends_with("Create"))
     }
+
+    fn deletes(&self) -> bool {
+        self.fields.iter().any(|field| field.ends_with("Delete"))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field == name)
+    }
 }
 
 fn credential_of(headers: &HeaderMap) -> Credential<'_> {
@@ -148,10 +166,8 @@ async fn before(admission: &Admission, asked: &Asked) -> Option<Response> {
             Fault::EdgeBlock => return Some(edge_block()),
             Fault::Gateway { status } => return Some(gateway_page(*status)),
             Fault::Dropped => return Some(unanswered()),
-            Fault::Hang => {
-                tokio::time::sleep(NEVER).await;
-                return Some(unanswered());
-            }
+            Fault::Hang => return Some(never().await),
+            Fault::Huge => return Some(huge()),
             _ => {}
         }
     }
@@ -182,16 +198,31 @@ fn refused_by(fault: &Fault, asked: &Asked) -> Option<Response> {
         Fault::NotAuthorized => Refusal::NotAuthorized,
         Fault::TooEarly => Refusal::ServiceInstanceNotFound,
         Fault::CreationThrottle if asked.creates() => {
-            let volume = asked.fields.iter().any(|field| field == "volumeCreate");
-            let what = if volume { "volumes" } else { "services" };
-            Refusal::said(format!(
-                "Whoa there pal! You are creating {what} too quickly. Try again in a sec"
-            ))
+            let volume = asked.has("volumeCreate");
+            Refusal::TooQuickly(if volume { "volumes" } else { "services" })
         }
         Fault::ProvisionLimit if asked.creates() => Refusal::ProvisionLimit,
+        Fault::DomainFlaky if asked.has("serviceDomainCreate") => Refusal::DomainFailed,
+        Fault::TwoFactor if asked.deletes() => Refusal::TwoFactorRequired,
+        Fault::Busy => Refusal::Busy,
+        Fault::BadRequest => {
+            return Some(graphql_error(
+                StatusCode::BAD_REQUEST,
+                &Refusal::ProblemProcessing,
+            ));
+        }
+        Fault::Drift => return Some(drifted(asked)),
         _ => return None,
     };
     Some(graphql_error(StatusCode::OK, &refusal))
+}
+
+/// What a client hears whose request no longer fits the schema.
+fn drifted(asked: &Asked) -> Response {
+    let field = asked.fields.first().map_or("field", String::as_str);
+    let message = format!("Unknown argument \"id\" on field \"{field}\".");
+    let code = Some("GRAPHQL_VALIDATION_FAILED".to_owned());
+    graphql_error(StatusCode::BAD_REQUEST, &Refusal::Said { message, code })
 }
 
 async fn carry_out(app: &App, request: async_graphql::Request, admission: &Admission) -> Response {
@@ -209,10 +240,8 @@ async fn carry_out(app: &App, request: async_graphql::Request, admission: &Admis
     let (status, mut body) = graphql::railway_shape(&executed);
     for fault in &admission.faults {
         match fault {
-            Fault::AnswerLost { how: Lost::Dropped } => return unanswered(),
-            Fault::AnswerLost {
-                how: Lost::Gateway504,
-            } => return gateway_page(504),
+            Fault::AnswerLost { how } => return lost(*how).await,
+            Fault::CutShort => return cut_short(status, &body),
             Fault::Truncated => {
                 return broken_off(axum::Json(body).into_response(), ANSWER_MAX_BYTES).await;
             }
@@ -226,6 +255,15 @@ async fn carry_out(app: &App, request: async_graphql::Request, admission: &Admis
     (status, axum::Json(body)).into_response()
 }
 
+/// What a client sees of an answer that was lost.
+pub(super) async fn lost(how: Lost) -> Response {
+    match how {
+        Lost::Dropped => unanswered(),
+        Lost::Gateway504 => gateway_page(504),
+        Lost::Never => never().await,
+    }
+}
+
 fn graphql_error(status: StatusCode, refusal: &Refusal) -> Response {
     let body = json!({"data": Value::Null, "errors": [graphql::error_item(refusal)]});
     (status, axum::Json(body)).into_response()
@@ -237,37 +275,15 @@ fn limited(retry_after_s: u64, body: LimitBody) -> Response {
             let refusal = Refusal::said("Rate limit exceeded. Please try again later.");
             graphql_error(StatusCode::TOO_MANY_REQUESTS, &refusal)
         }
+        LimitBody::Html => {
+            (StatusCode::TOO_MANY_REQUESTS, html("Too Many Requests")).into_response()
+        }
         LimitBody::Text => (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests").into_response(),
     };
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, retry_after_s.into());
     response
-}
-
-fn edge_block() -> Response {
-    let body = html("Access denied | backboard.railway.com used Cloudflare to restrict access");
-    let mut response = (StatusCode::TOO_MANY_REQUESTS, body).into_response();
-    response
-        .headers_mut()
-        .insert(header::SERVER, HeaderValue::from_static("cloudflare"));
-    response
-}
-
-fn gateway_page(status: u16) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    (status, html("backboard.railway.com | Gateway error")).into_response()
-}
-
-fn html(title: &str) -> axum::response::Html<String> {
-    let code = if title.starts_with("Access denied") {
-        "<p>error code: 1015</p>"
-    } else {
-        ""
-    };
-    axum::response::Html(format!(
-        "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1>{code}</body></html>"
-    ))
 }
 
 fn add_rate_headers(headers: &mut HeaderMap, rate: &RateHeaders) {

@@ -1,7 +1,9 @@
 //! The world over HTTP: GraphQL as Railway serves it, a port for each agent, and a control API.
 //! Decides nothing: what an answer says comes from the world.
 
+mod accounts;
 mod agents;
+mod answers;
 mod connection;
 mod control;
 mod files;
@@ -14,4 +16,4 @@ mod view;
 pub use graphql::sdl;
 pub use shared::{SeedServices, SeededService};
 pub use simulator::Simulator;
-pub use view::{AgentView, ServiceView, VolumeView, WorldView};
+pub use view::{AgentView, InboxView, KeyView, ServiceView, VolumeView, WorldView};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pool_domain::{Clock, EnvironmentId, ServiceId};
+use pool_domain::{Clock, DeploymentStatus, EnvironmentId, ServiceId};
 use serde::{Deserialize, Serialize};
 
 use super::agents::Ports;
@@ -174,6 +174,29 @@ impl Shared {
                 verb,
                 reason,
             })
+        })
+    }
+
+    /// Gives a service's latest deployment a status, in the pool's environment.
+    pub(super) fn set_status(
+        &self,
+        id: &ServiceId,
+        status: &DeploymentStatus,
+        stopped: bool,
+    ) -> Result<(), SimulatorError> {
+        self.world(|world| {
+            let key = (id.clone(), world.home().environment.clone());
+            if world.instance(&key).is_none() {
+                return Err(SimulatorError::UnknownService(id.clone()));
+            }
+            let given = world.set_deploy_status(&key, status, stopped);
+            given
+                .then_some(())
+                .ok_or_else(|| SimulatorError::Impossible {
+                    service_id: id.clone(),
+                    verb: "have a status",
+                    reason: "it was never deployed",
+                })
         })
     }
 

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_domain::{EnvironmentId, ProjectId, ServiceId};
+use chrono::{DateTime, TimeDelta, Utc};
+use pool_domain::{Clock, DeploymentStatus, EnvironmentId, ProjectId, ServiceId};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -14,7 +15,7 @@ use super::connection::{self, CONNECTIONS_MAX, Routes};
 use super::files::Capacity;
 use super::shared::{SeedServices, SeededService, Shared};
 use super::view::WorldView;
-use super::{control, http};
+use super::{accounts, control, http};
 use crate::faults::{AgentFault, FaultRule};
 use crate::world::{Happening, RequestCounts, World};
 use crate::{Options, SimulatorError};
@@ -45,11 +46,17 @@ impl Simulator {
         let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let stop = CancellationToken::new();
-        let mut world = World::new(options.seed, options.settings, options.clock.now());
+        let clock: Arc<dyn Clock> = Arc::new(SkewedClock {
+            clock: options.clock,
+            skew: TimeDelta::milliseconds(options.clock_skew_ms),
+        });
+        let mut world = World::new(options.seed, options.settings, clock.now());
         world.faults.set_chaos(options.chaos);
         let ports = Ports::new(capacity, stop.child_token());
-        let shared = Arc::new(Shared::new(world, options.clock, ports));
-        let routes = http::routes(&shared).nest("/control", control::routes(&shared));
+        let shared = Arc::new(Shared::new(world, clock, ports));
+        let routes = http::routes(&shared)
+            .merge(accounts::routes(&shared))
+            .nest("/control", control::routes(&shared));
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let routes = Arc::new(Routes(routes));
         tokio::spawn(connection::serve(
@@ -121,6 +128,30 @@ impl Simulator {
         self.world(|world| world.tokens().project.clone())
     }
 
+    /// Where OpenRouter is: its paths begin with `/api/v1`.
+    #[must_use]
+    pub fn openrouter_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// OpenRouter's management key.
+    #[must_use]
+    pub fn openrouter_key(&self) -> String {
+        self.world(|world| world.openrouter().management_key().to_owned())
+    }
+
+    /// Where AgentMail is: its paths begin with `/v0`.
+    #[must_use]
+    pub fn agentmail_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// AgentMail's key.
+    #[must_use]
+    pub fn agentmail_key(&self) -> String {
+        self.world(|world| world.agentmail().api_key().to_owned())
+    }
+
     /// Looks at the world as it is now, or changes it. The world is locked meanwhile. A domain made
     /// through this has no port; [`Self::seed_services`] makes services that have one.
     pub fn world<R>(&self, look: impl FnOnce(&mut World) -> R) -> R {
@@ -137,6 +168,13 @@ impl Simulator {
     #[must_use]
     pub fn request_counts(&self) -> RequestCounts {
         self.world(|world| world.request_counts().clone())
+    }
+
+    /// How many requests OpenRouter and AgentMail got, refused ones too, by `openrouter`,
+    /// `agentmail` and the names of their operations.
+    #[must_use]
+    pub fn account_request_counts(&self) -> RequestCounts {
+        self.world(|world| world.account_request_counts().clone())
     }
 
     /// Counts requests from zero again.
@@ -164,6 +202,16 @@ impl Simulator {
         self.shared.happen(service, what)
     }
 
+    /// Gives a service's latest deployment a status, in the pool's environment.
+    pub fn set_status(
+        &self,
+        service: &ServiceId,
+        status: &DeploymentStatus,
+        stopped: bool,
+    ) -> Result<(), SimulatorError> {
+        self.shared.set_status(service, status, stopped)
+    }
+
     /// Deletes a service as a person does at the dashboard: its volume stays.
     pub fn delete_service(&self, service: &ServiceId) -> Result<(), SimulatorError> {
         self.shared.delete(service)
@@ -176,6 +224,19 @@ impl Simulator {
         fault: Option<AgentFault>,
     ) -> Result<(), SimulatorError> {
         self.shared.set_agent_fault(service, fault)
+    }
+}
+
+/// A clock that is ahead of another, or behind it.
+#[derive(Debug)]
+struct SkewedClock {
+    clock: Arc<dyn Clock>,
+    skew: TimeDelta,
+}
+
+impl Clock for SkewedClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now() + self.skew
     }
 }
 

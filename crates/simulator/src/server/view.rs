@@ -15,8 +15,17 @@ pub struct WorldView {
     pub volumes: Vec<VolumeView>,
     /// Every agent of a live service in the pool's environment that has a domain.
     pub agents: Vec<AgentView>,
-    /// How many requests were made.
+    /// Every key that OpenRouter has, oldest first.
+    #[serde(default)]
+    pub keys: Vec<KeyView>,
+    /// Every inbox that AgentMail has, oldest first.
+    #[serde(default)]
+    pub inboxes: Vec<InboxView>,
+    /// How many requests were made to Railway.
     pub requests: RequestCounts,
+    /// How many requests were made to OpenRouter and AgentMail.
+    #[serde(default)]
+    pub account_requests: RequestCounts,
     /// The faults that are switched on.
     pub faults: Vec<FaultRule>,
 }
@@ -77,6 +86,26 @@ pub struct AgentView {
     pub conversation_id: Option<String>,
 }
 
+/// A key of OpenRouter's that was not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyView {
+    /// By which it is deleted.
+    pub hash: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// An inbox of AgentMail's that was not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InboxView {
+    /// Its address.
+    pub inbox_id: String,
+    /// What the client calls it.
+    pub client_id: Option<String>,
+}
+
 impl WorldView {
     /// What there is to see.
     #[must_use]
@@ -86,6 +115,14 @@ impl WorldView {
         let mut volumes: Vec<_> = world.volumes().values().collect();
         volumes.sort_unstable_by_key(|volume| volume.seq);
         let home = &world.home().environment;
+        let keys = world.openrouter().keys().map(|key| KeyView {
+            hash: key.hash.clone(),
+            name: key.name.clone(),
+        });
+        let inboxes = world.agentmail().inboxes().map(|inbox| InboxView {
+            inbox_id: inbox.inbox_id.clone(),
+            client_id: inbox.client_id.clone(),
+        });
         Self {
             services: services.iter().map(|s| ServiceView::of(s, home)).collect(),
             volumes: volumes
@@ -105,7 +142,10 @@ impl WorldView {
                 .filter(|service| service.is_live())
                 .filter_map(|service| AgentView::of(service, home))
                 .collect(),
+            keys: keys.collect(),
+            inboxes: inboxes.collect(),
             requests: world.request_counts().clone(),
+            account_requests: world.account_request_counts().clone(),
             faults: world.faults.rules().to_vec(),
         }
     }

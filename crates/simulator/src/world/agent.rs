@@ -105,6 +105,10 @@ pub enum Ending {
     Nothing,
     /// Never: it is held open and silent.
     Never,
+    /// Never, after half of the answer.
+    Stalled,
+    /// After 2 GiB.
+    Huge,
 }
 
 impl AgentReply {
@@ -160,13 +164,19 @@ impl Agent {
         call: AgentCall<'_>,
     ) -> AgentReply {
         match self.fault {
-            Some(AgentFault::Hang) => {
+            Some(AgentFault::Hang | AgentFault::Mute) => {
                 return AgentReply::text(200, "").ending(Ending::Never);
             }
             Some(AgentFault::Error) => {
                 return AgentReply::json(500, json!({"error": "something broke"}));
             }
             Some(AgentFault::Garbage) => return AgentReply::text(200, "<!doctype html><p>hm"),
+            Some(AgentFault::Stall) => {
+                let begun = json!({"ready": true, "ok": true});
+                return AgentReply::json(200, begun).ending(Ending::Stalled);
+            }
+            Some(AgentFault::Redirect) => return AgentReply::text(307, "Temporary Redirect"),
+            Some(AgentFault::Huge) => return AgentReply::text(200, "").ending(Ending::Huge),
             Some(AgentFault::Close) => return AgentReply::text(200, "").ending(Ending::Nothing),
             _ => {}
         }
@@ -277,6 +287,7 @@ impl Agent {
                 AgentReply::json(500, json!({"error": "something broke afterwards"}))
             }
             Some(AgentFault::LoseProvision) => AgentReply::text(200, "").ending(Ending::Nothing),
+            Some(AgentFault::HangAfterProvision) => AgentReply::text(200, "").ending(Ending::Never),
             _ => AgentReply::json(200, reply),
         }
     }

@@ -62,6 +62,12 @@ impl Config {
         self.0.pointer("/source/repo")?.as_str()
     }
 
+    /// Any setting by its place, as `/deploy/startCommand`.
+    #[must_use]
+    pub fn setting(&self, path: &str) -> Option<&Value> {
+        self.0.pointer(path)
+    }
+
     /// Whether Railway may put it to sleep.
     #[must_use]
     pub fn sleep_application(&self) -> Option<bool> {

@@ -131,7 +131,13 @@ impl World {
         let (mut rate, refused_for_s) = match &caller {
             // A block at the edge is spent from nobody's budget, nor is a dead token.
             Ok(_) if !faults.contains(&Fault::EdgeBlock) => {
-                self.limiter.spend(self.now, &self.settings.limits)
+                let fields = u32::try_from(fields.len()).unwrap_or(u32::MAX).max(1);
+                let points = if self.settings.spend_per_field {
+                    fields
+                } else {
+                    1
+                };
+                self.limiter.spend(self.now, &self.settings.limits, points)
             }
             _ => (None, None),
         };
@@ -151,6 +157,26 @@ impl World {
         }
     }
 
+    /// Whether the edge before Railway blocks a request that comes now and has no query string.
+    /// One that it blocks is counted, and spent from nobody's budget.
+    pub fn edge_blocks(&mut self, operation: Option<&str>, fields: &[String]) -> bool {
+        let Some(limit) = self.settings.edge else {
+            return false;
+        };
+        let blocked = self.edge.blocks(self.now, &limit);
+        if blocked {
+            self.count(operation, fields);
+        }
+        blocked
+    }
+
+    /// Judges a request to OpenRouter or AgentMail: counts it, and draws its faults. Its names are
+    /// those by which a rule may mean it.
+    pub fn admit_account(&mut self, names: &[&str]) -> Vec<Fault> {
+        self.accounts.count(names);
+        self.faults.strike_account(&mut self.rng, names)
+    }
+
     /// How many requests were made.
     #[must_use]
     pub const fn request_counts(&self) -> &RequestCounts {
@@ -160,6 +186,7 @@ impl World {
     /// Counts requests from zero again.
     pub fn reset_request_counts(&mut self) {
         self.requests = RequestCounts::default();
+        self.accounts.reset_request_counts();
     }
 
     fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, Refusal> {
@@ -188,7 +215,7 @@ impl World {
     }
 }
 
-fn bump(counts: &mut BTreeMap<String, u64>, name: &str) {
+pub(crate) fn bump(counts: &mut BTreeMap<String, u64>, name: &str) {
     let name = if counts.len() < NAMES_MAX || counts.contains_key(name) {
         name
     } else {

@@ -63,6 +63,7 @@ impl World {
         let id = self.service_create(&Caller::Account, new)?;
         let long_ago = self.now - SEEDED_AGE - self.settings.boot - self.settings.read_lag;
         let deployment_id = DeploymentId::new(self.new_id());
+        let seq = self.next_seq();
         let key = (id.clone(), environment.clone());
         if let Some(service) = self.services.get_mut(&id) {
             service.created_at = long_ago;
@@ -76,6 +77,9 @@ impl World {
         instance.created_at = long_ago;
         instance.deployments.push_back(Deployment {
             id: deployment_id,
+            seq,
+            image: Some(image.to_owned()),
+            has_snapshot: true,
             status: DeploymentStatus::Success,
             stopped: false,
             created_at: long_ago,

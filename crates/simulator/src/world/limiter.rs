@@ -1,8 +1,10 @@
-//! Railway's own limiter: so many requests an hour and a second, told in headers.
+//! Railway's own limiter, so many requests an hour and a second, told in headers; and the edge's.
+
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use super::{RateLimits, ResetFormat};
+use super::{EdgeLimit, RateLimits, ResetFormat};
 
 /// The window that `X-RateLimit-Limit` counts in.
 const WINDOW: TimeDelta = TimeDelta::hours(1);
@@ -30,12 +32,13 @@ pub struct RateHeaders {
 }
 
 impl Limiter {
-    /// Spends one request. Gives the headers of its answer, none where there is no limit an hour,
+    /// Spends so many points for one request. Gives the headers of its answer, none where there is no limit an hour,
     /// and for how many seconds it is refused.
     pub(super) fn spend(
         &mut self,
         now: DateTime<Utc>,
         limits: &RateLimits,
+        points: u32,
     ) -> (Option<RateHeaders>, Option<u64>) {
         if self.window_end.is_none_or(|end| end <= now) {
             self.window_end = Some(now + WINDOW);
@@ -47,7 +50,7 @@ impl Limiter {
         }
         let refused_for = self.refusal(now, limits);
         if refused_for.is_none() {
-            self.spent = self.spent.saturating_add(1);
+            self.spent = self.spent.saturating_add(points);
             self.spent_in_second = self.spent_in_second.saturating_add(1);
         }
         (
@@ -89,6 +92,33 @@ impl Limiter {
     }
 }
 
+/// The limiter of the edge: blocks for a while whoever asked too often.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Edge {
+    second_end: Option<DateTime<Utc>>,
+    asked_in_second: u32,
+    blocked_until: Option<DateTime<Utc>>,
+}
+
+impl Edge {
+    /// Counts a request, and says whether it is blocked.
+    pub(super) fn blocks(&mut self, now: DateTime<Utc>, limit: &EdgeLimit) -> bool {
+        if self.blocked_until.is_some_and(|until| now < until) {
+            return true;
+        }
+        if self.second_end.is_none_or(|end| end <= now) {
+            self.second_end = Some(now + TimeDelta::seconds(1));
+            self.asked_in_second = 0;
+        }
+        self.asked_in_second = self.asked_in_second.saturating_add(1);
+        let exceeded = self.asked_in_second > limit.per_second;
+        if exceeded {
+            self.blocked_until = Some(now + Duration::from_millis(limit.block_ms));
+        }
+        exceeded
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,15 +135,17 @@ mod tests {
     fn the_hour_is_refused_when_spent_and_begins_anew() {
         let mut limiter = Limiter::default();
         let start = DateTime::UNIX_EPOCH;
-        assert_eq!(limiter.spend(start, &limits(2, 50)).1, None);
+        assert_eq!(limiter.spend(start, &limits(2, 50), 1).1, None);
         let later = start + TimeDelta::minutes(59);
-        assert_eq!(limiter.spend(later, &limits(2, 50)).1, None);
-        let (headers, refused) = limiter.spend(later, &limits(2, 50));
+        assert_eq!(limiter.spend(later, &limits(2, 50), 1).1, None);
+        let (headers, refused) = limiter.spend(later, &limits(2, 50), 1);
         assert_eq!(refused, Some(60));
         let headers = headers.expect("headers are sent where there is a limit");
         assert_eq!((headers.remaining, headers.reset.as_str()), (0, "3600"));
         assert_eq!(
-            limiter.spend(start + TimeDelta::hours(1), &limits(2, 50)).1,
+            limiter
+                .spend(start + TimeDelta::hours(1), &limits(2, 50), 1)
+                .1,
             None
         );
     }
@@ -123,12 +155,12 @@ mod tests {
         let mut limiter = Limiter::default();
         let start = DateTime::UNIX_EPOCH;
         for _ in 0..3 {
-            assert_eq!(limiter.spend(start, &limits(100, 3)).1, None);
+            assert_eq!(limiter.spend(start, &limits(100, 3), 1).1, None);
         }
-        assert_eq!(limiter.spend(start, &limits(100, 3)).1, Some(1));
+        assert_eq!(limiter.spend(start, &limits(100, 3), 1).1, Some(1));
         assert_eq!(
             limiter
-                .spend(start + TimeDelta::seconds(1), &limits(100, 3))
+                .spend(start + TimeDelta::seconds(1), &limits(100, 3), 1)
                 .1,
             None
         );

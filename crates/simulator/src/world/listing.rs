@@ -1,5 +1,8 @@
 //! What listings show: pages with opaque cursors, that lag behind what was written.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use pool_domain::{EnvironmentId, ProjectId};
 
 use super::{
@@ -38,8 +41,18 @@ pub struct View {
     pub page_max: Option<usize>,
     /// Statuses that no client knows.
     pub unknown_status: bool,
-    /// Every so many-th service is not shown; 1 hides all.
+    /// Every so many-th service and volume is not shown; 1 hides all.
     pub hide_every: Option<usize>,
+    /// What was created or deleted since this long ago is not known yet.
+    pub stale: Option<Duration>,
+    /// What was deleted since this long ago is shown again.
+    pub revive: Option<Duration>,
+    /// Every page says that there is another one.
+    pub endless: bool,
+    /// Of every so many-th service the latest deployment fails, which is null then.
+    pub null_deployment_every: Option<usize>,
+    /// Of every so many-th service the domains fail, which takes the whole answer.
+    pub null_answer_every: Option<usize>,
 }
 
 impl View {
@@ -53,15 +66,60 @@ impl View {
                 Fault::UnknownStatus => view.unknown_status = true,
                 Fault::EmptyListing => view.hide_every = Some(1),
                 Fault::PartialListing { every } => view.hide_every = Some((*every).max(1)),
+                Fault::StaleListing { by_ms } => view.stale = Some(Duration::from_millis(*by_ms)),
+                Fault::BackAgain { by_ms } => view.revive = Some(Duration::from_millis(*by_ms)),
+                Fault::EndlessListing => view.endless = true,
+                Fault::NullDeployment { every } => {
+                    view.null_deployment_every = Some((*every).max(1));
+                }
+                Fault::NullAnswer { every } => view.null_answer_every = Some((*every).max(1)),
                 _ => {}
             }
         }
         view
     }
 
-    fn hides(&self, index: usize) -> bool {
-        self.hide_every
-            .is_some_and(|every| index.is_multiple_of(every))
+    /// Whether a listing without a lag of its own knows of something, and not yet of its end.
+    pub(crate) fn shows(
+        &self,
+        now: DateTime<Utc>,
+        created_at: DateTime<Utc>,
+        deleted_at: Option<DateTime<Utc>>,
+    ) -> bool {
+        self.shows_with(
+            now,
+            created_at,
+            deleted_at,
+            (Duration::ZERO, Duration::ZERO),
+        )
+    }
+
+    fn shows_with(
+        &self,
+        now: DateTime<Utc>,
+        created_at: DateTime<Utc>,
+        deleted_at: Option<DateTime<Utc>>,
+        (read_lag, delete_lag): (Duration, Duration),
+    ) -> bool {
+        let stale = self.stale.unwrap_or_default();
+        let revive = self.revive.unwrap_or_default();
+        let is_born = created_at + read_lag.max(stale) <= now;
+        let is_gone = deleted_at.is_some_and(|at| at + delete_lag.max(stale).max(revive) <= now);
+        is_born && !is_gone
+    }
+
+    /// The items in the order of their number, without those that are hidden.
+    pub(crate) fn bend<T>(&self, mut items: Vec<(u64, T)>) -> Vec<(u64, T)> {
+        items.sort_unstable_by_key(|(number, _)| *number);
+        let mut index = 0;
+        items.retain(|_| {
+            let hidden = self
+                .hide_every
+                .is_some_and(|every| usize::is_multiple_of(index, every));
+            index += 1;
+            !hidden
+        });
+        items
     }
 }
 
@@ -74,12 +132,7 @@ impl World {
         args: &PageArgs,
     ) -> Result<Page<&Environment>, Refusal> {
         let project = self.project(caller, project)?;
-        let visible = project
-            .environments
-            .iter()
-            .filter(|e| caller.may_see(&e.id));
-        let items = (1..).zip(visible).collect();
-        paged(items, args, self.settings.default_page, None)
+        self.environments_of(caller, project, None, args, &View::default())
     }
 
     /// `environment(id, projectId)`.
@@ -105,24 +158,13 @@ impl World {
         args: &PageArgs,
         view: &View,
     ) -> Result<Page<(&Service, &ServiceInstance)>, Refusal> {
-        let now = self.now;
         let shown = self.services.values().filter_map(|service| {
             let instance = service.instances.get(environment)?;
-            let born = instance.created_at + self.settings.read_lag <= now;
-            let gone = service
-                .deleted_at
-                .is_some_and(|at| at + self.settings.delete_lag <= now);
-            (born && !gone).then_some((service.seq, (service, instance)))
+            let is_shown = self.shows(instance.created_at, service.deleted_at, view);
+            is_shown.then_some((service.seq, (service, instance)))
         });
-        let mut items: Vec<_> = shown.collect();
-        items.sort_unstable_by_key(|(seq, _)| *seq);
-        let mut index = 0;
-        items.retain(|_| {
-            let hidden = view.hides(index);
-            index += 1;
-            !hidden
-        });
-        paged(items, args, self.settings.default_page, view.page_max)
+        let items = view.bend(shown.collect());
+        paged(items, args, self.settings.default_page, view)
     }
 
     /// `environment.volumeInstances`, oldest first; those pending deletion too.
@@ -132,15 +174,24 @@ impl World {
         args: &PageArgs,
         view: &View,
     ) -> Result<Page<(&Volume, &VolumeInstance)>, Refusal> {
-        let now = self.now;
         let shown = self.volumes.values().filter_map(|volume| {
             let instance = volume.instances.get(environment)?;
-            let born = volume.created_at + self.settings.read_lag <= now;
-            born.then_some((volume.seq, (volume, instance)))
+            let is_shown = self.shows(volume.created_at, None, view);
+            is_shown.then_some((volume.seq, (volume, instance)))
         });
-        let mut items: Vec<_> = shown.collect();
-        items.sort_unstable_by_key(|(seq, _)| *seq);
-        paged(items, args, self.settings.default_page, view.page_max)
+        let items = view.bend(shown.collect());
+        paged(items, args, self.settings.default_page, view)
+    }
+
+    /// Whether a listing of Railway's knows of something by now, and not yet of its end.
+    pub(super) fn shows(
+        &self,
+        created_at: DateTime<Utc>,
+        deleted_at: Option<DateTime<Utc>>,
+        view: &View,
+    ) -> bool {
+        let lags = (self.settings.read_lag, self.settings.delete_lag);
+        view.shows_with(self.now, created_at, deleted_at, lags)
     }
 
     pub(super) fn find_environment(
@@ -152,27 +203,14 @@ impl World {
             Some((&project.id, found))
         })
     }
-
-    pub(super) fn project(
-        &self,
-        caller: &Caller,
-        id: &ProjectId,
-    ) -> Result<&super::Project, Refusal> {
-        if let Caller::Project { project, .. } = caller
-            && project != id
-        {
-            return Err(Refusal::NotAuthorized);
-        }
-        self.projects.get(id).ok_or(Refusal::ProjectNotFound)
-    }
 }
 
 /// Cuts a page out of items in the order of their number.
-fn paged<T>(
+pub(super) fn paged<T>(
     items: Vec<(u64, T)>,
     args: &PageArgs,
     default_page: usize,
-    page_max: Option<usize>,
+    view: &View,
 ) -> Result<Page<T>, Refusal> {
     let bound = |cursor: &Option<String>| cursor.as_deref().map(number_of).transpose();
     let (after, before) = (bound(&args.after)?, bound(&args.before)?);
@@ -186,7 +224,7 @@ fn paged<T>(
     items.retain(|(n, _)| before.is_none_or(|before| *n < before));
     let mut has_next = items.len() < in_reach;
     let size = |asked: i32| usize::try_from(asked).map_err(|_| Refusal::ProblemProcessing);
-    let clamp = |size: usize| page_max.map_or(size, |max| size.min(max));
+    let clamp = |size: usize| view.page_max.map_or(size, |max| size.min(max));
     if let (Some(last), None) = (args.last, args.first) {
         let skipped = items.len().saturating_sub(clamp(size(last)?));
         has_previous |= skipped > 0;
@@ -202,7 +240,7 @@ fn paged<T>(
         .collect();
     Ok(Page {
         items,
-        has_next,
+        has_next: has_next || view.endless,
         has_previous,
     })
 }
@@ -228,7 +266,13 @@ mod tests {
     use super::*;
 
     fn numbers(count: u64, args: &PageArgs) -> (Vec<u64>, Page<u64>) {
-        let page = paged((1..=count).map(|n| (n, n)).collect(), args, 3, None).unwrap();
+        let page = paged(
+            (1..=count).map(|n| (n, n)).collect(),
+            args,
+            3,
+            &View::default(),
+        )
+        .unwrap();
         (page.items.iter().map(|(_, n)| *n).collect(), page)
     }
 
@@ -283,7 +327,7 @@ mod tests {
                 ..PageArgs::default()
             },
             3,
-            None,
+            &View::default(),
         );
         assert!(refused.is_err());
     }

@@ -3,6 +3,7 @@
 
 mod agent;
 mod config;
+mod deployments;
 mod gate;
 mod happenings;
 mod limiter;
@@ -10,9 +11,13 @@ mod listing;
 mod model;
 mod mutations;
 mod patch;
+mod project;
 mod refusal;
+mod services;
 mod settings;
 mod time;
+mod variables;
+mod volumes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -24,6 +29,7 @@ pub use agent::{
     Agent, AgentBody, AgentCall, AgentConversation, AgentReply, Ending, Outcome, Provision,
 };
 pub use config::Config;
+pub(crate) use gate::bump;
 pub use gate::{Admission, Caller, Credential, RequestCounts, Tokens};
 pub use happenings::Happening;
 pub use limiter::RateHeaders;
@@ -32,12 +38,17 @@ pub use model::{
     Cause, Deployment, Domain, Environment, InstanceKey, Project, Service, ServiceInstance, Volume,
     VolumeInstance,
 };
-pub use mutations::{NewService, NewVolume, Reach};
+pub use mutations::NewService;
+pub use project::{DeploymentFilter, FoundDeployment};
 pub use refusal::Refusal;
-pub use settings::{LimitBody, RateLimits, ResetFormat, Settings};
+pub use services::InstanceChanges;
+pub use settings::{EdgeLimit, LimitBody, RateLimits, ResetFormat, Settings};
+pub use variables::VariableScope;
+pub use volumes::{NewVolume, Reach, VolumeChanges};
 
+use crate::accounts::{Accounts, AgentMail, OpenRouter};
 use crate::faults::Faults;
-use limiter::Limiter;
+use limiter::{Edge, Limiter};
 use time::Timer;
 
 /// The name of the environment that the pool lives in.
@@ -64,7 +75,11 @@ pub struct World {
     home: Home,
     tokens: Tokens,
     limiter: Limiter,
+    edge: Edge,
     requests: RequestCounts,
+    shared_variables: BTreeMap<EnvironmentId, BTreeMap<String, String>>,
+    last_volume_at: Option<DateTime<Utc>>,
+    accounts: Accounts,
     /// The faults that are switched on.
     pub faults: Faults,
 }
@@ -120,7 +135,11 @@ impl World {
             home,
             tokens,
             limiter: Limiter::default(),
+            edge: Edge::default(),
             requests: RequestCounts::default(),
+            shared_variables: BTreeMap::new(),
+            last_volume_at: None,
+            accounts: Accounts::new(seed),
             faults: Faults::default(),
         }
     }
@@ -205,6 +224,29 @@ impl World {
             !volume.is_pending_deletion()
                 && instance.is_some_and(|i| i.service.as_ref() == Some(service))
         })
+    }
+
+    /// The account with OpenRouter.
+    #[must_use]
+    pub const fn openrouter(&self) -> &OpenRouter {
+        &self.accounts.openrouter
+    }
+
+    /// The account with AgentMail.
+    #[must_use]
+    pub const fn agentmail(&self) -> &AgentMail {
+        &self.accounts.agentmail
+    }
+
+    /// How many requests OpenRouter and AgentMail got.
+    #[must_use]
+    pub const fn account_request_counts(&self) -> &RequestCounts {
+        self.accounts.request_counts()
+    }
+
+    /// Both accounts, to be changed as their own interfaces change them.
+    pub const fn accounts_mut(&mut self) -> &mut Accounts {
+        &mut self.accounts
     }
 
     /// The agent in an instance of a live service.

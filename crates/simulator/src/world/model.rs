@@ -119,6 +119,12 @@ pub struct Domain {
 pub struct Deployment {
     /// Railway's id.
     pub id: DeploymentId,
+    /// Its place in listings, which begin with the latest.
+    pub seq: u64,
+    /// The image that it runs; none where it is built from a repository.
+    pub image: Option<String>,
+    /// Whether its container was made once, so that it can be run again.
+    pub has_snapshot: bool,
     /// Where it is.
     pub status: DeploymentStatus,
     /// Ran to its end or was stopped by hand; its status stays SUCCESS.
@@ -129,7 +135,7 @@ pub struct Deployment {
     pub status_updated_at: DateTime<Utc>,
     /// Since when its container runs.
     pub running_since: Option<DateTime<Utc>>,
-    /// The variables that its container was started with.
+    /// The variables that its container was made with: those at the beginning of DEPLOYING.
     pub variables: Arc<BTreeMap<String, String>>,
     /// Why it was made.
     pub cause: Cause,
@@ -168,8 +174,10 @@ impl Deployment {
 pub enum Cause {
     /// The service was created with a source.
     Created,
-    /// Its configuration was changed.
+    /// Its configuration was changed by a commit.
     Patched,
+    /// Its configuration was changed by one of the older mutations.
+    Updated,
     /// Somebody asked for it.
     Asked,
     /// Railway did it by itself, as when it empties a host.

@@ -1,13 +1,10 @@
-//! What a client can ask Railway to do: services, volumes, domains, deployments.
+//! What makes and ends services, and gives them domains.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use pool_domain::{DeploymentId, EnvironmentId, ProjectId, ServiceId, VolumeId};
+use pool_domain::{EnvironmentId, ProjectId, ServiceId};
 
-use super::model::{
-    Cause, Deployment, Domain, InstanceKey, Service, ServiceInstance, Volume, VolumeInstance,
-};
-use super::time::Timer;
+use super::model::{Cause, Domain, InstanceKey, Service, ServiceInstance};
 use super::{Agent, Caller, Config, DELETED_KEPT, Refusal, World};
 
 /// How long a service's name may be. Railway does not say; its own interface cuts off far below.
@@ -45,30 +42,6 @@ impl NewService {
     }
 }
 
-/// Which environments a new volume reaches: Railway tells "not said" from "null".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reach {
-    /// Not said: all that are no forks.
-    All,
-    /// Null: none.
-    None,
-    /// This one.
-    One(EnvironmentId),
-}
-
-/// What `volumeCreate` takes.
-#[derive(Debug, Clone)]
-pub struct NewVolume {
-    /// The project.
-    pub project: ProjectId,
-    /// Which environments it reaches.
-    pub reach: Reach,
-    /// The service to attach it to; none leaves it detached.
-    pub service: Option<ServiceId>,
-    /// Where in the container it is to be.
-    pub mount_path: String,
-}
-
 impl World {
     /// `serviceCreate`.
     pub fn service_create(
@@ -81,15 +54,12 @@ impl World {
             Some(name) => name,
             None => format!("service-{:08x}", self.rng.u32(..)),
         };
-        if name.is_empty() || name.chars().count() > NAME_MAX_CHARS {
-            return Err(Refusal::ProblemProcessing);
-        }
-        let taken = self
-            .services
-            .values()
-            .any(|s| s.is_live() && s.project == new.project && s.name == name);
-        if taken {
-            return Err(Refusal::NameTaken(name));
+        self.check_name(&new.project, &name)?;
+        let live = self.services.values();
+        let live = live.filter(|s| s.is_live() && s.project == new.project);
+        let room = self.settings.services_per_project;
+        if room.is_some_and(|max| live.count() >= max) {
+            return Err(Refusal::ProvisionLimit);
         }
         let config = Config::new(new.image.as_deref(), new.repo.as_deref(), &new.variables);
         let deploys = config.image().is_some() || config.repo().is_some();
@@ -114,6 +84,18 @@ impl World {
             }
         }
         Ok(id)
+    }
+
+    /// That a service may have this name.
+    pub(super) fn check_name(&self, project: &ProjectId, name: &str) -> Result<(), Refusal> {
+        if name.is_empty() || name.chars().count() > NAME_MAX_CHARS {
+            return Err(Refusal::ProblemProcessing);
+        }
+        let mut live = self.services.values().filter(|service| service.is_live());
+        if live.any(|s| s.project == *project && s.name == name) {
+            return Err(Refusal::NameTaken(name.to_owned()));
+        }
+        Ok(())
     }
 
     fn reach_of_service(
@@ -214,6 +196,11 @@ impl World {
         domain: String,
     ) -> Result<Domain, Refusal> {
         self.check_instance(caller, key)?;
+        let lag = self.settings.instance_lag;
+        let instance = self.instance(key);
+        if instance.is_some_and(|i| self.now < i.created_at + lag) {
+            return Err(Refusal::ServiceInstanceNotFound);
+        }
         let made = Domain {
             id: self.new_id(),
             domain,
@@ -228,138 +215,28 @@ impl World {
         Ok(made)
     }
 
+    /// `serviceDomainDelete`.
+    pub fn service_domain_delete(&mut self, caller: &Caller, id: &str) -> Result<(), Refusal> {
+        let holders = self.services.values().filter(|service| service.is_live());
+        let mut holders = holders.flat_map(|s| s.instances.iter().map(move |(e, i)| (s, e, i)));
+        let found = holders.find_map(|(service, environment, instance)| {
+            let index = instance.domains.iter().position(|domain| domain.id == id)?;
+            Some(((service.id.clone(), environment.clone()), index))
+        });
+        let (key, index) = found.ok_or(Refusal::NotAuthorized)?;
+        self.check_instance(caller, &key)?;
+        if let Some(instance) = self.instance_mut(&key) {
+            let gone = instance.domains.remove(index).domain;
+            self.domains.remove(&gone);
+            self.freed_domains.push(gone);
+        }
+        Ok(())
+    }
+
     /// An address that nobody listens on, for a world without a server.
     pub fn synthetic_domain(&mut self) -> String {
         let seq = self.next_seq();
         format!("127.0.0.1:{}", 1024 + seq % 64_000)
-    }
-
-    /// `volumeCreate`.
-    pub fn volume_create(&mut self, caller: &Caller, new: NewVolume) -> Result<VolumeId, Refusal> {
-        let project = self.project(caller, &new.project)?;
-        let reached: Vec<_> = match &new.reach {
-            Reach::None => Vec::new(),
-            Reach::All => {
-                let all = project.environments.iter().filter(|e| !e.is_fork);
-                all.map(|e| e.id.clone()).collect()
-            }
-            Reach::One(id) => {
-                self.environment(caller, id, Some(&new.project))?;
-                vec![id.clone()]
-            }
-        };
-        self.check_room_for_volume(&new, &reached)?;
-        let id = VolumeId::new(self.new_id());
-        let name = format!("volume-{:08x}", self.rng.u32(..));
-        let instances = reached.into_iter().map(|environment| {
-            let mount_path = new.mount_path.clone();
-            let instance = VolumeInstance {
-                id: self.new_id(),
-                service: new.service.clone(),
-                mount_path,
-            };
-            (environment, instance)
-        });
-        let instances = instances.collect();
-        let volume = Volume {
-            id: id.clone(),
-            project: new.project,
-            name,
-            seq: self.next_seq(),
-            created_at: self.now,
-            deleted_at: None,
-            purged_at: None,
-            instances,
-        };
-        self.volumes.insert(id.clone(), volume);
-        Ok(id)
-    }
-
-    fn check_room_for_volume(
-        &self,
-        new: &NewVolume,
-        reached: &[EnvironmentId],
-    ) -> Result<(), Refusal> {
-        if !new.mount_path.starts_with('/') {
-            return Err(Refusal::ProblemProcessing);
-        }
-        if let Some(service) = &new.service {
-            let live = self.services.get(service).is_some_and(Service::is_live);
-            if !live {
-                return Err(Refusal::NotAuthorized);
-            }
-            if reached
-                .iter()
-                .any(|e| self.volume_of(&(service.clone(), e.clone())).is_some())
-            {
-                return Err(Refusal::VolumeMounted);
-            }
-        }
-        let kept = self
-            .volumes
-            .values()
-            .filter(|v| v.project == new.project)
-            .count();
-        if self
-            .settings
-            .volumes_per_project
-            .is_some_and(|max| kept >= max)
-        {
-            return Err(Refusal::ProvisionLimit);
-        }
-        Ok(())
-    }
-
-    /// `volumeDelete`: pending deletion from now on, gone for good after the retention.
-    pub fn volume_delete(&mut self, caller: &Caller, id: &VolumeId) -> Result<(), Refusal> {
-        let volume = self.volumes.get(id).filter(|v| !v.is_pending_deletion());
-        let volume = volume.ok_or(Refusal::NotAuthorized)?;
-        self.project(caller, &volume.project)?;
-        let visible =
-            volume.instances.is_empty() || volume.instances.keys().any(|e| caller.may_see(e));
-        if !visible {
-            return Err(Refusal::NotAuthorized);
-        }
-        let now = self.now;
-        let purged_at = now + self.settings.volume_retention;
-        if let Some(volume) = self.volumes.get_mut(id) {
-            volume.deleted_at = Some(now);
-            volume.purged_at = Some(purged_at);
-        }
-        self.at(purged_at, Timer::Purge(id.clone()));
-        Ok(())
-    }
-
-    /// `deploymentRedeploy`.
-    pub fn deployment_redeploy(
-        &mut self,
-        caller: &Caller,
-        id: &DeploymentId,
-    ) -> Result<DeploymentId, Refusal> {
-        let (service, environment, deployment) = self.find_deployment(caller, id)?;
-        if deployment.is_in_progress() {
-            return Err(Refusal::RedeployTooEarly);
-        }
-        let key = (service.id.clone(), environment.clone());
-        self.deploy(&key, Cause::Asked)
-    }
-
-    /// A deployment of a live service by its id, with where it runs.
-    pub fn find_deployment(
-        &self,
-        caller: &Caller,
-        id: &DeploymentId,
-    ) -> Result<(&Service, &EnvironmentId, &Deployment), Refusal> {
-        let live = self.services.values().filter(|service| service.is_live());
-        let (service, environment, deployment) = live
-            .flat_map(|service| service.instances.iter().map(move |(e, i)| (service, e, i)))
-            .find_map(|(service, environment, instance)| {
-                let found = instance.deployments.iter().find(|d| d.id == *id)?;
-                Some((service, environment, found))
-            })
-            .ok_or(Refusal::DeploymentNotFound)?;
-        self.environment(caller, environment, None)?;
-        Ok((service, environment, deployment))
     }
 
     /// That the caller may see the environment and that the service has an instance in it.

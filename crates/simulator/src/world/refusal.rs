@@ -37,6 +37,24 @@ pub enum Refusal {
     /// The deployment is not finished yet.
     #[error("Cannot redeploy yet, please wait for the original deployment to finish building")]
     RedeployTooEarly,
+    /// The deployment was never built, so there is nothing to run again.
+    #[error("Cannot redeploy without a snapshot")]
+    RedeployWithoutSnapshot,
+    /// The volume has no instance in that environment.
+    #[error("VolumeInstance not found")]
+    VolumeInstanceNotFound,
+    /// A domain could not be made just now.
+    #[error("Failed to create service domain")]
+    DomainFailed,
+    /// Something else is being done to the same thing.
+    #[error("An operation is already in progress")]
+    Busy,
+    /// The account has to prove itself first.
+    #[error("Two Factor Authentication Required")]
+    TwoFactorRequired,
+    /// Too many of these were created lately.
+    #[error("Whoa there pal! You are creating {0} too quickly. Try again in a sec")]
+    TooQuickly(&'static str),
     /// Anything else, word for word.
     #[error("{message}")]
     Said {

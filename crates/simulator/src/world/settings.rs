@@ -21,10 +21,25 @@ pub struct Settings {
     pub volume_retention: Duration,
     /// How many volumes a project may have; none is no limit.
     pub volumes_per_project: Option<usize>,
+    /// Whether volumes pending deletion count towards that limit, which Railway does not say.
+    pub pending_volumes_count: bool,
+    /// How long after one `volumeCreate` the next is "too quickly"; zero is no throttle.
+    pub volume_cooldown: Duration,
+    /// How many services a project may have; none is no limit.
+    pub services_per_project: Option<usize>,
+    /// For how long after its creation a service may get no domain, since its instance is not found.
+    pub instance_lag: Duration,
+    /// Whether `serviceInstanceUpdate` with a new source deploys it. Reports contradict each other.
+    pub update_deploys: bool,
     /// How many items a connection gives when `first` is omitted.
     pub default_page: usize,
     /// How many requests are allowed.
     pub limits: RateLimits,
+    /// Whether each root field spends one of the limits, rather than each request. Railway's schema
+    /// speaks of points, its documentation of requests.
+    pub spend_per_field: bool,
+    /// The limiter of the edge before Railway; none never blocks by itself.
+    pub edge: Option<EdgeLimit>,
 }
 
 impl Default for Settings {
@@ -37,15 +52,33 @@ impl Default for Settings {
             delete_lag: Duration::ZERO,
             volume_retention: Duration::from_hours(48),
             volumes_per_project: None,
+            pending_volumes_count: true,
+            volume_cooldown: Duration::ZERO,
+            services_per_project: None,
+            instance_lag: Duration::ZERO,
+            update_deploys: true,
             // Railway does not document its default. 100 is small enough that a client which
             // forgets to page is found out by a test of modest size.
             default_page: 100,
             limits: RateLimits::default(),
+            spend_per_field: false,
+            edge: None,
         }
     }
 }
 
-/// Railway's own limiter. The edge's is a fault.
+/// The limiter of the edge before Railway. It looks at requests without a query string only, and
+/// whoever exceeds it is blocked for a while, without any of Railway's headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EdgeLimit {
+    /// Requests a second.
+    pub per_second: u32,
+    /// For how long it blocks, in milliseconds.
+    pub block_ms: u64,
+}
+
+/// Railway's own limiter.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RateLimits {
@@ -104,4 +137,6 @@ pub enum LimitBody {
     Json,
     /// A sentence.
     Text,
+    /// A web page.
+    Html,
 }

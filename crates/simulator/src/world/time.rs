@@ -10,7 +10,7 @@ use pool_domain::{DeploymentId, DeploymentStatus, VolumeId};
 use super::agent::{AgentCall, AgentReply};
 use super::model::{Cause, Deployment, InstanceKey};
 use super::{Refusal, World};
-use crate::faults::Fault;
+use crate::faults::{AgentFault, Fault};
 
 /// How long a replaced deployment is REMOVING before it is REMOVED.
 const REMOVAL: Duration = Duration::from_secs(1);
@@ -56,6 +56,7 @@ impl World {
             }
         }
         self.now = self.now.max(now);
+        self.faults.expire(self.now);
     }
 
     /// When the next thing happens by itself, if anything does.
@@ -75,10 +76,23 @@ impl World {
         key: &InstanceKey,
         cause: Cause,
     ) -> Result<DeploymentId, Refusal> {
+        let configured = self.instance(key).and_then(|i| i.config.image());
+        let image = configured.map(str::to_owned);
+        self.deploy_image(key, cause, image)
+    }
+
+    /// Begins a deployment of this image, whatever is configured.
+    pub(super) fn deploy_image(
+        &mut self,
+        key: &InstanceKey,
+        cause: Cause,
+        image: Option<String>,
+    ) -> Result<DeploymentId, Refusal> {
         let faults = self.faults.strike_deployment(&mut self.rng);
         let id = DeploymentId::new(self.new_id());
         let upcoming = self.plan_of_deploy(key, &faults)?;
         let now = self.now;
+        let seq = self.next_seq();
         let instance = self
             .instance_mut(key)
             .ok_or(Refusal::ServiceInstanceNotFound)?;
@@ -101,6 +115,9 @@ impl World {
         let variables = Arc::new(instance.config.variables());
         instance.deployments.push_back(Deployment {
             id: id.clone(),
+            seq,
+            image,
+            has_snapshot: false,
             status: DeploymentStatus::Initializing,
             stopped: false,
             created_at: now,
@@ -131,6 +148,13 @@ impl World {
         }
         let took = self.random_duration(self.settings.deploy_min, self.settings.deploy_max);
         let now = self.now;
+        let held = faults.iter().find_map(|fault| match fault {
+            Fault::DeployHolds { status } => Some(status.clone()),
+            _ => None,
+        });
+        if let Some(status) = held {
+            return Ok(VecDeque::from([(now + took / 5, status)]));
+        }
         let built = self
             .instance(key)
             .ok_or(Refusal::ServiceInstanceNotFound)?
@@ -154,7 +178,11 @@ impl World {
     fn advance(&mut self, key: &InstanceKey, id: &DeploymentId) {
         let now = self.now;
         let has_volume = self.volume_of(key).is_some();
-        let Some(deployment) = self.deployment_mut(key, id) else {
+        let Some(instance) = self.instance_mut(key) else {
+            return;
+        };
+        let config = &instance.config;
+        let Some(deployment) = instance.deployments.iter_mut().find(|d| d.id == *id) else {
             return;
         };
         let Some(&(due, _)) = deployment.upcoming.front() else {
@@ -166,6 +194,12 @@ impl World {
         let Some((_, status)) = deployment.upcoming.pop_front() else {
             return;
         };
+        // The container is made now, so that what was configured since the beginning is in it, and
+        // what comes later is not: the race of those who set variables after the source.
+        if status == DeploymentStatus::Deploying {
+            deployment.variables = Arc::new(config.variables());
+            deployment.has_snapshot = true;
+        }
         deployment.status_updated_at = now;
         deployment.running_since = (status == DeploymentStatus::Success).then_some(now);
         deployment.status = status.clone();
@@ -181,7 +215,7 @@ impl World {
         }
     }
 
-    fn retire_others(&mut self, key: &InstanceKey, keep: &DeploymentId) {
+    pub(super) fn retire_others(&mut self, key: &InstanceKey, keep: &DeploymentId) {
         let now = self.now;
         let Some(instance) = self.instance_mut(key) else {
             return;
@@ -280,6 +314,12 @@ impl World {
             key: running.variables.get("POOL_API_KEY").cloned(),
         };
         instance.agent.answer(now, rng, &liveness, call)
+    }
+
+    /// What the agent at this address does to its callers.
+    #[must_use]
+    pub fn agent_fault_at(&self, domain: &str) -> Option<AgentFault> {
+        self.instance(self.domains.get(domain)?)?.agent.fault
     }
 
     /// The variables that the deployment which serves now was started with.

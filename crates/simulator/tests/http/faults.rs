@@ -1,27 +1,10 @@
 //! Each fault as a client meets it.
 
-use crate::support::{Client, Result};
+use crate::support::{Client, KEY, Result, running, started};
 use pool_simulator::faults::{Chaos, Lost};
 use pool_simulator::world::LimitBody;
-use pool_simulator::{AgentFault, Fault, FaultRule, Options, SeedServices, Simulator};
+use pool_simulator::{AgentFault, Fault, FaultRule, Options, Simulator};
 use serde_json::{Value, json};
-
-const KEY: &str = "pool-key";
-
-async fn started() -> Result<(Simulator, Client)> {
-    let simulator = Simulator::start(Options::default()).await?;
-    let client = Client::of(&simulator)?;
-    Ok((simulator, client))
-}
-
-fn running(count: usize) -> SeedServices {
-    let variables = [("POOL_API_KEY".to_owned(), KEY.to_owned())].into();
-    SeedServices {
-        count,
-        variables,
-        ..SeedServices::default()
-    }
-}
 
 fn edges(answer: &Value) -> usize {
     let edges = answer.pointer("/data/environment/serviceInstances/edges");
@@ -30,7 +13,7 @@ fn edges(answer: &Value) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_lost_after_the_commit_leaves_the_service_behind() -> Result<()> {
-    let (simulator, client) = started().await?;
+    let (simulator, client) = started(Options::default()).await?;
     let lost = |how| FaultRule::once(Fault::AnswerLost { how }).on("serviceCreate");
     simulator.inject(lost(Lost::Dropped))?;
     assert!(client.create_service("first").await.is_err());
@@ -50,7 +33,7 @@ async fn an_answer_lost_after_the_commit_leaves_the_service_behind() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_before_the_commit_leaves_nothing_behind() -> Result<()> {
-    let (simulator, client) = started().await?;
+    let (simulator, client) = started(Options::default()).await?;
     let faults = [
         Fault::RateLimited {
             retry_after_s: 7,
@@ -93,7 +76,7 @@ async fn what_fails_before_the_commit_leaves_nothing_behind() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn railways_limiter_sends_its_headers_and_the_edges_does_not() -> Result<()> {
-    let (simulator, client) = started().await?;
+    let (simulator, client) = started(Options::default()).await?;
     simulator.inject(FaultRule::once(Fault::RateLimited {
         retry_after_s: 7,
         body: LimitBody::Json,
@@ -115,7 +98,7 @@ async fn railways_limiter_sends_its_headers_and_the_edges_does_not() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttle_strikes_creations_only() -> Result<()> {
-    let (simulator, client) = started().await?;
+    let (simulator, client) = started(Options::default()).await?;
     simulator.inject(FaultRule::always(Fault::CreationThrottle))?;
     assert!(client.snapshot(1, None).await?.json()["errors"].is_null());
     let refused = client.create_service("x").await?;
@@ -130,7 +113,7 @@ async fn a_throttle_strikes_creations_only() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_may_stand_beside_the_data_and_an_answer_may_break_off() -> Result<()> {
-    let (simulator, client) = started().await?;
+    let (simulator, client) = started(Options::default()).await?;
     simulator.seed_services(&running(3))?;
     simulator.inject(FaultRule::once(Fault::ErrorBesideData {
         message: "half".to_owned(),
@@ -147,7 +130,7 @@ async fn an_error_may_stand_beside_the_data_and_an_answer_may_break_off() -> Res
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_may_be_clamped_or_lie() -> Result<()> {
-    let (simulator, client) = started().await?;
+    let (simulator, client) = started(Options::default()).await?;
     simulator.seed_services(&running(6))?;
     simulator.inject(FaultRule::once(Fault::ClampPage { max: 4 }))?;
     let clamped = client.snapshot(500, None).await?.json();
@@ -173,7 +156,7 @@ async fn a_listing_may_be_clamped_or_lie() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_are_switched_on_and_off_over_http() -> Result<()> {
-    let (simulator, client) = started().await?;
+    let (simulator, client) = started(Options::default()).await?;
     let rule = json!({"fault": {"kind": "gateway", "status": 503}, "operations": ["PoolSnapshot"]});
     assert_eq!(client.control("faults", rule).await?.status, 200);
     assert_eq!(client.snapshot(1, None).await?.status, 503);
@@ -217,7 +200,7 @@ async fn chaos_strikes_and_the_same_seed_strikes_alike() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_ailment_of_an_agent_shows_and_heals() -> Result<()> {
-    let (_simulator, client) = started().await?;
+    let (_simulator, client) = started(Options::default()).await?;
     let seed = json!({"count": 1, "variables": {"POOL_API_KEY": KEY}});
     let seeded = client.control("services", seed).await?.json();
     let id = seeded[0]["serviceId"].as_str().ok_or("no id")?.to_owned();
@@ -260,7 +243,7 @@ async fn each_ailment_of_an_agent_shows_and_heals() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provision_may_be_done_and_its_answer_lost() -> Result<()> {
-    let (simulator, client) = started().await?;
+    let (simulator, client) = started(Options::default()).await?;
     let seeded = simulator.seed_services(&running(2))?;
     let body = json!({"agentName": "Ada", "instructions": ""});
     let faults = [AgentFault::LoseProvision, AgentFault::ErrorAfterProvision];
@@ -279,7 +262,7 @@ async fn a_provision_may_be_done_and_its_answer_lost() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_befalls_a_service_shows_in_its_status_and_at_its_address() -> Result<()> {
-    let (simulator, client) = started().await?;
+    let (simulator, client) = started(Options::default()).await?;
     let seeded = simulator.seed_services(&running(1))?;
     let (id, domain) = (&seeded[0].service_id, &seeded[0].domain);
     let befall = async |verb: &str| {

@@ -2,31 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::support::{As, Client, Result};
+use crate::support::{As, KEY, Result, running, started};
 use chrono::DateTime;
 use pool_domain::FixedClock;
 use pool_simulator::world::{LimitBody, ResetFormat};
-use pool_simulator::{Options, RateLimits, SeedServices, Settings, Simulator, SimulatorError};
+use pool_simulator::{Options, RateLimits, Settings, Simulator, SimulatorError};
 use serde_json::{Value, json};
-
-const KEY: &str = "pool-key";
-
-async fn started(options: Options) -> Result<(Simulator, Client)> {
-    let simulator = Simulator::start(options).await?;
-    let client = Client::of(&simulator)?;
-    Ok((simulator, client))
-}
-
-fn running(count: usize) -> SeedServices {
-    let variables = [("POOL_API_KEY".to_owned(), KEY.to_owned())].into();
-    SeedServices {
-        count,
-        variables,
-        ..SeedServices::default()
-    }
-}
 
 fn limits(per_hour: u32, per_second: u32) -> Options {
     // The clock stands still, so that no window ends while the test runs.
@@ -154,7 +136,7 @@ async fn an_agent_is_made_step_by_step_and_taken_apart_again() -> Result<()> {
             "{answer}"
         );
     }
-    until_ready(&client, &domain).await?;
+    client.until_ready(&domain, KEY).await?;
     let snapshot = client.snapshot(500, None).await?.json();
     let environment = &snapshot["data"]["environment"];
     let node = &environment["serviceInstances"]["edges"][0]["node"];
@@ -198,19 +180,6 @@ async fn an_agent_is_made_step_by_step_and_taken_apart_again() -> Result<()> {
     let world = client.world().await?;
     assert_eq!(world["volumes"][0]["pendingDeletion"], json!(true));
     Ok(())
-}
-
-async fn until_ready(client: &Client, domain: &str) -> Result<()> {
-    let ready = async {
-        loop {
-            let answer = client.agent(domain, "/pool/health", KEY).await?;
-            if answer.status == 200 && answer.json()["ready"] == json!(true) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), ready).await?
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! A plain client for the tests: sends text, gives back what came.
 
-use pool_simulator::Simulator;
+use pool_simulator::{Options, SeedServices, Simulator};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
@@ -84,6 +84,47 @@ impl Client {
             .await
     }
 
+    /// Asks as [`Self::ask`], and gives the data; an error in the answer fails the test.
+    pub(crate) async fn data(&self, query: &str, variables: Value) -> Result<Value> {
+        let answer = self.ask(query, variables).await?;
+        let mut body = answer.json();
+        if answer.status != 200 || !body["errors"].is_null() {
+            return Err(format!("{query} got {} {}", answer.status, answer.text).into());
+        }
+        Ok(body["data"].take())
+    }
+
+    /// Waits until the agent at this address says that it is ready.
+    pub(crate) async fn until_ready(&self, domain: &str, key: &str) -> Result<()> {
+        let ready = async {
+            loop {
+                let answer = self.agent(domain, "/pool/health", key).await;
+                if answer.is_ok_and(|a| a.status == 200 && a.json()["ready"] == json!(true)) {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        Ok(tokio::time::timeout(std::time::Duration::from_secs(20), ready).await?)
+    }
+
+    /// A request to OpenRouter or AgentMail.
+    pub(crate) async fn account(
+        &self,
+        method: &str,
+        url: &str,
+        key: &str,
+        body: Value,
+    ) -> Result<Answer> {
+        let request = self.http.request(method.parse()?, url).bearer_auth(key);
+        answer(if body.is_null() {
+            request
+        } else {
+            request.json(&body)
+        })
+        .await
+    }
+
     pub(crate) async fn create_service(&self, name: &str) -> Result<Answer> {
         let query = "mutation ServiceCreate($input: ServiceCreateInput!) \
                      { serviceCreate(input: $input) { id name projectId createdAt } }";
@@ -126,6 +167,13 @@ impl Client {
         .await
     }
 
+    /// Asks an agent, and follows it nowhere.
+    pub(crate) async fn straight(&self, domain: &str, path: &str, key: &str) -> Result<Answer> {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let url = format!("http://{domain}{path}");
+        answer(http.build()?.get(url).bearer_auth(key)).await
+    }
+
     pub(crate) async fn provision(&self, domain: &str, key: &str, body: Value) -> Result<Answer> {
         let url = format!("http://{domain}/pool/provision");
         answer(self.http.post(url).bearer_auth(key).json(&body)).await
@@ -140,6 +188,44 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer> {
         headers,
         text: response.text().await?,
     })
+}
+
+/// A simulator with these options, and its client.
+pub(crate) async fn started(options: Options) -> Result<(Simulator, Client)> {
+    let simulator = Simulator::start(options).await?;
+    let client = Client::of(&simulator)?;
+    Ok((simulator, client))
+}
+
+/// The key of every agent in the tests.
+pub(crate) const KEY: &str = "pool-key";
+
+/// Services that run already and accept [`KEY`].
+pub(crate) fn running(count: usize) -> SeedServices {
+    let variables = [("POOL_API_KEY".to_owned(), KEY.to_owned())].into();
+    SeedServices {
+        count,
+        variables,
+        ..SeedServices::default()
+    }
+}
+
+/// A text in an answer, at a path as `/serviceCreate/id`.
+pub(crate) fn text(data: &Value, path: &str) -> Result<String> {
+    let found = data.pointer(path).and_then(Value::as_str);
+    Ok(found
+        .ok_or_else(|| format!("no {path} in {data}"))?
+        .to_owned())
+}
+
+/// The nodes of a connection.
+pub(crate) fn nodes(connection: &Value) -> Vec<Value> {
+    let edges = connection["edges"].as_array();
+    edges
+        .into_iter()
+        .flatten()
+        .map(|edge| edge["node"].clone())
+        .collect()
 }
 
 /// What a manager asks each tick.

@@ -2,8 +2,11 @@
 
 use async_graphql::SimpleObject;
 
-use super::objects::{ServiceInstance, VolumeInstance};
-use super::query::Environment;
+use super::deployment::Deployment;
+use super::environment::Environment;
+use super::project::Bucket;
+use super::service::{Service, ServiceInstance};
+use super::volume::{Volume, VolumeInstance};
 use crate::world::Page;
 
 #[derive(Debug, SimpleObject)]
@@ -29,7 +32,7 @@ macro_rules! connections {
         }
 
         impl $connection {
-            pub(super) fn of<T>(page: Page<T>, show: impl Fn(T) -> $node) -> Self {
+            pub(super) fn of<T>(page: Page<T>, mut show: impl FnMut(T) -> $node) -> Self {
                 let page_info = PageInfo {
                     end_cursor: page.items.last().map(|(cursor, _)| cursor.clone()),
                     has_next_page: page.has_next,
@@ -44,8 +47,18 @@ macro_rules! connections {
 }
 
 connections! {
+    EnvironmentDeploymentsConnection, EnvironmentDeploymentsConnectionEdge, Deployment;
     EnvironmentServiceInstancesConnection, EnvironmentServiceInstancesConnectionEdge,
         ServiceInstance;
     EnvironmentVolumeInstancesConnection, EnvironmentVolumeInstancesConnectionEdge, VolumeInstance;
+    ProjectBucketsConnection, ProjectBucketsConnectionEdge, Bucket;
+    ProjectDeploymentsConnection, ProjectDeploymentsConnectionEdge, Deployment;
+    ProjectEnvironmentsConnection, ProjectEnvironmentsConnectionEdge, Environment;
+    ProjectServicesConnection, ProjectServicesConnectionEdge, Service;
+    ProjectVolumesConnection, ProjectVolumesConnectionEdge, Volume;
+    QueryDeploymentsConnection, QueryDeploymentsConnectionEdge, Deployment;
     QueryEnvironmentsConnection, QueryEnvironmentsConnectionEdge, Environment;
+    ServiceDeploymentsConnection, ServiceDeploymentsConnectionEdge, Deployment;
+    ServiceServiceInstancesConnection, ServiceServiceInstancesConnectionEdge, ServiceInstance;
+    VolumeVolumeInstancesConnection, VolumeVolumeInstancesConnectionEdge, VolumeInstance;
 }

@@ -1,23 +1,29 @@
 //! The GraphQL schema: names, arguments and nullability are Railway's, of as much as is served.
 
 mod connections;
+mod deployment;
+mod domain;
+mod environment;
 mod inputs;
 mod mutation;
-mod objects;
+mod project;
 mod query;
 mod scalars;
+mod service;
 mod shape;
+mod volume;
 
 use std::sync::Arc;
 
 use async_graphql::{Context, EmptySubscription, Schema};
+use pool_domain::EnvironmentId;
 
 pub(super) use shape::{error_item, railway_shape};
 
 use self::mutation::Mutation;
 use self::query::Query;
 use super::shared::Shared;
-use crate::world::{Caller, View};
+use crate::world::{self, Caller, View};
 use crate::{Refusal, SimulatorError};
 
 pub(super) type RailwaySchema = Schema<Query, Mutation, EmptySubscription>;
@@ -35,8 +41,15 @@ pub(super) struct Scope {
     pub(super) view: View,
 }
 
+/// Which service, and where.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    service: &'a world::Service,
+    environment: &'a EnvironmentId,
+}
+
 pub(super) fn schema(shared: &Arc<Shared>) -> RailwaySchema {
-    Schema::build(Query, Mutation, EmptySubscription)
+    Schema::build(Query, Mutation::default(), EmptySubscription)
         .data(Arc::clone(shared))
         .limit_depth(DEPTH_MAX)
         .finish()
@@ -46,7 +59,7 @@ pub(super) fn schema(shared: &Arc<Shared>) -> RailwaySchema {
 /// it, for that is the point of it.
 #[must_use]
 pub fn sdl() -> String {
-    let whole = Schema::new(Query, Mutation, EmptySubscription).sdl();
+    let whole = Schema::new(Query, Mutation::default(), EmptySubscription).sdl();
     let shown = whole
         .split_inclusive('\n')
         .filter(|line| line.trim() != UNKNOWN_STATUS);

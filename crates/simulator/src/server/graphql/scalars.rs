@@ -24,19 +24,36 @@ impl ScalarType for DateTime {
     }
 }
 
-/// The configuration of services, opaque to the schema.
-#[derive(Debug, Clone)]
-pub(super) struct EnvironmentConfig(pub(super) serde_json::Value);
+macro_rules! opaque_scalars {
+    ($($(#[$doc:meta])+ $name:ident, $spelled:literal;)+) => {$(
+        $(#[$doc])+
+        #[derive(Debug, Clone)]
+        pub(super) struct $name(pub(super) serde_json::Value);
 
-#[Scalar(name = "EnvironmentConfig")]
-impl ScalarType for EnvironmentConfig {
-    fn parse(value: Value) -> InputValueResult<Self> {
-        Ok(Self(value.into_json().map_err(InputValueError::custom)?))
-    }
+        #[Scalar(name = $spelled)]
+        impl ScalarType for $name {
+            fn parse(value: Value) -> InputValueResult<Self> {
+                Ok(Self(value.into_json().map_err(InputValueError::custom)?))
+            }
 
-    fn to_value(&self) -> Value {
-        Value::from_json(self.0.clone()).unwrap_or_default()
-    }
+            fn to_value(&self) -> Value {
+                Value::from_json(self.0.clone()).unwrap_or_default()
+            }
+        }
+    )+};
+}
+
+opaque_scalars! {
+    /// The configuration of services, opaque to the schema.
+    EnvironmentConfig, "EnvironmentConfig";
+    /// What is known of a deployment's source.
+    DeploymentMeta, "DeploymentMeta";
+    /// What a service instance may use.
+    ServiceInstanceLimit, "ServiceInstanceLimit";
+    /// What the plan allows.
+    SubscriptionPlanLimit, "SubscriptionPlanLimit";
+    /// Anything.
+    Json, "JSON";
 }
 
 /// Names and values of variables.

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_graphql::{Response, ServerError};
+use async_graphql::{PathSegment, Response, ServerError};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -18,6 +18,9 @@ pub(in crate::server) fn railway_shape(response: &Response) -> (StatusCode, Valu
     if response.errors.is_empty() {
         return (StatusCode::OK, body);
     }
+    if !(response.errors.iter()).all(|error| stands(&body["data"], &error.path)) {
+        body["data"] = Value::Null;
+    }
     let not_understood = response.errors.iter().all(is_not_understood);
     let items = response
         .errors
@@ -30,6 +33,20 @@ pub(in crate::server) fn railway_shape(response: &Response) -> (StatusCode, Valu
         StatusCode::OK
     };
     (status, body)
+}
+
+/// Whether something stands at an error's place, a null too. The library leaves a field out that
+/// failed and may not be null, where the standard lets the null go up until it may stand, which in
+/// this schema is all the way.
+fn stands(data: &Value, path: &[PathSegment]) -> bool {
+    let mut value = data;
+    path.iter().all(|segment| {
+        let next = match segment {
+            PathSegment::Field(name) => value.get(name),
+            PathSegment::Index(index) => value.get(index),
+        };
+        next.inspect(|next| value = next).is_some()
+    })
 }
 
 /// An error without a place in the request.

@@ -1,6 +1,8 @@
 //! What must hold, each violation a sentence. `consistent` is about the model itself; `sound` and
 //! `tidy` are about whoever manages a pool in it, given its rows as plain data.
 
+mod credentials;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -152,6 +154,7 @@ pub fn sound(world: &World, rows: &[Row]) -> Vec<Violation> {
         );
         row_sound(world, row, environment, &mut found);
     }
+    credentials::sound(world, rows, &mut found);
     found.0
 }
 
@@ -226,5 +229,6 @@ pub fn tidy(world: &World, rows: &[Row], prefix: &str) -> Vec<Violation> {
             },
         );
     }
+    credentials::tidy(world, rows, prefix, &mut found);
     found.0
 }

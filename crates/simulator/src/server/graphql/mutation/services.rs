@@ -1,48 +1,25 @@
-//! What can be done.
+//! Mutations of services: made, changed, given domains, ended.
 #![expect(clippy::unused_async, reason = "resolvers have to be async functions")]
 
-use async_graphql::{Context, MaybeUndefined, Object, Result};
-use pool_domain::{DeploymentId, EnvironmentId, ProjectId, ServiceId, VolumeId};
+use async_graphql::{Context, Object, Result};
+use pool_domain::{EnvironmentId, ProjectId, ServiceId};
 
-use super::inputs::{
-    ServiceCreateInput, ServiceDomainCreateInput, ServiceInstanceLimitsUpdateInput,
-    VolumeCreateInput,
+use super::super::domain::ServiceDomain;
+use super::super::inputs::{
+    ServiceConnectInput, ServiceCreateInput, ServiceDomainCreateInput,
+    ServiceInstanceLimitsUpdateInput, ServiceInstanceUpdateInput, ServiceUpdateInput,
 };
-use super::objects::{Deployment, Place, Service, ServiceDomain, Volume};
-use super::scalars::EnvironmentConfig;
-use super::{refusal, scope, shared, trouble};
+use super::super::scalars::EnvironmentConfig;
+use super::super::service::Service;
+use super::super::{Place, refusal, scope, shared, trouble};
 use crate::Refusal;
-use crate::world::{NewService, NewVolume, Reach};
+use crate::world::NewService;
 
-pub(in crate::server) struct Mutation;
+#[derive(Debug, Default)]
+pub(in crate::server) struct ServiceMutations;
 
 #[Object]
-impl Mutation {
-    async fn deployment_redeploy(
-        &self,
-        context: &Context<'_>,
-        id: String,
-        use_previous_image_tag: Option<bool>,
-    ) -> Result<Deployment> {
-        // The world has one image per service, so the previous tag is the present one.
-        let _ = use_previous_image_tag;
-        let scope = scope(context)?;
-        shared(context)?.world(|world| {
-            let redeployed = world.deployment_redeploy(&scope.caller, &DeploymentId::new(id));
-            let id = redeployed.map_err(refusal)?;
-            let found = world.find_deployment(&scope.caller, &id).map_err(refusal)?;
-            let (service, environment, deployment) = found;
-            Ok(Deployment::of(
-                deployment,
-                Place {
-                    service,
-                    environment,
-                },
-                &scope.view,
-            ))
-        })
-    }
-
+impl ServiceMutations {
     async fn environment_patch_commit(
         &self,
         context: &Context<'_>,
@@ -57,6 +34,18 @@ impl Mutation {
         shared(context)?
             .world(|world| world.environment_patch_commit(caller, &environment, &patch))
             .map_err(refusal)
+    }
+
+    async fn service_connect(
+        &self,
+        context: &Context<'_>,
+        id: String,
+        input: ServiceConnectInput,
+    ) -> Result<Service> {
+        let (id, caller) = (ServiceId::new(id), &scope(context)?.caller);
+        let done = shared(context)?.world(|w| w.service_connect(caller, &id, &input.into()));
+        done.map_err(refusal)?;
+        Service::find(context, &id)
     }
 
     async fn service_create(
@@ -100,6 +89,13 @@ impl Mutation {
         deleted.map(|()| true).map_err(refusal)
     }
 
+    async fn service_disconnect(&self, context: &Context<'_>, id: String) -> Result<Service> {
+        let (id, caller) = (ServiceId::new(id), &scope(context)?.caller);
+        let done = shared(context)?.world(|w| w.service_disconnect(caller, &id));
+        done.map_err(refusal)?;
+        Service::find(context, &id)
+    }
+
     async fn service_domain_create(
         &self,
         context: &Context<'_>,
@@ -127,6 +123,12 @@ impl Mutation {
         })
     }
 
+    async fn service_domain_delete(&self, context: &Context<'_>, id: String) -> Result<bool> {
+        let caller = &scope(context)?.caller;
+        let done = shared(context)?.world(|w| w.service_domain_delete(caller, &id));
+        done.map(|()| true).map_err(refusal)
+    }
+
     async fn service_instance_limits_update(
         &self,
         context: &Context<'_>,
@@ -142,35 +144,33 @@ impl Mutation {
         updated.map(|()| true).map_err(refusal)
     }
 
-    async fn volume_create(
+    async fn service_instance_update(
         &self,
         context: &Context<'_>,
-        input: VolumeCreateInput,
-    ) -> Result<Volume> {
-        let new = NewVolume {
-            project: ProjectId::new(input.project_id),
-            reach: match input.environment_id {
-                MaybeUndefined::Undefined => Reach::All,
-                MaybeUndefined::Null => Reach::None,
-                MaybeUndefined::Value(id) => Reach::One(EnvironmentId::new(id)),
-            },
-            service: input.service_id.map(ServiceId::new),
-            mount_path: input.mount_path,
-        };
-        let caller = &scope(context)?.caller;
-        shared(context)?.world(|world| {
-            let id = world.volume_create(caller, new).map_err(refusal)?;
-            let volume = world.volumes().get(&id);
-            volume
-                .map(Volume::of)
-                .ok_or_else(|| refusal(Refusal::NotAuthorized))
-        })
+        environment_id: Option<String>,
+        input: ServiceInstanceUpdateInput,
+        service_id: String,
+    ) -> Result<bool> {
+        let id = ServiceId::new(service_id);
+        let environment = environment_id.map(EnvironmentId::new);
+        let (changes, caller) = (input.into(), &scope(context)?.caller);
+        let done = shared(context)?.world(|world| {
+            world.service_instance_update(caller, &id, environment.as_ref(), &changes)
+        });
+        done.map(|()| true).map_err(refusal)
     }
 
-    async fn volume_delete(&self, context: &Context<'_>, volume_id: String) -> Result<bool> {
-        let id = VolumeId::new(volume_id);
-        let caller = &scope(context)?.caller;
-        let deleted = shared(context)?.world(|world| world.volume_delete(caller, &id));
-        deleted.map(|()| true).map_err(refusal)
+    async fn service_update(
+        &self,
+        context: &Context<'_>,
+        id: String,
+        input: ServiceUpdateInput,
+    ) -> Result<Service> {
+        let (id, caller) = (ServiceId::new(id), &scope(context)?.caller);
+        // Icons are not modelled.
+        let _ = input.icon;
+        let done = shared(context)?.world(|w| w.service_rename(caller, &id, input.name));
+        done.map_err(refusal)?;
+        Service::find(context, &id)
     }
 }
