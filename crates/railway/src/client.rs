@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use pool_domain::{EnvironmentId, ProjectId, Secret};
+use chrono::{DateTime, Utc};
+use pool_domain::{EnvironmentId, Ledger, ProjectId, Secret};
 
 use crate::environment::EnvironmentClient;
 use crate::error::Sent;
-use crate::governor::{Budget, Purpose};
+use crate::governor::{Budget, Task};
 use crate::limits::{Limits, MAX_PAGES, PAGE_SIZE};
 use crate::operations::{environment_name, environments, project_token};
 use crate::wire::{Call, Wire};
@@ -109,6 +110,12 @@ impl Railway {
         self.wire.governor.requests_sent()
     }
 
+    /// Takes over what other processes spent and heard of Railway's limits: see
+    /// [`EnvironmentClient::load`].
+    pub fn load(&self, stored: &Ledger, now: DateTime<Utc>) {
+        self.wire.governor.load(stored, now);
+    }
+
     async fn token_environment(&self) -> Result<Environment, Error> {
         let requests = AtomicU32::new(0);
         let (operation, call) = (project_token::build(), read(&requests));
@@ -170,7 +177,7 @@ impl Railway {
 
 fn read(requests: &AtomicU32) -> Call<'_> {
     Call {
-        purpose: Purpose::Read,
+        task: Task::Setup,
         secrets: &[],
         requests,
     }

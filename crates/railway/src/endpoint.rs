@@ -84,6 +84,7 @@ fn not_configured(host: &str, message: &str) -> Error {
         message: message.to_owned(),
         trace_id: None,
         sent: Sent::No,
+        is_graphql: false,
     }
 }
 

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use chrono::{DateTime, Utc};
 use cynic::Operation;
-use pool_domain::{EnvironmentId, ProjectId, Secret, ServiceId, VolumeId};
+use pool_domain::{
+    BudgetReport, EnvironmentId, Ledger, ProjectId, Secret, ServiceId, Spent, VolumeId,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Sent;
-use crate::governor::{Budget, Purpose};
+use crate::governor::{Budget, Task};
 use crate::operations::{
     Config, environment_config, environment_patch_commit, service_create, service_delete,
     service_domain_create, volume_create, volume_delete,
@@ -41,7 +44,7 @@ impl EnvironmentClient {
             environment_id: self.environment(),
             project_id: self.project(),
         });
-        let config = self.send(&operation, "EnvironmentConfig", Purpose::Read);
+        let config = self.send(&operation, "EnvironmentConfig", Task::Adoption);
         let Config(config) = config.await?.environment.config;
         Ok(variables_of(&config))
     }
@@ -54,7 +57,7 @@ impl EnvironmentClient {
             name: name.to_owned(),
             project_id: self.project(),
         });
-        let made = self.send(&operation, "ServiceCreate", Purpose::Create);
+        let made = self.send(&operation, "ServiceCreate", Task::Begin);
         Ok(ServiceId::new(made.await?.service_create.id.into_inner()))
     }
 
@@ -70,7 +73,7 @@ impl EnvironmentClient {
             project_id: self.project(),
             service_id: service.as_str().to_owned(),
         });
-        let made = self.send(&operation, "VolumeCreate", Purpose::Change);
+        let made = self.send(&operation, "VolumeCreate", Task::Finish);
         Ok(VolumeId::new(made.await?.volume_create.id.into_inner()))
     }
 
@@ -81,7 +84,7 @@ impl EnvironmentClient {
                 environment_id: self.environment(),
                 service_id: service.as_str().to_owned(),
             });
-        let made = self.send(&operation, "ServiceDomainCreate", Purpose::Change);
+        let made = self.send(&operation, "ServiceDomainCreate", Task::Finish);
         Ok(made.await?.service_domain_create.domain)
     }
 
@@ -102,7 +105,7 @@ impl EnvironmentClient {
         let secrets: Vec<&str> = variables.map(|(_, value)| value.expose()).collect();
         let requests = AtomicU32::new(0);
         let call = Call {
-            purpose: Purpose::Change,
+            task: Task::Finish,
             secrets: &secrets,
             requests: &requests,
         };
@@ -119,7 +122,7 @@ impl EnvironmentClient {
             id: service.as_str().to_owned(),
             environment_id: self.environment(),
         });
-        let deleted = self.send(&operation, "ServiceDelete", Purpose::Change);
+        let deleted = self.send(&operation, "ServiceDelete", Task::Destroy);
         let deleted = deleted.await?.service_delete;
         self.done("ServiceDelete", deleted)
     }
@@ -129,7 +132,7 @@ impl EnvironmentClient {
         let operation = volume_delete::build(volume_delete::Variables {
             volume_id: volume.as_str().to_owned(),
         });
-        let deleted = self.send(&operation, "VolumeDelete", Purpose::Change);
+        let deleted = self.send(&operation, "VolumeDelete", Task::Destroy);
         let deleted = deleted.await?.volume_delete;
         self.done("VolumeDelete", deleted)
     }
@@ -147,11 +150,49 @@ impl EnvironmentClient {
         self.wire.governor.requests_sent()
     }
 
+    /// What was sent since the start, by what it was for.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.wire.governor.spent_by_us()
+    }
+
+    /// How many instances may be begun now: with more, the first calls of some would not be sent.
+    #[must_use]
+    pub fn creates_left(&self) -> u64 {
+        self.wire.governor.creates_left()
+    }
+
+    /// Why a listing that no person asked for should wait; none when it is due. [`Self::list`] itself
+    /// refuses only what would take the last of the budget.
+    #[must_use]
+    pub fn listing_not_due(&self) -> Option<String> {
+        self.wire.governor.listing_not_due()
+    }
+
+    /// How the budget stands. `spent_before` is what [`Self::spent`] said when the tick began; `now`
+    /// is the database's time.
+    #[must_use]
+    pub fn budget_report(&self, now: DateTime<Utc>, spent_before: Spent) -> BudgetReport {
+        self.wire.governor.report(now, spent_before)
+    }
+
+    /// What this process spent and heard since it was last stored. `now` is the database's time.
+    #[must_use]
+    pub fn unsaved(&self, now: DateTime<Utc>) -> Ledger {
+        self.wire.governor.unsaved(now)
+    }
+
+    /// Takes over what all processes stored. It must be read after what [`Self::unsaved`] gave was
+    /// stored, for that is counted by nobody else from here on.
+    pub fn load(&self, stored: &Ledger, now: DateTime<Utc>) {
+        self.wire.governor.load(stored, now);
+    }
+
     async fn send<T, V>(
         &self,
         operation: &Operation<T, V>,
         name: &'static str,
-        purpose: Purpose,
+        task: Task,
     ) -> Result<T, Error>
     where
         T: DeserializeOwned,
@@ -159,7 +200,7 @@ impl EnvironmentClient {
     {
         let requests = AtomicU32::new(0);
         let call = Call {
-            purpose,
+            task,
             secrets: &[],
             requests: &requests,
         };

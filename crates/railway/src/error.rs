@@ -24,6 +24,8 @@ pub struct Error {
     /// Railway's id of the failure, for a question to its support.
     pub trace_id: Option<String>,
     pub(crate) sent: Sent,
+    /// Whether it is Railway's GraphQL that says so, and no limiter or gateway before it.
+    pub(crate) is_graphql: bool,
 }
 
 /// How far a failed request got.
@@ -90,7 +92,7 @@ impl Error {
         )
     }
 
-    /// Whether the same write may be repeated at once: nothing was sent, and the cause may pass.
+    /// Whether any write may be repeated at once: nothing was sent, and the cause may pass.
     #[must_use]
     pub const fn is_retryable_write(&self) -> bool {
         matches!(self.sent, Sent::No)

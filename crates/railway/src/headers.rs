@@ -1,11 +1,23 @@
-//! What an answer's headers say of Railway's limits. How the end of the window is written is not
-//! documented, so every plausible way is read; `RateLimit-Policy` is left alone.
+//! What an answer's headers say of Railway's limits. How the end of the window and the policy are
+//! written is not documented, so every plausible way is read, and whatever else there is says nothing.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use pool_domain::{Clock, SystemClock};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
+use crate::limits::{SECOND_LIMIT_MAX, SECOND_WINDOW};
+
+/// What the headers say of the limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// The current window of an hour.
+    pub(crate) hour: Option<Window>,
+    /// How many requests a second are allowed.
+    pub(crate) per_second: Option<NonZeroU32>,
+}
 
 /// The current window, as Railway sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +32,71 @@ pub(crate) struct Window {
 const LIMIT: &str = "x-ratelimit-limit";
 const REMAINING: &str = "x-ratelimit-remaining";
 const RESET: &str = "x-ratelimit-reset";
+const POLICY: &str = "ratelimit-policy";
 
-/// The window, if the answer comes from Railway's own limiter.
-pub(crate) fn window(headers: &HeaderMap) -> Option<Window> {
+/// What the answer says of the limits, if it comes from Railway's own limiter.
+pub(crate) fn limits(headers: &HeaderMap) -> Said {
+    let quota = |seconds| policy(headers).find(|quota| quota.seconds == seconds);
+    let mut said = Said {
+        hour: window(headers),
+        per_second: quota(1).and_then(|quota| NonZeroU32::new(quota.requests.try_into().ok()?)),
+    };
+    if let Some(second) = said.hour.filter(Window::is_of_a_second) {
+        let limit = second.limit.and_then(|limit| limit.try_into().ok());
+        said.per_second = limit.and_then(NonZeroU32::new).or(said.per_second);
+        said.hour = None;
+    }
+    if let Some(hour) = &mut said.hour {
+        let of_policy = || quota(3_600).map(|quota| quota.requests);
+        hour.limit = hour.limit.or_else(of_policy);
+    }
+    said
+}
+
+impl Window {
+    /// The limit a second is told by the same headers. Taking it for the hour's would keep the pool
+    /// from creating anything.
+    fn is_of_a_second(&self) -> bool {
+        self.left.is_some_and(|left| left <= SECOND_WINDOW)
+            && self.limit.is_some_and(|limit| limit <= SECOND_LIMIT_MAX)
+    }
+}
+
+/// One quota of a policy.
+struct Quota {
+    requests: u64,
+    seconds: u64,
+}
+
+/// `10;w=1, 1000;w=3600`, or `"burst";q=10;w=1`, as two drafts of the IETF have it. Whatever is
+/// neither is passed over.
+fn policy(headers: &HeaderMap) -> impl Iterator<Item = Quota> {
+    /// Far more than anybody sends; the rest of a longer one is not read.
+    const QUOTAS_MAX: usize = 20;
+    let lines = headers.get_all(POLICY).iter();
+    let items = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
+    items.take(QUOTAS_MAX).filter_map(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let name = parts.next()?;
+        let (mut requests, mut seconds) = (name.parse().ok(), None);
+        for part in parts {
+            match part.split_once('=') {
+                Some(("q", value)) => requests = value.trim().parse().ok(),
+                Some(("w", value)) => seconds = value.trim().parse().ok(),
+                _ => {}
+            }
+        }
+        Some(Quota {
+            requests: requests?,
+            seconds: seconds?,
+        })
+    })
+}
+
+/// The window, if the answer tells one.
+fn window(headers: &HeaderMap) -> Option<Window> {
     let remaining = number(headers, REMAINING)?;
     let now = server_time(headers);
     let resets_at = text(headers, RESET).and_then(|text| time(text, now));
@@ -82,8 +156,11 @@ fn time(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     }
 }
 
+/// A number, after which a policy may follow.
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    text(headers, name)?.parse().ok()
+    let text = text(headers, name)?;
+    let number = text.split([',', ';']).next()?;
+    number.trim().parse().ok()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -131,6 +208,68 @@ mod tests {
             assert_eq!(window.left, None, "{reset}");
         }
         assert_eq!(window(&headers(&[(RESET, "60")])), None);
+    }
+
+    fn per_second(policy: &str) -> Option<u32> {
+        let said = limits(&headers(&[(POLICY, policy)]));
+        said.per_second.map(NonZeroU32::get)
+    }
+
+    #[test]
+    fn the_policy_tells_the_limit_a_second_and_nonsense_tells_nothing() {
+        assert_eq!(per_second("10;w=1, 1000;w=3600"), Some(10));
+        assert_eq!(
+            per_second("\"day\";q=9;w=86400,\"burst\";q=50;w=1"),
+            Some(50)
+        );
+        for nonsense in [
+            "",
+            ";;;,,,=",
+            "0;w=1",
+            "-1;w=1",
+            "10",
+            "10;w=",
+            "ten;w=1",
+            "q=1;w=1",
+            "99999999999999999999;w=1",
+            "{\"limit\": 10}",
+        ] {
+            assert_eq!(per_second(nonsense), None, "{nonsense}");
+        }
+        let mut bytes = HeaderMap::new();
+        bytes.insert(
+            POLICY,
+            reqwest::header::HeaderValue::from_bytes(b"\xff\xfe;w=1").unwrap(),
+        );
+        bytes.insert(REMAINING, "7".parse().unwrap());
+        assert_eq!(limits(&bytes).per_second, None);
+        assert_eq!(limits(&bytes).hour.unwrap().remaining, 7);
+    }
+
+    #[test]
+    fn the_hours_limit_is_also_read_from_the_policy() {
+        let said = limits(&headers(&[(REMAINING, "7"), (POLICY, "1000;w=3600")]));
+        assert_eq!(said.hour.unwrap().limit, Some(1_000));
+        let said = limits(&headers(&[
+            (REMAINING, "7, 1000;w=3600"),
+            (LIMIT, "500;w=3600"),
+            (POLICY, "1000;w=3600"),
+        ]));
+        let hour = said.hour.unwrap();
+        assert_eq!((hour.remaining, hour.limit), (7, Some(500)));
+    }
+
+    #[test]
+    fn a_limit_a_second_is_not_taken_for_the_hours() {
+        let said = |limit, reset| {
+            let pairs = [(LIMIT, limit), (REMAINING, "3"), (RESET, reset)];
+            let said = limits(&headers(&pairs));
+            (said.per_second.map(NonZeroU32::get), said.hour.is_some())
+        };
+        assert_eq!(said("10", "1"), (Some(10), false));
+        assert_eq!(said("50", "0"), (Some(50), false));
+        assert_eq!(said("50", "60"), (None, true));
+        assert_eq!(said("100", "1"), (None, true));
     }
 
     #[test]

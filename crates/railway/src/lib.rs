@@ -12,6 +12,7 @@ mod limits;
 mod listing;
 mod operations;
 mod patch;
+mod repeat;
 mod schema;
 mod transport;
 mod wire;

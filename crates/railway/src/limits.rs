@@ -23,6 +23,13 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// The pause before a failed call is repeated for the first time, and half of the second one.
     pub first_retry_pause: Duration,
+    /// How often the environment is to be listed: what creating has to leave alone follows from it.
+    pub listing_interval: Duration,
+    /// Requests an hour that are assumed while Railway has not said how many it allows. Only creating
+    /// is held back by an assumption. The default is the smallest paid plan's: the free plan's 100
+    /// would leave a paying user with ten instances an hour, and a limit that is lower than assumed
+    /// is learned from the first answer that has the headers.
+    pub assumed_requests_per_hour: u64,
 }
 
 impl Default for Limits {
@@ -35,6 +42,8 @@ impl Default for Limits {
             read_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_mins(1),
             first_retry_pause: Duration::from_millis(500),
+            listing_interval: Duration::from_secs(30),
+            assumed_requests_per_hour: 1_000,
         }
     }
 }
@@ -78,8 +87,42 @@ pub(crate) const EDGE_BLOCK: Duration = Duration::from_mins(5);
 /// However long a header says: Railway's windows are an hour long.
 pub(crate) const LONGEST_BLOCK: Duration = Duration::from_hours(1);
 
-/// What is kept of a window for reading and destroying when creates are refused: a tenth of it, and
-/// 20 requests at least, which is ten minutes of listings.
-pub(crate) const RESERVE_DIVISOR: u64 = 10;
-/// See [`RESERVE_DIVISOR`].
-pub(crate) const MIN_RESERVE_REQUESTS: u64 = 20;
+/// However long the edge says: a day is the longest that anybody reported.
+pub(crate) const LONGEST_EDGE_BLOCK: Duration = Duration::from_hours(24);
+
+/// The window that Railway's budget is told for.
+pub(crate) const WINDOW: Duration = Duration::from_hours(1);
+/// A window that ends within this,
+pub(crate) const SECOND_WINDOW: Duration = Duration::from_secs(2);
+/// and allows no more than this, is one of Railway's limits a second, which are 10 and 50 and told
+/// by the same headers.
+pub(crate) const SECOND_LIMIT_MAX: u64 = 60;
+
+/// What one instance takes: service, volume, domain, and at worst a commit of its own.
+pub(crate) const CREATE_REQUESTS: u64 = 4;
+/// The part of an hour's budget that is kept for listing at most. On the smallest plan (100 an hour)
+/// 40 are a listing in 90 s, and the same number is left for making ten instances.
+pub(crate) const LISTING_PERCENT: u64 = 40;
+/// The part that is kept for destroying: on the smallest paid plan (1,000 an hour) 100, which is
+/// what fifty instances take,
+pub(crate) const DESTROYING_PERCENT: u64 = 10;
+/// never less than ten instances take,
+pub(crate) const MIN_KEPT_FOR_DESTROYING: u64 = 20;
+/// and never more than a fifth of a small limit.
+pub(crate) const DESTROYING_PERCENT_MAX: u64 = 20;
+/// However little is left, a listing is made this often, for without one nothing is known of what
+/// claims took and what has failed. It is 12 an hour,
+pub(crate) const SLOWEST_LISTING: Duration = Duration::from_mins(5);
+/// of which destroying leaves as many alone as the smallest plan's 100 can bear.
+pub(crate) const SLOW_LISTING_PERCENT: u64 = 12;
+/// So far may what is left fall behind an even use of the hour before listings are spread out: a
+/// person's burst of ticks, or the first filling of a pool, is no reason.
+pub(crate) const BURST_PERCENT: u64 = 5;
+
+/// How long a call that tries whether the edge's block is over may stay without an answer. Longer
+/// than any call may take.
+pub(crate) const TRIAL_LIMIT: Duration = Duration::from_secs(90);
+
+/// The rate at which requests are spent is measured over this many minutes: a few ticks, so that one
+/// burst is not taken for a habit.
+pub(crate) const RATE_MINUTES: i64 = 10;

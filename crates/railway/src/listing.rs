@@ -12,7 +12,7 @@ use pool_domain::{
 
 use crate::EnvironmentClient;
 use crate::answer::{Partial, Reply};
-use crate::governor::Purpose;
+use crate::governor::Task;
 use crate::limits::{MAX_PAGES, PAGE_SIZE};
 use crate::operations::PageInfo;
 use crate::operations::environment_listing::{
@@ -39,7 +39,7 @@ impl EnvironmentClient {
     }
 
     async fn read_pages(&self, pages: &mut Pages, requests: &AtomicU32) -> Result<(), String> {
-        for _ in 0..MAX_PAGES {
+        for page in 1..=MAX_PAGES {
             let operation = environment_listing::build(environment_listing::Variables {
                 environment_id: self.id.as_str().to_owned(),
                 project_id: self.project_id.as_str().to_owned(),
@@ -49,7 +49,11 @@ impl EnvironmentClient {
                 volumes_after: pages.volumes_at.after(),
             });
             let call = Call {
-                purpose: Purpose::Read,
+                task: if page == 1 {
+                    Task::FirstPage
+                } else {
+                    Task::NextPage
+                },
                 secrets: &[],
                 requests,
             };
@@ -61,6 +65,7 @@ impl EnvironmentClient {
             }
             advanced?;
             if pages.services_at == Cursor::Finished && pages.volumes_at == Cursor::Finished {
+                self.wire.governor.listed(page as u64);
                 return Ok(());
             }
         }

@@ -16,11 +16,12 @@ use crate::answer::{Envelope, Reply};
 use crate::classify::{self, GraphQlError};
 use crate::endpoint::Endpoint;
 use crate::error::Sent;
-use crate::governor::{Governor, Purpose};
+use crate::governor::{Governor, Task};
 use crate::limits::{
-    DEFAULT_BLOCK, EDGE_BLOCK, Limits, MAX_ERROR_BODY_BYTES, MAX_MESSAGE_CHARS,
-    MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES, RETRIES,
+    Limits, MAX_ERROR_BODY_BYTES, MAX_MESSAGE_CHARS, MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES,
+    RETRIES,
 };
+use crate::repeat::may_repeat;
 use crate::transport::{self, BodyError, describe, excerpt};
 use crate::{Error, ErrorClass, Settings, headers};
 
@@ -33,7 +34,7 @@ pub(crate) struct Wire {
 
 /// What the wire has to know of an operation, beside its text and variables.
 pub(crate) struct Call<'a> {
-    pub(crate) purpose: Purpose,
+    pub(crate) task: Task,
     /// Values of its variables that must not come back in an error.
     pub(crate) secrets: &'a [&'a str],
     /// Counts the requests that are sent for it.
@@ -71,10 +72,7 @@ impl Wire {
             .with_max_times(RETRIES);
         let reply = (|| self.attempt(&text, name, call))
             .retry(pauses)
-            .when(|error| match call.purpose {
-                Purpose::Read => error.is_retryable_read(),
-                Purpose::Create | Purpose::Change => error.is_retryable_write(),
-            })
+            .when(|error| may_repeat(call.task, error, self.limits.longest_block_wait))
             .notify(|error, _| tracing::debug!(%error, "call to Railway is repeated"))
             .await;
         match &reply {
@@ -94,21 +92,23 @@ impl Wire {
         name: &'static str,
         call: &Call<'_>,
     ) -> Result<Reply<T>, Error> {
-        if let Err(refusal) = self.governor.admit(call.purpose).await {
-            return Err(self.error(name, refusal.class, Sent::No, refusal.message.to_owned()));
+        if let Err(refusal) = self.governor.admit(call.task).await {
+            return Err(self.error(name, refusal.class, Sent::No, refusal.message));
         }
         call.requests.fetch_add(1, Ordering::Relaxed);
-        let (time, max_bytes) = match call.purpose {
-            Purpose::Read => (self.limits.read_timeout, MAX_READ_BODY_BYTES),
-            Purpose::Create | Purpose::Change => (self.limits.write_timeout, MAX_WRITE_BODY_BYTES),
+        let (time, max_bytes) = if call.task.is_read() {
+            (self.limits.read_timeout, MAX_READ_BODY_BYTES)
+        } else {
+            (self.limits.write_timeout, MAX_WRITE_BODY_BYTES)
         };
         let request = self.endpoint.request().timeout(time).body(text.to_vec());
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| self.not_answered(name, &error))?;
+        let mut response = request.send().await.map_err(|error| {
+            self.governor.unanswered();
+            self.not_answered(name, &error)
+        })?;
         self.governor.observe(response.headers());
         if response.status() == StatusCode::OK && says_json(&response) {
+            self.governor.answered();
             let body = transport::read_body(&mut response, max_bytes)
                 .await
                 .map_err(|error| self.cut_off(name, &error))?;
@@ -144,7 +144,7 @@ impl Wire {
         let error = (!errors.is_empty()).then(|| {
             let error = self.graphql_error(name, call, StatusCode::OK, &errors);
             if let ErrorClass::RateLimited { .. } = error.class {
-                self.governor.block(DEFAULT_BLOCK, error.class);
+                self.governor.blocked_by_railway(None);
             }
             error
         });
@@ -186,16 +186,14 @@ impl Wire {
         error.status = Some(status.as_u16());
         let retry_after = headers::retry_after(&answered_headers);
         match &mut error.class {
-            ErrorClass::EdgeBlocked => {
-                let length = retry_after.map_or(EDGE_BLOCK, |wait| wait.max(EDGE_BLOCK));
-                self.governor.block(length, ErrorClass::EdgeBlocked);
-            }
+            ErrorClass::EdgeBlocked => self.governor.blocked_by_edge(retry_after),
             ErrorClass::RateLimited { retry_after: wait } => {
-                let length = retry_after.unwrap_or(DEFAULT_BLOCK);
-                *wait = Some(length);
-                self.governor.block(length, error.class);
+                *wait = Some(self.governor.blocked_by_railway(retry_after));
             }
-            _ => {}
+            _ if error.is_graphql || headers::come_from_railway(&answered_headers) => {
+                self.governor.answered();
+            }
+            _ => self.governor.unanswered(),
         }
         error
     }
@@ -217,6 +215,7 @@ impl Wire {
         let sent = classify::sent(status.as_u16(), class, true);
         let mut error = self.error(name, class, sent, message);
         error.status = Some(status.as_u16());
+        error.is_graphql = true;
         error.trace_id = errors.iter().find_map(|item| match &item.trace_id {
             Some(serde_json::Value::String(id)) => Some(excerpt(id, MAX_MESSAGE_CHARS, &[])),
             Some(serde_json::Value::Number(id)) => Some(id.to_string()),
@@ -271,6 +270,7 @@ impl Wire {
             message,
             trace_id: None,
             sent,
+            is_graphql: false,
         }
     }
 

@@ -1,0 +1,351 @@
+//! The governor without a network, in paused time.
+
+use std::num::NonZeroU32;
+
+use pool_domain::CallPurpose;
+use pool_domain::budget::Blocker;
+use tokio::time::advance;
+
+use super::*;
+use crate::limits::EDGE_BLOCK;
+
+const ALL: [Task; 7] = [
+    Task::FirstPage,
+    Task::NextPage,
+    Task::Adoption,
+    Task::Begin,
+    Task::Finish,
+    Task::Destroy,
+    Task::Setup,
+];
+
+fn time() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000, 0).unwrap()
+}
+
+fn fast() -> Limits {
+    let many = NonZeroU32::new(100_000).unwrap();
+    Limits {
+        requests_per_second: many,
+        burst_requests: many,
+        ..Limits::default()
+    }
+}
+
+fn governor() -> Governor {
+    Governor::new(fast())
+}
+
+fn window(limit: &str, remaining: &str, seconds: &str) -> HeaderMap {
+    [
+        ("x-ratelimit-remaining", remaining),
+        ("x-ratelimit-limit", limit),
+        ("x-ratelimit-reset", seconds),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+    .collect()
+}
+
+async fn refused(governor: &Governor, task: Task) -> Refusal {
+    governor.admit(task).await.unwrap_err()
+}
+
+/// Another process, which learns from the database what this one stored there.
+fn successor(governor: &Governor, later: Duration) -> Governor {
+    let next = self::governor();
+    next.load(&governor.unsaved(time()), time() + later);
+    next
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_of_calls_is_spaced() {
+    let governor = Governor::new(Limits::default());
+    let start = Instant::now();
+    for _ in 0..16 {
+        governor.admit(Task::Destroy).await.unwrap();
+    }
+    // Two at once, and then seven a second.
+    assert_eq!(start.elapsed().as_millis() / 100, 20);
+    assert_eq!(governor.requests_sent(), 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_limit_a_second_is_kept_once_railway_says_it() {
+    let governor = Governor::new(Limits::default());
+    let mut headers = HeaderMap::new();
+    headers.insert("ratelimit-policy", "3;w=1".parse().unwrap());
+    governor.observe(&headers);
+    let start = Instant::now();
+    for _ in 0..5 {
+        governor.admit(Task::Destroy).await.unwrap();
+    }
+    assert!(start.elapsed() >= Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_would_wait_too_long_is_not_sent() {
+    let governor = Governor::new(Limits {
+        requests_per_second: NonZeroU32::MIN,
+        burst_requests: NonZeroU32::MIN,
+        longest_queue: Duration::ZERO,
+        longest_block_wait: Duration::from_millis(100),
+        ..Limits::default()
+    });
+    governor.admit(Task::Setup).await.unwrap();
+    let refusal = refused(&governor, Task::Setup).await;
+    assert!(matches!(refusal.class, ErrorClass::RateLimited { .. }));
+    assert_eq!(governor.requests_sent(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_block_is_sat_out_and_into_a_long_one_nothing_is_sent() {
+    let governor = governor();
+    governor.blocked_by_railway(Some(Duration::from_secs(2)));
+    let start = Instant::now();
+    governor.admit(Task::Destroy).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
+
+    governor.blocked_by_railway(Some(Duration::from_secs(31)));
+    for task in ALL {
+        let retry_after = Some(Duration::from_secs(31));
+        let refusal = refused(&governor, task).await;
+        assert_eq!(refusal.class, ErrorClass::RateLimited { retry_after });
+    }
+    advance(Duration::from_secs(31)).await;
+    for task in ALL {
+        governor.admit(task).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_block_of_the_edge_one_call_goes_first() {
+    let governor = governor();
+    governor.blocked_by_edge(None);
+    advance(EDGE_BLOCK).await;
+    governor.admit(Task::FirstPage).await.unwrap();
+    let refusal = refused(&governor, Task::Destroy).await;
+    assert_eq!(refusal.class, ErrorClass::EdgeBlocked);
+    governor.blocked_by_edge(None);
+    advance(EDGE_BLOCK).await;
+    assert_eq!(
+        refused(&governor, Task::FirstPage).await.class,
+        ErrorClass::EdgeBlocked
+    );
+    advance(EDGE_BLOCK).await;
+    governor.admit(Task::FirstPage).await.unwrap();
+    governor.answered();
+    for task in ALL {
+        governor.admit(task).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_comes_after_stays_out_of_the_block_and_lets_it_grow_on() {
+    let governor = governor();
+    governor.blocked_by_edge(None);
+    advance(EDGE_BLOCK).await;
+    governor.blocked_by_edge(None);
+
+    let next = successor(&governor, Duration::from_mins(3));
+    assert_eq!(
+        refused(&next, Task::Setup).await.class,
+        ErrorClass::EdgeBlocked
+    );
+    let block = next.report(time(), Spent::default()).block.unwrap();
+    assert_eq!(
+        (block.by, block.until),
+        (Blocker::Edge, time() + Duration::from_mins(7))
+    );
+    assert_eq!(next.creates_left(), 0);
+
+    advance(Duration::from_mins(7)).await;
+    next.admit(Task::Setup).await.unwrap();
+    assert_eq!(
+        refused(&next, Task::Setup).await.class,
+        ErrorClass::EdgeBlocked
+    );
+    next.blocked_by_edge(None);
+    let block = next.report(time(), Spent::default()).block.unwrap();
+    assert_eq!(block.until, time() + EDGE_BLOCK * 4);
+    // What it is told again of the block that it has seen the end of changes nothing.
+    advance(EDGE_BLOCK * 4).await;
+    next.admit(Task::Setup).await.unwrap();
+    next.answered();
+    next.load(&governor.unsaved(time()), time() + Duration::from_hours(1));
+    next.admit(Task::Setup).await.unwrap();
+    assert_eq!(next.unsaved(time()).heard.unwrap().edge_blocks, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn creating_leaves_enough_for_all_else() {
+    let governor = governor();
+    governor.observe(&window("1000", "400", "1800"));
+    let mut begun = 0_u64;
+    while governor.admit(Task::Begin).await.is_ok() {
+        for _ in 0..3 {
+            governor.admit(Task::Finish).await.unwrap();
+        }
+        begun += 1;
+    }
+    // 60 for a listing each 30 s, and 100 for destroying.
+    assert_eq!((begun, governor.creates_left()), (60, 0));
+    assert_eq!(governor.budget().remaining, Some(160));
+    let refusal = refused(&governor, Task::Begin).await;
+    let retry_after = Some(Duration::from_mins(30));
+    assert_eq!(refusal.class, ErrorClass::RateLimited { retry_after });
+    for task in [Task::FirstPage, Task::Adoption, Task::Finish] {
+        governor.admit(task).await.unwrap();
+    }
+    while governor.admit(Task::Destroy).await.is_ok() {}
+    assert_eq!(governor.budget().remaining, Some(6));
+    advance(SLOWEST_LISTING).await;
+    governor.admit(Task::FirstPage).await.unwrap();
+    governor.admit(Task::NextPage).await.unwrap();
+    // The last of it is for a listing now and then.
+    let refusal = refused(&governor, Task::FirstPage).await;
+    let retry_after = Some(SLOWEST_LISTING);
+    assert_eq!(refusal.class, ErrorClass::RateLimited { retry_after });
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_left_nothing_is_sent_until_the_window_ends() {
+    let governor = governor();
+    governor.observe(&window("1000", "0", "60"));
+    for task in ALL {
+        assert!(governor.admit(task).await.is_err());
+    }
+    advance(Duration::from_mins(1)).await;
+    for task in ALL {
+        governor.admit(task).await.unwrap();
+    }
+    assert_eq!(governor.budget().remaining, None);
+    assert_eq!(governor.budget().limit, Some(1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_ends_a_used_up_window_early() {
+    let governor = governor();
+    governor.observe(&window("1000", "0", "3600"));
+    governor.blocked_by_railway(Some(Duration::from_secs(31)));
+    advance(Duration::from_secs(31)).await;
+    governor.admit(Task::FirstPage).await.unwrap();
+    governor.observe(&window("1000", "0", "3600"));
+    governor.blocked_by_railway(None);
+    advance(DEFAULT_BLOCK).await;
+    assert!(governor.admit(Task::FirstPage).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_nobody_told_does_not_silence_us_for_an_hour() {
+    let governor = governor();
+    governor.observe(&window("1000", "0", "soon"));
+    governor.admit(Task::FirstPage).await.unwrap();
+    assert!(governor.admit(Task::Begin).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_only_assumed_holds_back_creating_and_nothing_else() {
+    let governor = governor();
+    assert_eq!(governor.creates_left(), 195);
+    while governor.admit(Task::Begin).await.is_ok() {}
+    for task in ALL.into_iter().filter(|task| *task != Task::Begin) {
+        for _ in 0..1_000 {
+            governor.admit(task).await.unwrap();
+        }
+    }
+    assert_eq!(governor.listing_not_due(), None);
+    let report = governor.report(time(), Spent::default());
+    assert!(report.is_assumed);
+    assert_eq!((report.limit, report.remaining), (1_000, 0));
+    assert_eq!(report.listing_is_slower_because, None);
+    // An hour later none of it counts any more.
+    advance(WINDOW + Duration::from_mins(1)).await;
+    governor.admit(Task::Begin).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_free_plan_listings_are_spread_out_and_it_says_why() {
+    let governor = governor();
+    governor.observe(&window("100", "40", "1800"));
+    assert_eq!(governor.listing_not_due(), None, "the first is always due");
+    governor.admit(Task::FirstPage).await.unwrap();
+    advance(Duration::from_secs(30)).await;
+    let why = governor.listing_not_due().unwrap();
+    assert_eq!(
+        why,
+        "not listed in this tick: Railway allows 100 requests an hour, and of the 39 left for 30 \
+         min 20 are kept for destroying, so it can be listed every 93 s, not every 30 s; the next \
+         one is due in 63 s"
+    );
+    let report = governor.report(time(), Spent::default());
+    assert_eq!(report.listing_every_ms, 93_157);
+    assert!(why.contains(&report.listing_is_slower_because.unwrap()));
+    // A person who asks is answered all the same.
+    governor.admit(Task::FirstPage).await.unwrap();
+    advance(Duration::from_secs(100)).await;
+    assert_eq!(governor.listing_not_due(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_says_what_was_spent_on_what_and_when_it_would_run_out() {
+    let governor = governor();
+    for _ in 0..30 {
+        governor.admit(Task::FirstPage).await.unwrap();
+        advance(Duration::from_mins(1)).await;
+    }
+    governor.observe(&window("1000", "300", "1800"));
+    let before = governor.spent_by_us();
+    for task in ALL {
+        for _ in 0..20 {
+            governor.admit(task).await.unwrap();
+        }
+    }
+    let report = governor.report(time(), before);
+    let by_tick = CallPurpose::ALL.map(|purpose| report.spent_by_tick.on(purpose));
+    assert_eq!(by_tick, [40, 20, 40, 20, 20]);
+    assert_eq!((report.spent.listing, report.spent.total()), (69, 169));
+    assert_eq!((report.limit, report.remaining), (1_000, 160));
+    assert_eq!(report.resets_at, Some(time() + Duration::from_mins(30)));
+    // 149 in ten minutes.
+    assert_eq!(report.rate_per_hour, 894);
+    let runs_out = (report.runs_out_at.unwrap() - time()).num_seconds();
+    assert_eq!(runs_out, 160 * 3_600 / 894);
+    advance(Duration::from_mins(20)).await;
+    assert_eq!(governor.report(time(), before).runs_out_at, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_comes_after_knows_what_is_left_and_what_was_spent() {
+    let governor = governor();
+    governor.observe(&window("1000", "300", "1800"));
+    for _ in 0..50 {
+        governor.admit(Task::Begin).await.unwrap();
+    }
+    let next = successor(&governor, Duration::from_mins(10));
+    let report = next.report(time(), Spent::default());
+    assert_eq!((report.limit, report.remaining), (1_000, 250));
+    assert_eq!(report.resets_at, Some(time() + Duration::from_mins(20)));
+    assert_eq!(report.spent.creating, 50);
+    // Nothing of it is told again as its own.
+    assert_eq!(next.unsaved(time()).minutes, []);
+    // When that window is over, the next is not known yet, but its size is.
+    let next = successor(&governor, Duration::from_mins(31));
+    assert_eq!(next.budget().remaining, None);
+    assert_eq!(next.budget().limit, Some(1_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_this_process_heard_last_is_not_replaced_by_what_another_heard_before() {
+    let first = governor();
+    first.observe(&window("1000", "900", "1800"));
+    let early = first.unsaved(time());
+    advance(Duration::from_mins(1)).await;
+    let second = governor();
+    second.observe(&window("1000", "100", "1740"));
+    let now = time() + Duration::from_mins(1);
+    second.load(&early, now);
+    assert_eq!(second.budget().remaining, Some(100));
+    first.load(&second.unsaved(now), now);
+    assert_eq!(first.budget().remaining, Some(100));
+}
