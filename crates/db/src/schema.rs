@@ -118,3 +118,16 @@ diesel::table! {
         contracted_at -> Nullable<Timestamptz>,
     }
 }
+
+diesel::table! {
+    railway_limits (only_row) {
+        only_row -> Bool,
+        heard_at -> Timestamptz,
+        hourly_limit -> Nullable<BigInt>,
+        remaining -> Nullable<BigInt>,
+        resets_at -> Nullable<Timestamptz>,
+        blocked_by -> Nullable<Text>,
+        blocked_until -> Nullable<Timestamptz>,
+        edge_blocks -> Integer,
+    }
+}
