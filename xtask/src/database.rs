@@ -2,13 +2,12 @@
 //! names. It is dropped with the value, or at the latest when the server of our own is.
 
 use std::env;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
-use local_postgres::{Options, Programs, Server};
+use local_postgres::{Options, Server};
 use tokio_postgres::NoTls;
 
-use crate::checkout;
+use crate::postgresql;
 
 /// Set by a person who wants another server than one of our own.
 pub(crate) const VARIABLE: &str = "DATABASE_URL";
@@ -20,13 +19,7 @@ pub(crate) fn given_url() -> Option<String> {
 
 /// How to start a server of our own, which goes with its directory when it is dropped.
 pub(crate) fn temporary_server() -> Result<Options> {
-    Ok(Options::temporary(find_programs()?))
-}
-
-pub(crate) fn find_programs() -> Result<Programs> {
-    // A folder for programs unpacked from a package, so that a machine without apt has a way too.
-    let cache: PathBuf = checkout::root().join("target/postgresql/bin");
-    Ok(Programs::find(&[cache])?)
+    Ok(Options::temporary(postgresql::programs()?))
 }
 
 /// A database of a task's own.

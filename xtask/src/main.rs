@@ -6,6 +6,7 @@ mod database;
 mod demo;
 mod interrupt;
 mod migrations;
+mod postgresql;
 mod running;
 mod schema_check;
 mod stopwatch;

@@ -3,9 +3,9 @@
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
-use local_postgres::Server;
+use local_postgres::{Options, Programs, Server};
 
-use crate::{checkout, database, interrupt, running};
+use crate::{checkout, database, interrupt, postgresql, running};
 
 /// As many tests at once as a big machine has cores, each with a pool of a dozen connections.
 const MAX_CONNECTIONS: u16 = 500;
@@ -34,13 +34,17 @@ pub(crate) fn run_for_ci() -> Result<()> {
 
 /// `profile` is one of `.config/nextest.toml`.
 fn run_tests(rest: &[String], profile: Option<&str>) -> Result<()> {
-    let server = match database::given_url() {
-        Some(_) => None,
-        None => Some(start_server()?),
+    let (server, programs) = if database::given_url().is_some() {
+        (None, postgresql::programs_at_hand()?)
+    } else {
+        let programs = postgresql::programs()?;
+        (Some(start_server(programs.clone())?), Some(programs))
     };
     let given = server.as_ref().map(|server| server.url("postgres"));
     let with_server = |mut command: Command| {
         command.envs(given.as_ref().map(|url| (TEST_SERVER, url)));
+        // For the tests that start a server of their own: these find no fetched programs.
+        command.envs(programs.iter().map(|found| ("PG_BIN_DIR", found.bin_dir())));
         command.envs(profile.map(|profile| ("NEXTEST_PROFILE", profile)));
         command
     };
@@ -53,8 +57,8 @@ fn run_tests(rest: &[String], profile: Option<&str>) -> Result<()> {
     server.map_or(Ok(()), |server| Ok(server.stop()?))
 }
 
-fn start_server() -> Result<Server> {
-    let options = database::temporary_server()?;
+fn start_server(programs: Programs) -> Result<Server> {
+    let options = Options::temporary(programs);
     Ok(Server::start(&options.max_connections(MAX_CONNECTIONS))?)
 }
 

@@ -204,7 +204,7 @@ mod tests {
     use local_postgres::Options;
 
     use super::*;
-    use crate::database::find_programs;
+    use crate::postgresql;
 
     #[test]
     fn two_demos_have_two_directories_and_leave_none() {
@@ -244,7 +244,7 @@ mod tests {
         let dir = base.join("2");
         make_dir(&base).unwrap();
         make_dir(&dir).unwrap();
-        let options = Options::in_dir(find_programs().unwrap(), postgres_in(&dir));
+        let options = Options::in_dir(postgresql::programs().unwrap(), postgres_in(&dir));
         let server = Server::start(&options).unwrap();
         let port = server.port();
         server.leave_running();

@@ -16,6 +16,7 @@ use super::program::Program;
 use super::slot::Slot;
 use crate::checkout::Metadata;
 use crate::database::{self, Database};
+use crate::postgresql;
 use crate::stopwatch::{Look, wait_until};
 
 /// The server's own default, which a person knows by heart; any free one when it is taken.
@@ -174,7 +175,7 @@ fn start_database(slot: &Slot) -> Result<Database> {
         slot.note_database(&name)?;
     }
     Database::fresh(&name, || {
-        Ok(Options::in_dir(database::find_programs()?, slot.postgres()))
+        Ok(Options::in_dir(postgresql::programs()?, slot.postgres()))
     })
 }
 
