@@ -8,6 +8,7 @@ mod ids;
 mod instance;
 pub mod joinlink;
 pub mod observation;
+mod pace;
 mod policy;
 mod provision;
 pub mod report;
@@ -28,6 +29,7 @@ pub use observation::{
     Completeness, Conversation, Listing, ObservedDeployment, ObservedService, ObservedVolume,
     Probe, ServiceVariables,
 };
+pub use pace::{Creations, Pace, Stopped};
 pub use policy::{Policy, PolicyError};
 pub use provision::{CreateStep, DestroyStep, Provision, Stage};
 pub use report::Report;

@@ -37,6 +37,16 @@ impl Policy {
     /// How many instances one tick may begin: four requests each, so that a tick stays within
     /// 10 s at the 10 requests a second that Railway's smallest paid plan allows.
     pub const CREATES_PER_TICK_MAX: usize = 20;
+    /// How many the first tick may begin, before it is known how Railway takes it: as many as are
+    /// made at once.
+    pub const SLOW_START: usize = 4;
+    /// How many creations may fail in a row before no more are begun: more than the ones that are
+    /// in flight together when trouble begins.
+    pub const CREATE_FAILURES_MAX: usize = 5;
+    /// While none are begun, a single one is tried so often, and a creation that failed is taken up
+    /// again after this at the latest: with a listing and a creation of 5 s each on top, making
+    /// goes on within 30 s once the cause is gone.
+    pub const TRY_CREATING_EVERY: Duration = Duration::from_secs(20);
     /// How many instances one tick may destroy: two requests each, as above.
     pub const DESTROYS_PER_TICK_MAX: usize = 40;
     /// How many services one tick may adopt; the next ticks take the rest.
@@ -68,6 +78,13 @@ impl Policy {
         Self::RETRY_AFTER_MIN
             .saturating_mul(doubled)
             .min(Self::RETRY_AFTER_MAX)
+    }
+
+    /// What to wait before an interrupted creation is taken up again. That the trouble is Railway's
+    /// and not this instance's is the pace's business, so that one alone never waits for long.
+    #[must_use]
+    pub fn retry_creating_after(attempts: u32) -> Duration {
+        Self::retry_after(attempts).min(Self::TRY_CREATING_EVERY)
     }
 
     /// Refuses settings that contradict one another.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BudgetReport, InstanceId, ServiceId, Status};
+use crate::{BudgetReport, InstanceId, Pace, ServiceId, Status};
 
 /// The report of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,8 @@ pub struct ReplenishReport {
     pub towards_cap: usize,
     /// How many the plan creates.
     pub create: usize,
+    /// How fast they are made, as it stood when the tick ended.
+    pub pace: Pace,
 }
 
 /// One change of status.
@@ -128,6 +130,8 @@ pub struct Done {
     pub intended: usize,
     /// Instances that were deployed.
     pub created: usize,
+    /// HTTP requests to Railway that were made for creating.
+    pub creating_requests: u32,
     /// Services whose destruction was asked for.
     pub destroyed: usize,
     /// Rows that were removed.

@@ -1,11 +1,14 @@
 //! What a leader remembers from tick to tick: rows of failures in a row, and the times in which it
-//! saw nothing. A new leader begins with none of it, which only ever delays a decision.
+//! saw nothing. A new leader begins with none of it, which only ever delays a decision; but the pace
+//! of creating it takes over from the last one.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pool_domain::{DeployClass, Epoch, Instance, InstanceId, Policy, Probe, ServiceId, Status};
+use pool_domain::{
+    Creations, DeployClass, Epoch, Instance, InstanceId, Pace, Policy, Probe, ServiceId, Status,
+};
 
 use crate::probing::class_of;
 use crate::{Identity, Index, Snapshot, adoption};
@@ -22,6 +25,7 @@ pub struct History {
     last_complete_at: Option<DateTime<Utc>>,
     missed_since_complete: bool,
     candidates_since: HashMap<ServiceId, DateTime<Utc>>,
+    pace: Pace,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,6 +50,25 @@ impl History {
             last_complete_at,
             ..Self::default()
         }
+    }
+
+    /// With the pace at which the last leader made instances, as recorded with its tick: what
+    /// stopped that one stops this one too.
+    #[must_use]
+    pub fn at_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// How fast instances are made.
+    #[must_use]
+    pub const fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Takes in how this tick's creations went. Called once a tick, after them.
+    pub fn record_creations(&mut self, creations: &Creations, now: DateTime<Utc>) {
+        self.pace.learn(creations, now);
     }
 
     /// Takes in what this tick observed. Called once a tick, before `plan`.

@@ -5,7 +5,7 @@ use pool_domain::status::Next;
 use pool_domain::write::{Adoption, Belongings, Refresh, StatusChange};
 use pool_domain::{
     Completeness, Conversation, CreateStep, DestroyStep, Epoch, Instance, InstanceId, Policy,
-    Probe, Provision, Report, ServiceId, Status, VolumeId,
+    Probe, Provision, Report, ServiceId, Stage, Status, VolumeId,
 };
 
 use crate::replenish::{Stock, counts_towards_target};
@@ -27,8 +27,12 @@ pub struct Plan {
     pub removals: Vec<Removal>,
     /// Creations that were interrupted and go on.
     pub resumes: Vec<Resume>,
-    /// How many creations to begin.
+    /// How many creations to begin: intents to write.
     pub create: usize,
+    /// How many of these to make in this tick; the others wait for a later one.
+    pub make_now: usize,
+    /// Whether instances are wanted that the pace holds back.
+    pub pace_holds_back: bool,
     /// What was decided and what was not, and why.
     pub report: Report,
 }
@@ -100,7 +104,9 @@ pub fn plan(snapshot: &Snapshot, history: &History, policy: &Policy, identity: &
         report,
     );
     let ends = destroy::ends(snapshot, &index, policy, identity, report);
-    plan.resumes = resume::resumes(snapshot, &index, policy, report);
+    let allowed = history.pace().allows(snapshot.now);
+    plan.resumes = resume::resumes(snapshot, &index, policy, allowed, report);
+    let resumed = plan.resumes.iter().filter(|it| !it.is_committed).count();
     report.adopted = adopted
         .adoptions
         .iter()
@@ -125,13 +131,31 @@ pub fn plan(snapshot: &Snapshot, history: &History, policy: &Policy, identity: &
         adopted_crashed: crashed,
         undecided: &adopted.undecided,
         given_up: given_up(&plan.changes, snapshot, &index),
+        allowed: allowed - resumed,
     };
-    plan.create = stock.wanted(policy, report);
+    let wanted = stock.wanted(policy, report);
+    plan.create = wanted.create;
+    plan.pace_holds_back = wanted.held_back > 0 || has_open_creations(snapshot, &plan.resumes);
+    plan.make_now = match history.pace().stopped {
+        None => wanted.create.min(Policy::CREATES_PER_TICK_MAX - resumed),
+        Some(_) => wanted.create.min(allowed - resumed),
+    };
+    report.hold_back(
+        "making intended instances",
+        "no more of them in this tick",
+        wanted.create - plan.make_now,
+    );
     plan.adoptions = adopted.adoptions;
     plan.destructions = ends.destructions;
     plan.destructions.append(&mut adopted.again);
     plan.removals = ends.removals;
     plan
+}
+
+/// Whether creations are open beside those that go on in this tick.
+fn has_open_creations(snapshot: &Snapshot, resumes: &[Resume]) -> bool {
+    let is_open = |provision: &&Provision| matches!(provision.stage, Stage::Creating(_));
+    snapshot.provisions.iter().filter(is_open).count() > resumes.len()
 }
 
 fn observed(snapshot: &Snapshot) -> Report {

@@ -20,16 +20,27 @@ pub(crate) struct Stock<'a> {
     /// Rows that this very plan gives up, and that counted towards the target until now. They
     /// still exist outside, so the cap counts them on.
     pub(crate) given_up: usize,
+    /// How many the pace still allows in this tick.
+    pub(crate) allowed: usize,
+}
+
+/// How many to create.
+pub(crate) struct Wanted {
+    /// Now.
+    pub(crate) create: usize,
+    /// And that the pace holds back.
+    pub(crate) held_back: usize,
 }
 
 impl Stock<'_> {
     /// How many to create now. What is held back, and why, goes to the report.
-    pub(crate) fn wanted(&self, policy: &Policy, report: &mut Report) -> usize {
+    pub(crate) fn wanted(&self, policy: &Policy, report: &mut Report) -> Wanted {
         let towards_target = self.towards_target();
         let towards_cap = self.towards_cap();
         let missing = policy.min_idle.saturating_sub(towards_target);
-        let by_itself = self.by_itself(missing, report);
         let room = policy.max_total.saturating_sub(towards_cap);
+        let by_itself = self.by_itself(missing, report);
+        let held_back = missing.min(room).saturating_sub(by_itself);
         let wanted = by_itself + self.snapshot.requested_creates;
         let create = wanted.min(room);
         report.hold_back(
@@ -43,8 +54,9 @@ impl Stock<'_> {
             max_total: policy.max_total,
             towards_cap,
             create,
+            pace: self.history.pace().clone(),
         };
-        create
+        Wanted { create, held_back }
     }
 
     fn by_itself(&self, missing: usize, report: &mut Report) -> usize {
@@ -52,12 +64,15 @@ impl Stock<'_> {
             report.hold_back("creating instances", "the listing is incomplete", missing);
             return 0;
         }
-        let by_itself = missing.min(Policy::CREATES_PER_TICK_MAX);
-        report.hold_back(
-            "creating instances",
-            "too many for one tick",
-            missing - by_itself,
-        );
+        let by_itself = missing.min(self.allowed);
+        let held_back = missing - by_itself;
+        match &self.history.pace().stopped {
+            Some(stopped) => {
+                let why = format!("one at a time is tried: {}", stopped.why);
+                report.hold_back("creating instances", why, held_back);
+            }
+            None => report.hold_back("creating instances", "begun slowly", held_back),
+        }
         by_itself
     }
 

@@ -1,15 +1,20 @@
 //! Which interrupted creations go on in this tick, and what the listing shows of them already.
 
+use std::cmp::Reverse;
+
 use chrono::TimeDelta;
 use pool_domain::{CreateStep, Policy, Provision, Report, Stage};
 
 use crate::{Index, Resume, Snapshot};
 
-/// Plans the creations that were interrupted and may go on.
+/// Plans the creations that were interrupted and may go on, at most so many that still need a
+/// request. Whichever failed least often goes first, so that one that always fails keeps back no
+/// other; of these, whichever came furthest.
 pub(crate) fn resumes(
     snapshot: &Snapshot,
     index: &Index<'_>,
     policy: &Policy,
+    at_most: usize,
     report: &mut Report,
 ) -> Vec<Resume> {
     let mut resumes = Vec::new();
@@ -27,20 +32,18 @@ pub(crate) fn resumes(
             waiting += 1;
         }
     }
-    report.hold_back(
-        "finishing an interrupted creation",
-        "it failed a moment ago, or the answer to its last step may still show",
-        waiting,
-    );
-    let over = resumes.len().saturating_sub(Policy::CREATES_PER_TICK_MAX);
-    report.hold_back(
-        "finishing an interrupted creation",
-        "too many for one tick",
-        over,
-    );
-    resumes.truncate(Policy::CREATES_PER_TICK_MAX);
+    let why = "it failed a moment ago, or the answer to its last step may still show";
+    report.hold_back(FINISHING, why, waiting);
+    // Those that are committed come first, and are free: they only have to be recorded.
+    resumes.sort_by_key(|it| (!it.is_committed, it.provision.attempts, Reverse(it.step)));
+    let free = resumes.iter().filter(|it| it.is_committed).count();
+    let over = resumes.len().saturating_sub(free + at_most);
+    report.hold_back(FINISHING, "no more of them in this tick", over);
+    resumes.truncate(free + at_most);
     resumes
 }
+
+const FINISHING: &str = "finishing an interrupted creation";
 
 /// Its row is to be destroyed or was taken away, or it has no row and is too old: then
 /// `crate::destroy` has it.

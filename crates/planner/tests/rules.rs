@@ -508,3 +508,79 @@ fn only_agents_that_may_answer_are_probed() {
     crashed SUCCESS
     ");
 }
+
+/// Plans as a leader does whose last creations went so.
+fn decide_after(went: &[Creations], at: i64, snapshot: &Snapshot, policy: &Policy) -> Plan {
+    let mut history = History::new(Some(ago(1)));
+    history.record(snapshot, policy, &identity());
+    for creations in went {
+        history.record_creations(creations, ago(at));
+    }
+    plan(snapshot, &history, policy, &identity())
+}
+
+fn wanting(min_idle: usize) -> Policy {
+    Policy {
+        min_idle,
+        ..Policy::default()
+    }
+}
+
+fn at_the_limit() -> Creations {
+    let said = Some("resource provision limit exceeded".to_owned());
+    Creations {
+        whole: 0,
+        failed: 1,
+        last_error: said.clone(),
+        limit: said,
+    }
+}
+
+#[test]
+fn creating_starts_slowly_and_doubles_and_what_a_person_asked_for_does_not_wait() {
+    let mut empty = snapshot(Vec::new(), Vec::new());
+    let whole = Creations {
+        whole: 4,
+        ..Creations::default()
+    };
+    let policy = wanting(40);
+    assert_eq!(decide_after(&[], 0, &empty, &policy).create, 4);
+    assert_eq!(decide_after(&[whole], 0, &empty, &policy).create, 8);
+    empty.requested_creates = 20;
+    let plan = decide_after(&[], 0, &empty, &policy);
+    assert_eq!((plan.create, plan.make_now), (24, 20));
+}
+
+#[test]
+fn after_a_limit_nothing_is_made_until_a_single_one_is_tried() {
+    let mut empty = snapshot(Vec::new(), Vec::new());
+    let policy = wanting(6);
+    let plan = decide_after(&[at_the_limit()], 19, &empty, &policy);
+    assert_eq!((plan.create, plan.pace_holds_back), (0, true));
+    assert_eq!(
+        plan.report.held_back[0].why,
+        "one at a time is tried: Railway said: resource provision limit exceeded"
+    );
+    let plan = decide_after(&[at_the_limit()], 20, &empty, &policy);
+    assert_eq!((plan.create, plan.make_now), (1, 1));
+
+    // A person's intents are written, and made when it is their turn.
+    empty.requested_creates = 3;
+    let plan = decide_after(&[at_the_limit()], 19, &empty, &policy);
+    assert_eq!((plan.create, plan.make_now), (3, 0));
+}
+
+#[test]
+fn the_single_one_is_an_interrupted_one_where_there_is_any() {
+    let mut open = snapshot(Vec::new(), Vec::new());
+    for (n, attempts) in [(1, 3), (2, 1), (3, 2)] {
+        open.provisions.push(Provision {
+            attempts,
+            ..provision(n, Stage::Creating(CreateStep::Service))
+        });
+    }
+    let plan = decide_after(&[at_the_limit()], 20, &open, &wanting(6));
+    let ids: Vec<_> = plan.resumes.iter().map(|it| &it.provision.id).collect();
+    assert_eq!(ids, [&id(2)], "whichever failed least often");
+    assert_eq!(plan.create, 0);
+}

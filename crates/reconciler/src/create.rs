@@ -1,12 +1,14 @@
 //! Makes instances outside: key, inbox, service, row, volume, domain for each, and then one commit
 //! for all that are whole. Every step is recorded before it is taken.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::{StreamExt, stream};
 use pool_db::provisions::{self, Made, NewProvision};
 use pool_domain::write::NewInstance;
 use pool_domain::{
-    CreateStep, InboxId, InstanceId, KeyHash, Policy, Provision, Secret, ServiceId, Stage, Term,
-    VolumeId,
+    CreateStep, Creations, InboxId, InstanceId, KeyHash, Policy, Provision, Secret, ServiceId,
+    Stage, Term, VolumeId,
 };
 use pool_planner::Resume;
 use pool_railway::{ErrorClass, ServicePatch};
@@ -18,9 +20,11 @@ use crate::{Error, Outside, phase};
 /// How the creations of a tick went.
 #[derive(Debug, Default)]
 pub(crate) struct Built {
-    /// Instances that were deployed.
-    pub(crate) created: usize,
-    /// Those that were not, the step at which they failed, and why.
+    /// How many became whole, how many did not, and what Railway said.
+    pub(crate) creations: Creations,
+    /// How many were not gone on with, since Railway wants no more of them.
+    pub(crate) held_back: usize,
+    /// Those that failed, the step at which they failed, and why.
     pub(crate) failures: Vec<(InstanceId, CreateStep, String)>,
 }
 
@@ -92,11 +96,39 @@ struct StepFailed {
     step: CreateStep,
     why: String,
     may_have_happened: bool,
+    /// Railway wants no more of what the step makes.
+    is_limit: bool,
+}
+
+/// What Railway wants no more of. Whoever hears of it tells the others of the same tick.
+#[derive(Debug, Default)]
+struct Halted {
+    services: AtomicBool,
+    volumes: AtomicBool,
+}
+
+impl Halted {
+    /// No service is made after any such refusal: each would only be one more to finish.
+    fn by(&self, step: CreateStep) {
+        self.services.store(true, Ordering::SeqCst);
+        if step == CreateStep::Volume {
+            self.volumes.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn stops(&self, draft: &Draft) -> bool {
+        let makes_service = draft.step <= CreateStep::Service && draft.service_id.is_none();
+        let makes_volume = draft.step <= CreateStep::Volume && draft.volume_id.is_none();
+        (makes_service && self.services.load(Ordering::SeqCst))
+            || (makes_volume && self.volumes.load(Ordering::SeqCst))
+    }
 }
 
 /// What ends the making of one instance.
 enum Ended {
     Failed(StepFailed),
+    /// Railway wants no more of them: what was begun is recorded, and goes on in a later tick.
+    HeldBack,
     Database(pool_db::Error),
 }
 
@@ -120,15 +152,16 @@ pub(crate) async fn build(
     for resume in committed {
         let id = &resume.provision.id;
         provisions::advance(&outside.db, term, id, Made::Nothing, Stage::Created).await?;
-        built.created += 1;
+        built.creations.whole += 1;
     }
     let drafts: Vec<_> = drafts
         .into_iter()
         .map(|resume| Draft::of(resume, outside))
         .chain(intents.into_iter().map(Draft::fresh))
         .collect();
+    let halted = Halted::default();
     let ended: Vec<_> = stream::iter(drafts)
-        .map(|draft| assemble_in_time(outside, term, draft, until))
+        .map(|draft| assemble_in_time(outside, term, draft, &halted, until))
         .buffer_unordered(phase::CREATES_IN_FLIGHT_MAX)
         .filter_map(|ended| async move { ended })
         .collect()
@@ -138,6 +171,7 @@ pub(crate) async fn build(
         match ended {
             Ok(service_id) => whole.push((draft, service_id)),
             Err(Ended::Database(error)) => return Err(error.into()),
+            Err(Ended::HeldBack) => built.held_back += 1,
             Err(Ended::Failed(failed)) => note(outside, term, &draft, failed, &mut built).await?,
         }
     }
@@ -154,23 +188,45 @@ async fn assemble_in_time(
     outside: &Outside,
     term: Term,
     mut draft: Draft,
+    halted: &Halted,
     until: Instant,
 ) -> Option<Assembled> {
     if Instant::now() >= until {
         return None;
     }
-    let ended = timeout_at(until, assemble(outside, term, &mut draft))
+    let ended = timeout_at(until, assemble(outside, term, &mut draft, halted))
         .await
         .ok()?;
+    if let Err(Ended::Failed(failed)) = &ended
+        && failed.is_limit
+    {
+        halted.by(failed.step);
+    }
     Some((draft, ended))
 }
 
 /// Every step but the commit.
-async fn assemble(outside: &Outside, term: Term, draft: &mut Draft) -> Result<ServiceId, Ended> {
+async fn assemble(
+    outside: &Outside,
+    term: Term,
+    draft: &mut Draft,
+    halted: &Halted,
+) -> Result<ServiceId, Ended> {
+    let unless_halted = |draft: &Draft| {
+        let stopped = halted.stops(draft);
+        if stopped {
+            Err(Ended::HeldBack)
+        } else {
+            Ok(())
+        }
+    };
+    unless_halted(draft)?;
     make_key(outside, term, draft).await?;
     make_inbox(outside, term, draft).await?;
+    unless_halted(draft)?;
     let service = make_service(outside, term, draft).await?;
     insert_row(outside, term, draft, &service).await?;
+    unless_halted(draft)?;
     make_volume(outside, term, draft, &service).await?;
     make_domain(outside, term, draft, &service).await?;
     Ok(service)
@@ -191,6 +247,7 @@ async fn begin(
         step,
         why,
         may_have_happened: false,
+        is_limit: false,
     }))
 }
 
@@ -204,6 +261,7 @@ async fn make_key(outside: &Outside, term: Term, draft: &mut Draft) -> Result<()
         step: STEP,
         may_have_happened: false, // It is looked for by its name and deleted before the next try.
         why: error.to_string(),
+        is_limit: false,
     };
     let old = if draft.is_fresh {
         Vec::new()
@@ -247,6 +305,7 @@ async fn make_inbox(outside: &Outside, term: Term, draft: &mut Draft) -> Result<
             step: STEP,
             why,
             may_have_happened: false,
+            is_limit: false,
         })
     };
     begin(outside, term, &draft.id, STEP).await?;
@@ -298,11 +357,9 @@ async fn make_service(
         begin(outside, term, &draft.id, STEP).await?;
         let made = patient(|| outside.railway.create_service(&draft.name)).await;
         made.map_err(|error| {
-            let why = error.to_string();
             Ended::Failed(StepFailed {
-                step: STEP,
-                why,
-                may_have_happened: false,
+                may_have_happened: false, // Its name is unique: repeating it does no harm.
+                ..StepFailed::new(STEP, &error)
             })
         })?
     };
@@ -400,13 +457,20 @@ async fn make_domain(
     Ok(())
 }
 
+impl StepFailed {
+    fn new(step: CreateStep, error: &pool_railway::Error) -> Self {
+        let limits = [ErrorClass::ResourceLimit, ErrorClass::CreationThrottled];
+        Self {
+            step,
+            why: error.to_string(),
+            may_have_happened: error.may_have_happened(),
+            is_limit: limits.contains(&error.class()),
+        }
+    }
+}
+
 fn step_failed(step: CreateStep, error: &pool_railway::Error) -> Ended {
-    let may_have_happened = error.may_have_happened();
-    Ended::Failed(StepFailed {
-        step,
-        why: error.to_string(),
-        may_have_happened,
-    })
+    Ended::Failed(StepFailed::new(step, error))
 }
 
 /// A service is not ready for its volume or domain at once: "`ServiceInstance` not found" passes.
@@ -450,7 +514,7 @@ async fn commit_all(
                     let made = Made::Nothing;
                     provisions::advance(&outside.db, term, &draft.id, made, Stage::Created).await?;
                 }
-                built.created += batch.len();
+                built.creations.whole += batch.len();
             }
             Err(error) if batch.len() > 1 && is_refusal(&error) => {
                 let half = batch.split_off(batch.len() / 2);
@@ -458,12 +522,7 @@ async fn commit_all(
             }
             Err(error) => {
                 for (draft, _) in &batch {
-                    let failed = StepFailed {
-                        step: STEP,
-                        why: error.to_string(),
-                        may_have_happened: error.may_have_happened(),
-                    };
-                    note(outside, term, draft, failed, built).await?;
+                    note(outside, term, draft, StepFailed::new(STEP, &error), built).await?;
                 }
             }
         }
@@ -501,13 +560,18 @@ async fn note(
     failed: StepFailed,
     built: &mut Built,
 ) -> Result<(), Error> {
-    let backoff = Policy::retry_after(draft.attempts + 1);
+    let backoff = Policy::retry_creating_after(draft.attempts + 1);
     let wait = if failed.may_have_happened {
         backoff.max(outside.policy.missing_grace)
     } else {
         backoff
     };
     provisions::failed(&outside.db, term, &draft.id, &failed.why, wait).await?;
+    built.creations.failed += 1;
+    built.creations.last_error = Some(failed.why.clone());
+    if failed.is_limit {
+        built.creations.limit = Some(failed.why.clone());
+    }
     built
         .failures
         .push((draft.id.clone(), failed.step, failed.why));

@@ -78,9 +78,12 @@ impl Driver {
         let url = self.settings.database.url.expose();
         migrations::contract(url).await?;
         let last_complete_at = ticks::last_complete_at(&self.outside.db).await?;
+        let last_tick = ticks::last(&self.outside.db).await?;
+        let report = last_tick.and_then(|tick| tick.report).unwrap_or_default();
         let keep_events = self.settings.keep_events;
         let outside = Arc::clone(&self.outside);
-        let mut reconciler = Reconciler::new(outside, term, last_complete_at, keep_events);
+        let pace = report.replenish.pace;
+        let mut reconciler = Reconciler::new(outside, term, last_complete_at, pace, keep_events);
         // Whichever ends first ends the other: without the lock nothing may be done.
         let led = tokio::select! {
             lost = self.hold(&mut candidate) => lost,
@@ -114,20 +117,22 @@ impl Driver {
         shutdown: &CancellationToken,
     ) -> Result<(), Error> {
         loop {
-            let began = Instant::now();
-            let pause = match self.tick_unless_stopped(reconciler, shutdown).await {
+            let regular = Instant::now() + self.interval();
+            let next = match self.tick_unless_stopped(reconciler, shutdown).await {
                 None => return Ok(()),
-                Some(Ok(())) => self.interval(),
+                Some(Ok(ticked)) => ticked
+                    .again_in
+                    .map_or(regular, |soon| regular.min(Instant::now() + soon)),
                 Some(Err(error)) if error.is_stale_term() => return Err(error),
                 Some(Err(error)) => {
                     error!(error = %chain(&error), "the tick failed; the next one is the retry");
-                    RETRY_TICK_AFTER
+                    Instant::now() + RETRY_TICK_AFTER
                 }
             };
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep_until(began + pause) => {}
+                () = tokio::time::sleep_until(next) => {}
             }
         }
     }
@@ -137,13 +142,13 @@ impl Driver {
         &self,
         reconciler: &mut Reconciler,
         shutdown: &CancellationToken,
-    ) -> Option<Result<(), Error>> {
+    ) -> Option<Result<crate::Ticked, Error>> {
         let last = async {
             shutdown.cancelled().await;
             sleep(LAST_TICK).await;
         };
         tokio::select! {
-            ticked = reconciler.tick() => Some(ticked.map(|_| ())),
+            ticked = reconciler.tick() => Some(ticked),
             () = last => None,
         }
     }

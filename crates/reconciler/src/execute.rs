@@ -5,7 +5,7 @@ use futures_util::{StreamExt, stream};
 use pool_db::provisions::NewProvision;
 use pool_db::{instances, provisions};
 use pool_domain::report::Failure;
-use pool_domain::{InstanceId, Policy, Report, Term};
+use pool_domain::{Creations, InstanceId, Report, Term};
 use pool_planner::{Destruction, Plan, Removal};
 use tokio::time::{Instant, timeout_at};
 
@@ -126,24 +126,29 @@ pub(crate) async fn intend(
     Ok(intents)
 }
 
-/// Makes what was interrupted and what was intended, at most so many in one tick; intents beyond
-/// that are finished by the next ticks.
+/// Makes what was interrupted and what was intended, as many as the plan says; the other intents
+/// are finished by the next ticks. Says how it went.
 pub(crate) async fn create_all(
     outside: &Outside,
     term: Term,
     plan: &Plan,
     mut intents: Vec<NewProvision>,
     report: &mut Report,
-) -> Result<(), Error> {
-    let room = Policy::CREATES_PER_TICK_MAX.saturating_sub(plan.resumes.len());
-    let over = intents.len().saturating_sub(room);
-    report.hold_back("making intended instances", "too many for one tick", over);
-    intents.truncate(room);
+) -> Result<Creations, Error> {
+    intents.truncate(plan.make_now);
     if plan.resumes.is_empty() && intents.is_empty() {
-        return Ok(());
+        return Ok(Creations::default());
     }
+    let requests_before = outside.railway.requests_sent();
     let built = build(outside, term, plan.resumes.clone(), intents).await?;
-    report.done.created = built.created;
+    let requests = outside.railway.requests_sent() - requests_before;
+    report.done.creating_requests = u32::try_from(requests).unwrap_or(u32::MAX);
+    report.done.created = built.creations.whole;
+    report.hold_back(
+        "making intended instances",
+        "Railway wants no more of them for now",
+        built.held_back,
+    );
     for (id, step, why) in built.failures {
         fail(
             report,
@@ -152,7 +157,7 @@ pub(crate) async fn create_all(
             why,
         );
     }
-    Ok(())
+    Ok(built.creations)
 }
 
 /// Notes a failure in the report.

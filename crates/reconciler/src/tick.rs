@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use pool_db::commands::{CommandKind, PendingCommand};
 use pool_db::{commands, events, ticks};
-use pool_domain::{Policy, Report, Term};
+use pool_domain::{Pace, Policy, Report, Term};
 use pool_planner::{History, plan};
 use serde_json::json;
 use tokio::time::{Duration, Instant};
@@ -29,6 +29,7 @@ pub struct Reconciler {
     foreign: Foreign,
     keep_events: Duration,
     ticks: u64,
+    again_in: Option<Duration>,
 }
 
 /// A tick that was carried through.
@@ -36,19 +37,24 @@ pub struct Reconciler {
 pub struct Ticked {
     /// What it saw and did.
     pub report: Report,
+    /// Within which time to tick again, where that is sooner than the period: creating was held
+    /// back, or failed.
+    pub again_in: Option<Duration>,
 }
 
 impl Reconciler {
     /// A leader of this term. `last_complete_at` is when any leader last saw a complete listing;
-    /// `keep_events` how long the event log is kept.
+    /// `pace` the one at which the last leader made instances; `keep_events` how long the event
+    /// log is kept.
     #[must_use]
     pub fn new(
         outside: Arc<Outside>,
         term: Term,
         last_complete_at: Option<DateTime<Utc>>,
+        pace: Pace,
         keep_events: Duration,
     ) -> Self {
-        let history = History::new(last_complete_at);
+        let history = History::new(last_complete_at).at_pace(pace);
         Self {
             outside,
             term,
@@ -56,6 +62,7 @@ impl Reconciler {
             foreign: Foreign::default(),
             keep_events,
             ticks: 0,
+            again_in: None,
         }
     }
 
@@ -82,7 +89,10 @@ impl Reconciler {
         commands::finish(&outside.db, self.term, &all, Some(tick), &result).await?;
         self.prune().await;
         log(&report, self.term);
-        Ok(Ticked { report })
+        Ok(Ticked {
+            report,
+            again_in: self.again_in,
+        })
     }
 
     async fn round(
@@ -108,8 +118,26 @@ impl Reconciler {
         remove(outside, self.term, &plan.removals, &mut report).await?;
         let destructions = std::mem::take(&mut plan.destructions);
         destroy_all(outside, self.term, destructions, &mut report).await?;
-        create_all(outside, self.term, &plan, intents, &mut report).await?;
+        let creations = create_all(outside, self.term, &plan, intents, &mut report).await?;
+        let now = outside.db.now().await?;
+        self.history.record_creations(&creations, now);
+        report.replenish.pace = self.history.pace().clone();
+        let waits = creations.failed > 0 || plan.pace_holds_back;
+        self.again_in = waits.then(|| self.try_creating_in(now));
         Ok(report)
+    }
+
+    /// When to try creating again, once it was held back or failed.
+    fn try_creating_in(&self, now: DateTime<Utc>) -> Duration {
+        let longest = Policy::TRY_CREATING_EVERY;
+        self.history
+            .pace()
+            .stopped
+            .as_ref()
+            .map_or(longest, |stopped| {
+                (stopped.try_at - now).to_std().unwrap_or_default()
+            })
+            .clamp(Duration::from_secs(1), longest)
     }
 
     /// A person who asked for a number is answered when the intents are written; making them takes
@@ -169,6 +197,7 @@ fn log(report: &Report, term: Term) {
         instances.changed = done.changed,
         instances.adopted = report.adopted.len(),
         instances.created = done.created,
+        railway.creating_requests = done.creating_requests,
         instances.destroyed = done.destroyed,
         instances.removed = done.removed,
         actions.failed = done.failures.len(),
@@ -189,6 +218,13 @@ fn log(report: &Report, term: Term) {
     }
     for row in &report.unreadable {
         warn!(row = %row, "a row cannot be read and was skipped");
+    }
+    if let Some(stopped) = &report.replenish.pace.stopped {
+        warn!(
+            reason = %stopped.why,
+            since = %stopped.since,
+            "no instances are made; a single one is tried again and again"
+        );
     }
     if let Some(reason) = &report.listing.reason {
         warn!(reason = %reason, "the listing is incomplete: nothing is inferred from absence");

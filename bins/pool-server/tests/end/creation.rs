@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use pool_simulator::{Options, Settings};
+use anyhow::ensure;
+use pool_simulator::{Fault, FaultRule, Options, Settings};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::pool::Pool;
 
@@ -84,5 +86,108 @@ async fn a_tick_with_nothing_to_change_is_one_request() -> anyhow::Result<()> {
     let report = server.reconcile().await?;
     assert_eq!(pool.railway.request_counts().total, 1, "{report}");
     assert_eq!(report["done"]["requests"], 1);
+    server.stop().await
+}
+
+/// From the end of the cause until something is made again, whatever the interval of the ticks.
+const RESUMES_WITHIN: Duration = Duration::from_secs(30);
+
+async fn stops_and_resumes(fault: Fault, field: &str) -> anyhow::Result<()> {
+    let pool = Pool::new(6).await?.set("tick-interval-ms", 3_600_000);
+    let rule = FaultRule::always(fault).on(field);
+    pool.railway.inject(rule)?;
+    let server = pool.start().await?;
+    server
+        .until("the tick says that it stopped", async |server| {
+            let report = server.reconcile().await?;
+            Ok(!report["replenish"]["pace"]["stopped"].is_null())
+        })
+        .await?;
+    let made = |pool: &Pool| {
+        pool.railway
+            .request_counts()
+            .by_field
+            .get("serviceCreate")
+            .copied()
+    };
+    let before = made(&pool);
+    for _ in 0..5 {
+        let report = server.reconcile().await?;
+        let held_back = report["heldBack"].to_string();
+        ensure!(held_back.contains("one at a time is tried"), "{report}");
+    }
+    ensure!(made(&pool) == before, "no service is made in between");
+
+    pool.railway.clear_faults();
+    let began = Instant::now();
+    while pool
+        .railway
+        .view()
+        .services
+        .iter()
+        .all(|it| it.deploys == 0)
+    {
+        ensure!(began.elapsed() < RESUMES_WITHIN, "nothing was made again");
+        sleep(Duration::from_millis(100)).await;
+    }
+    server
+        .until("the stock is full", async |server| {
+            server.reconcile().await?;
+            Ok(server.count("idle").await? == 6)
+        })
+        .await?;
+    ensure!(pool.live_services().len() == 6);
+    server.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_plans_limit_creating_stops_and_resumes_by_itself() -> anyhow::Result<()> {
+    stops_and_resumes(Fault::ProvisionLimit, "serviceCreate").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttle_of_volumes_stops_creating_and_it_resumes_by_itself() -> anyhow::Result<()> {
+    stops_and_resumes(Fault::CreationThrottle, "volumeCreate").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_at_once_take_at_most_three_and_a_half_requests_each() -> anyhow::Result<()> {
+    let pool = Pool::new(0).await?.set("tick-interval-ms", 3_600_000);
+    let server = pool.start().await?;
+    server.reconcile().await?;
+    pool.railway.reset_request_counts();
+    let (status, answer) = server
+        .post("/api/pool/replenish", &json!({ "count": 20 }))
+        .await?;
+    ensure!(
+        (status, &answer["created"]) == (200, &json!(20)),
+        "{answer}"
+    );
+    server
+        .until("all are committed", async |_| {
+            Ok(pool
+                .number("SELECT count(*) FROM provisions WHERE step = 'created'")
+                .await?
+                == 20)
+        })
+        .await?;
+    // Recorded once the tick has ended, and with its one listing.
+    let query = "SELECT (report->'done'->>'creatingRequests')::int8 FROM ticks \
+                 WHERE (report->'done'->>'created')::int8 = 20";
+    server
+        .until("the tick is recorded", async |_| {
+            Ok(pool
+                .number(&format!("SELECT count(*) FROM ({query}) AS found"))
+                .await?
+                == 1)
+        })
+        .await?;
+    let counted = pool.number(query).await?;
+    let sent = i64::try_from(pool.railway.request_counts().total)? - 1;
+    ensure!(
+        counted == sent,
+        "the report counts {counted}, Railway got {sent}"
+    );
+    ensure!(sent * 10 <= 20 * 36, "{sent} requests for 20 instances");
     server.stop().await
 }

@@ -61,6 +61,11 @@ fn report_part(report: &Report) -> Markup {
                 (listing.reason.as_deref().unwrap_or("no reason given"))
             }
         }
+        @if let Some(stopped) = &stock.pace.stopped {
+            p.warn {
+                "No instances are made, and a single one is tried again and again: " (stopped.why)
+            }
+        }
         p.quiet {
             (listing.services) " services seen; " (probes.probed) " agents probed, "
             (probes.ready) " ready. Stock " (stock.towards_target) " of " (stock.min_idle)

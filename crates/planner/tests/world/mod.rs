@@ -122,9 +122,12 @@ pub(crate) fn quiet() -> Policy {
     }
 }
 
-/// Plans as a leader does that has watched without a gap.
+/// Plans as a leader does that has watched without a gap, and creates at full speed.
 pub(crate) fn decide(snapshot: &Snapshot, policy: &Policy) -> Plan {
-    let mut history = History::new(Some(ago(1)));
+    let mut history = History::new(Some(ago(1))).at_pace(Pace {
+        per_tick: Policy::CREATES_PER_TICK_MAX,
+        ..Pace::default()
+    });
     history.record(snapshot, policy, &identity());
     plan(snapshot, &history, policy, &identity())
 }
