@@ -179,7 +179,7 @@ fn reconcile(
         let _ends_all = ends_all;
         let railway = wiring::railway(&config)?;
         let environment = tokio::select! {
-            environment = wiring::environment(&config, &railway) => environment,
+            environment = wiring::environment(&config, &railway, &parts.db) => environment,
             () = stop.cancelled() => return Ok(()),
         };
         let environment = environment?;

@@ -21,8 +21,11 @@ use crate::{Config, chain};
 const POOL_SIZE: usize = 12;
 /// Connections of their own for claims: a claim holds one for under a millisecond at a time.
 const CLAIM_POOL_SIZE: usize = 16;
-/// Between two tries to resolve the environment's name.
+/// Between the first two tries to resolve the environment's name; doubled each time, since every
+/// try is a request of Railway's budget,
 const RESOLVE_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// and never longer than this.
+const RESOLVE_RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// The parts that serve clients. They need no Railway.
 #[derive(Debug, Clone)]
@@ -63,11 +66,16 @@ pub(crate) async fn parts(config: &Config) -> anyhow::Result<Parts> {
 
 pub(crate) fn railway(config: &Config) -> anyhow::Result<Railway> {
     let railway = &config.railway;
-    Ok(Railway::new(pool_railway::Settings {
+    let settings = pool_railway::Settings {
         api_url: railway.api_url.clone(),
         token: railway.token.clone(),
         project_id: railway.project_id.clone(),
-    })?)
+    };
+    let limits = pool_railway::Limits {
+        listing_interval: config.policy.tick_interval,
+        ..pool_railway::Limits::default()
+    };
+    Ok(Railway::with_limits(settings, limits)?)
 }
 
 /// The environment's id. Railway's silence is waited out, since claims do not need it; an answer
@@ -75,12 +83,16 @@ pub(crate) fn railway(config: &Config) -> anyhow::Result<Railway> {
 pub(crate) async fn environment(
     config: &Config,
     railway: &Railway,
+    db: &Db,
 ) -> anyhow::Result<EnvironmentId> {
     let wanted = &config.railway.environment;
     if let EnvironmentRef::Id(id) = wanted {
         return Ok(id.clone());
     }
+    let mut pause = RESOLVE_RETRY_AFTER;
     loop {
+        // A server that is started anew must not run into a block that the one before it knew of.
+        learn_budget(railway, db).await;
         match railway.resolve_environment(wanted).await {
             Ok(environment) => return Ok(environment.id),
             Err(error) if is_final(&error) => {
@@ -90,7 +102,19 @@ pub(crate) async fn environment(
                 warn!(error = %chain(&error), "the environment is not resolved yet; trying again");
             }
         }
-        tokio::time::sleep(RESOLVE_RETRY_AFTER).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RESOLVE_RETRY_AFTER_MAX);
+    }
+}
+
+async fn learn_budget(railway: &Railway, db: &Db) {
+    let learned = async {
+        let stored = pool_db::budget::load(db).await?;
+        railway.load(&stored, db.now().await?);
+        Ok::<_, pool_db::Error>(())
+    };
+    if let Err(error) = learned.await {
+        warn!(error = %chain(&error), "what is left of Railway's budget is not known");
     }
 }
 

@@ -162,6 +162,12 @@ impl EnvironmentClient {
         self.wire.governor.creates_left()
     }
 
+    /// Whether Railway, or the edge in front of it, wants nothing to be sent at the moment.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.wire.governor.is_blocked()
+    }
+
     /// Why a listing that no person asked for should wait; none when it is due. [`Self::list`] itself
     /// refuses only what would take the last of the budget.
     #[must_use]

@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{Error, Outside, Reconciler};
+use crate::{Error, Outside, Reconciler, budget};
 
 /// How often a standby tries to take the lead, and a leader asks whether it still has it.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -77,6 +77,7 @@ impl Driver {
         info!(leader.term = term.0, "leading");
         let url = self.settings.database.url.expose();
         migrations::contract(url).await?;
+        budget::learn(&self.outside.db, &self.outside.railway).await?;
         let last_complete_at = ticks::last_complete_at(&self.outside.db).await?;
         let last_tick = ticks::last(&self.outside.db).await?;
         let report = last_tick.and_then(|tick| tick.report).unwrap_or_default();

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod blueprint;
+mod budget;
 mod create;
 mod destroy;
 mod driver;

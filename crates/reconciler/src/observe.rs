@@ -33,10 +33,11 @@ pub(crate) async fn observe(
     outside: &Outside,
     foreign: &mut Foreign,
     requested_creates: usize,
+    by_a_person: bool,
 ) -> Result<Observed, Error> {
     // The listing begins at the database's time, so that its absence can be judged against rows.
     let started_at = outside.db.now().await?;
-    let listing = list(outside, started_at).await;
+    let listing = list(outside, started_at, by_a_person).await;
     // The rows are read after it: a service in the listing whose row was made meanwhile is known.
     let loaded = bounded(phase::READ_ROWS, pool_db::instances::load(&outside.db)).await?;
     let provisions = bounded(phase::READ_ROWS, pool_db::provisions::load(&outside.db)).await?;
@@ -109,7 +110,12 @@ impl Wanted {
     }
 }
 
-async fn list(outside: &Outside, started_at: DateTime<Utc>) -> Listing {
+/// Lists, unless the budget wants it less often and no person asked for this tick.
+async fn list(outside: &Outside, started_at: DateTime<Utc>, by_a_person: bool) -> Listing {
+    let not_due = outside.railway.listing_not_due();
+    if let Some(why) = not_due.filter(|_| !by_a_person) {
+        return Listing::failed(started_at, why);
+    }
     timeout(phase::LIST, outside.railway.list(started_at))
         .await
         .unwrap_or_else(|_elapsed| {

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::execute::{create_all, destroy_all, fail, intend, remove, write_rows};
 use crate::observe::{Foreign, observe};
-use crate::{Error, Outside};
+use crate::{Error, Outside, budget};
 
 /// How often old events are pruned, and how many at once: far more than a busy pool writes.
 const PRUNE_EVERY_TICKS: u64 = 20;
@@ -71,12 +71,22 @@ impl Reconciler {
         let began = Instant::now();
         let outside = Arc::clone(&self.outside);
         let started_at = outside.db.now().await?;
-        let requests_before = outside.railway.requests_sent();
+        let spent_before = outside.railway.spent();
         let asked = commands::pending(&outside.db, self.term).await?;
 
-        let mut report = self.round(&outside, &asked).await?;
+        let mut report = match self.round(&outside, &asked).await {
+            Ok(report) => report,
+            Err(error) => {
+                budget::share_after_failure(&outside, self.term).await;
+                return Err(error);
+            }
+        };
 
-        report.done.requests = clamp_u32(outside.railway.requests_sent() - requests_before);
+        budget::share(&outside, self.term).await?;
+        let now = outside.db.now().await?;
+        let budget = outside.railway.budget_report(now, spent_before);
+        report.done.requests = clamp_u32(budget.spent_by_tick.total());
+        report.budget = Some(budget);
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         report.bound();
         let tick = ticks::record(&outside.db, self.term, started_at, &report).await?;
@@ -101,7 +111,9 @@ impl Reconciler {
         asked: &[PendingCommand],
     ) -> Result<Report, Error> {
         let requested = asked.iter().map(requested_creates).sum();
-        let observed = observe(outside, &mut self.foreign, requested).await?;
+        let by_a_person = !asked.is_empty();
+        let observed = observe(outside, &mut self.foreign, requested, by_a_person).await?;
+        budget::share_block(outside, self.term).await?;
         let (policy, identity) = (&outside.policy, &outside.identity);
         self.history.record(&observed.snapshot, policy, identity);
         let mut plan = plan(&observed.snapshot, &self.history, policy, identity);
@@ -110,6 +122,8 @@ impl Reconciler {
         for (action, error) in observed.failures {
             fail(&mut report, None, action, error);
         }
+
+        budget::hold_back_creates(outside, requested, &mut plan, &mut report);
 
         write_rows(outside, self.term, &plan, &mut report).await?;
         let intents = intend(outside, self.term, &plan, &mut report).await?;

@@ -225,6 +225,11 @@ impl Governor {
         self.state().by_us
     }
 
+    /// Whether nothing may be sent.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.state().blocks.current(Instant::now()).is_some()
+    }
+
     /// How many instances may be begun now.
     pub(crate) fn creates_left(&self) -> u64 {
         let now = Instant::now();
@@ -242,11 +247,11 @@ impl Governor {
         let (standing, is_assumed) = state.standing(now, &self.limits);
         let every = standing.listing_every();
         let since = now.saturating_duration_since(state.last_listing?);
-        if is_assumed || every <= self.limits.listing_interval || since >= every {
+        if is_assumed || !standing.is_behind() || since >= nearly(every) {
             return None;
         }
         let seconds = every.saturating_sub(since).as_secs().max(1);
-        let why = report::why_slower(&standing);
+        let why = report::why_not_more_often(&standing);
         Some(format!(
             "not listed in this tick: {why}; the next one is due in {seconds} s"
         ))
@@ -292,7 +297,7 @@ impl State {
             );
         }
         if task == Task::FirstPage && standing.remaining <= standing.kept_for_destroying() {
-            let slowest = SLOWEST_LISTING.max(limits.listing_interval);
+            let slowest = nearly(SLOWEST_LISTING.max(limits.listing_interval));
             let since = self
                 .last_listing
                 .map(|last| now.saturating_duration_since(last));
@@ -352,6 +357,11 @@ impl State {
             self.window.budget.limit = limit;
         }
     }
+}
+
+/// A tick may come a tenth earlier than asked for, so a listing may too.
+fn nearly(interval: Duration) -> Duration {
+    interval.mul_f64(0.9)
 }
 
 #[cfg(test)]

@@ -67,11 +67,10 @@ impl Standing {
     pub(crate) fn listing_every(&self) -> Duration {
         let asked = self.listing_interval;
         let slowest = SLOWEST_LISTING.max(asked);
-        let kept = self.kept_for_destroying();
-        let even = kept + part(self.limit - kept, self.left, WINDOW);
-        if self.remaining.saturating_add(self.percent(BURST_PERCENT)) >= even {
+        if !self.is_behind() {
             return asked;
         }
+        let kept = self.kept_for_destroying();
         let affordable = self.remaining.saturating_sub(kept) / self.listing_requests.max(1);
         match u32::try_from(affordable) {
             Ok(0) => slowest,
@@ -82,6 +81,14 @@ impl Standing {
 
     fn percent(&self, percent: u64) -> u64 {
         u64::try_from(u128::from(self.limit) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+    }
+
+    /// Whether less is left than after an even use of the window until now, by more than a burst
+    /// takes. What a burst may take shrinks with the window, or the last of it would be creating's.
+    pub(crate) fn is_behind(&self) -> bool {
+        let kept = self.kept_for_destroying();
+        let to_spend = (self.limit - kept).saturating_sub(self.percent(BURST_PERCENT));
+        self.remaining < kept + part(to_spend, self.left, WINDOW)
     }
 
     /// What listings at this interval take until the window ends.
@@ -169,6 +176,7 @@ mod tests {
         // A free plan: 80 of its 100 requests are for listings, unless instances are made.
         assert_eq!(every(hour(100, 100)), 30);
         assert_eq!(every(half_an_hour(100, 54)), 52);
+        assert_eq!(every(half_an_hour(100, 57)), 30);
         let slow = Standing {
             listing_interval: Duration::from_hours(1),
             ..half_an_hour(100, 20)

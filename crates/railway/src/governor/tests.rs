@@ -204,7 +204,7 @@ async fn creating_leaves_enough_for_all_else() {
     governor.admit(Task::NextPage).await.unwrap();
     // The last of it is for a listing now and then.
     let refusal = refused(&governor, Task::FirstPage).await;
-    let retry_after = Some(SLOWEST_LISTING);
+    let retry_after = Some(nearly(SLOWEST_LISTING));
     assert_eq!(refusal.class, ErrorClass::RateLimited { retry_after });
 }
 
@@ -285,6 +285,22 @@ async fn on_a_free_plan_listings_are_spread_out_and_it_says_why() {
     governor.admit(Task::FirstPage).await.unwrap();
     advance(Duration::from_secs(100)).await;
     assert_eq!(governor.listing_not_due(), None);
+}
+
+/// Whatever wakes the leader: each claim, or a database that refuses tick after tick.
+#[tokio::test(start_paused = true)]
+async fn ticks_in_a_row_leave_creating_its_share_until_the_window_ends() {
+    let governor = governor();
+    governor.observe(&window("1000", "1000", "3600"));
+    for second in 0..3_500 {
+        if governor.listing_not_due().is_none() {
+            governor.admit(Task::FirstPage).await.unwrap();
+        }
+        assert!(governor.creates_left() > 0, "after {second} s");
+        advance(Duration::from_secs(1)).await;
+    }
+    let spent = governor.spent_by_us().listing;
+    assert!((800..=880).contains(&spent), "{spent}");
 }
 
 #[tokio::test(start_paused = true)]
