@@ -37,6 +37,10 @@ fn it_says_where_it_is_and_ends_when_told() -> Result {
             "environmentName",
             "token",
             "projectToken",
+            "openrouterUrl",
+            "openrouterKey",
+            "agentmailUrl",
+            "agentmailKey",
         ] {
             assert!(told[field].is_string(), "{field} is missing in {line}");
         }

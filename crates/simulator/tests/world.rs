@@ -7,7 +7,7 @@ use pool_domain::{DeploymentStatus, ServiceId};
 use pool_simulator::invariants::{self, Row};
 use pool_simulator::operations::{self, Operation, POOL_API_KEY, Weights};
 use pool_simulator::world::{
-    AgentCall, Happening, InstanceKey, NewService, NewVolume, PageArgs, Reach, View,
+    AgentCall, Happening, InstanceKey, NewService, NewVolume, PageArgs, Reach, VariableScope, View,
 };
 use pool_simulator::{Caller, Fault, FaultRule, Refusal, Settings, World};
 use proptest::prelude::*;
@@ -245,6 +245,64 @@ fn a_deployment_keeps_the_variables_that_it_was_started_with() -> Result<(), Ref
     world.step(START + TimeDelta::seconds(400));
     assert_eq!(world.agent_call(&domain, call("old")).status, 401);
     assert_eq!(world.agent_call(&domain, call("new")).status, 200);
+    Ok(())
+}
+
+#[test]
+fn variables_that_come_after_the_container_was_made_are_not_in_it() -> Result<(), Refusal> {
+    let set = |world: &mut World, key: &InstanceKey, name: &str| {
+        let scope = VariableScope {
+            project: world.home().project.clone(),
+            environment: key.1.clone(),
+            service: Some(key.0.clone()),
+        };
+        let variables = [(name.to_owned(), "1".to_owned())].into();
+        world.variables_upsert(&Caller::Account, &scope, &variables, false, true)
+    };
+    let mut world = world();
+    let key = create(&mut world, "a")?;
+    patch(&mut world, &key, "image:1")?;
+    set(&mut world, &key, "EARLY")?;
+    while status(&world, &key) != Some(DeploymentStatus::Deploying) {
+        let due = world.next_event_at().ok_or(Refusal::DeploymentNotFound)?;
+        world.step(due);
+    }
+    set(&mut world, &key, "LATE")?;
+    world.step(START + TimeDelta::seconds(200));
+    let inside = world.running_variables(&key);
+    let inside: Vec<_> = inside
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(inside, ["EARLY"]);
+    Ok(())
+}
+
+#[test]
+fn a_redeployment_with_a_volume_has_a_downtime() -> Result<(), Refusal> {
+    for has_volume in [false, true] {
+        let mut world = world();
+        let key = create(&mut world, "a")?;
+        if has_volume {
+            let volume = NewVolume {
+                project: world.home().project.clone(),
+                reach: Reach::One(key.1.clone()),
+                service: Some(key.0.clone()),
+                mount_path: "/data".to_owned(),
+            };
+            world.volume_create(&Caller::Account, volume)?;
+        }
+        patch(&mut world, &key, "image:1")?;
+        world.step(START + TimeDelta::seconds(200));
+        assert!(world.happen(&key, Happening::Redeploy));
+        while status(&world, &key) != Some(DeploymentStatus::Deploying) {
+            let due = world.next_event_at().ok_or(Refusal::DeploymentNotFound)?;
+            world.step(due);
+        }
+        let serves = world.instance(&key).map_or(0, |i| i.active().count());
+        assert_eq!(serves, usize::from(!has_volume));
+    }
     Ok(())
 }
 

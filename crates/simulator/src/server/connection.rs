@@ -14,6 +14,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the first half of an answer has to reach the client before the connection breaks.
 const HALF_ANSWER_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often a connection on which nothing is read is looked at, to be given up with its client.
+const MUTE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Marks an answer that is not to be sent: the connection is closed instead.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +104,7 @@ async fn converse<H: Handler>(stream: TcpStream, handler: Arc<H>, keep_alive: bo
     // Without this the last bytes of small answers wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
     if handler.is_mute() {
-        tokio::time::sleep(NEVER).await;
+        let _ = tokio::time::timeout(NEVER, until_closed(&stream)).await;
         return;
     }
     let service = service_fn(|request| {
@@ -121,6 +125,16 @@ async fn converse<H: Handler>(stream: TcpStream, handler: Arc<H>, keep_alive: bo
         .await;
     if let Err(error) = served {
         tracing::trace!(%error, "a connection ended early");
+    }
+}
+
+/// Waits until the client closes its side, and takes nothing of what it sent.
+async fn until_closed(stream: &TcpStream) {
+    loop {
+        match stream.ready(Interest::READABLE).await {
+            Ok(ready) if !ready.is_read_closed() => tokio::time::sleep(MUTE_PAUSE).await,
+            _ => return,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use pool_simulator::{AgentFault, Options, Simulator};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Client, KEY, Result, running, started};
+use crate::support::{Client, KEY, Result, read_much, running, started};
 
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -28,6 +28,20 @@ async fn an_agent_may_take_the_connection_and_read_nothing() -> Result<()> {
     let said = tokio::time::timeout(PATIENCE, stream.write_all(&much));
     assert!(said.await.is_err(), "somebody read 64 MiB");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_nobody_answered_are_given_up_with_their_clients() -> Result<()> {
+    let (simulator, client, domain) = ailing(AgentFault::Mute).await?;
+    let well = simulator.seed_services(&running(1))?;
+    // More than are served at once by all agents together.
+    for _ in 0..300 {
+        let mut stream = tokio::net::TcpStream::connect(&domain).await?;
+        stream
+            .write_all(b"GET /pool/health HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await?;
+    }
+    client.until_ready(&well[0].domain, KEY).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,22 +85,9 @@ async fn an_agent_may_send_its_callers_in_a_circle() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_may_answer_two_gigabytes() -> Result<()> {
     let (_simulator, _client, domain) = ailing(AgentFault::Huge).await?;
-    let mut stream = tokio::net::TcpStream::connect(&domain).await?;
-    stream
-        .write_all(b"GET /pool/health HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await?;
-    let (mut piece, mut seen) = (vec![0; 1024 * 1024], 0_usize);
-    let reads = async {
-        // Enough to see that it is streamed; whoever wants all of it may go on.
-        while seen < 64 * 1024 * 1024 {
-            let count = stream.read(&mut piece).await?;
-            assert!(count > 0, "it ended after {seen} bytes");
-            seen += count;
-        }
-        Ok::<_, std::io::Error>(())
-    };
-    tokio::time::timeout(Duration::from_secs(30), reads).await??;
-    Ok(())
+    // Enough to see that it is streamed; whoever wants all of it may go on.
+    let request = "GET /pool/health HTTP/1.1\r\nhost: a\r\n\r\n";
+    read_much(&domain, request, 64 * 1024 * 1024).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use pool_simulator::world::{EdgeLimit, LimitBody};
 use pool_simulator::{Fault, FaultRule, Options, RateLimits, Settings};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Result, started, text};
+use crate::support::{As, Client, Result, started, text};
 
 /// The clock stands still, so that no window ends while the test runs.
 fn standing_still(settings: Settings) -> Options {
@@ -98,6 +98,23 @@ async fn a_limiter_may_count_fields_and_answer_with_a_web_page() -> Result<()> {
         "{}",
         refused.text
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_no_token_is_told_no_limits() -> Result<()> {
+    let (_simulator, client) = started(Options::default()).await?;
+    let schema = "{ __schema { queryType { name } } }";
+    let answer = client.send(As::Nobody, schema, json!({})).await?;
+    assert_eq!(
+        (answer.status, answer.header("x-ratelimit-limit")),
+        (200, None)
+    );
+    let refused = client
+        .send(As::Nobody, crate::support::SNAPSHOT, json!({}))
+        .await?;
+    assert_eq!(refused.message(), "Not Authorized");
+    assert_eq!(refused.header("x-ratelimit-limit"), None);
     Ok(())
 }
 

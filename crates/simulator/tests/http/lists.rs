@@ -6,7 +6,7 @@ use pool_simulator::faults::Lost;
 use pool_simulator::{Fault, FaultRule, Options};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Result, nodes, running, started};
+use crate::support::{Client, Result, nodes, read_much, running, started};
 
 async fn listed(client: &Client) -> Result<usize> {
     let answer = client.snapshot(500, None).await?.json();
@@ -112,6 +112,16 @@ async fn an_answer_may_end_properly_in_the_middle_of_its_json() -> Result<()> {
         "it is done"
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_may_have_two_gigabytes() -> Result<()> {
+    let (simulator, _client) = started(Options::default()).await?;
+    simulator.inject(FaultRule::once(Fault::Huge))?;
+    let url = simulator.graphql_url();
+    let address = url.split('/').nth(2).ok_or("no address")?;
+    let request = "POST /graphql/v2 HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}";
+    read_much(address, request, 64 * 1024 * 1024).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

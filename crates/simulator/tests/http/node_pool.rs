@@ -140,6 +140,8 @@ async fn a_manager_that_creates_with_everything_gets_an_agent_and_a_clean_end() 
                "variables": {"POOL_API_KEY": "first"}}),
     )
     .await?;
+    let deploys = client.world().await?["services"][0]["deploys"].clone();
+    assert_eq!(deploys, json!(1), "a source deploys at once");
     let start = json!({"startCommand": "node server.js", "restartPolicyType": "ON_FAILURE"});
     update_instance(&client, &service, start).await?;
     let variables = json!({"POOL_API_KEY": KEY, "XMTP_ENV": "dev"});

@@ -3,6 +3,7 @@
 use pool_simulator::{Options, SeedServices, Simulator};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -208,6 +209,23 @@ pub(crate) fn running(count: usize) -> SeedServices {
         variables,
         ..SeedServices::default()
     }
+}
+
+/// Sends a request as it stands, and reads so many bytes of the answer, which may have more.
+pub(crate) async fn read_much(address: &str, request: &str, bytes: usize) -> Result<()> {
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let (mut piece, mut seen) = (vec![0; 1024 * 1024], 0);
+    let reads = async {
+        while seen < bytes {
+            match stream.read(&mut piece).await? {
+                0 => return Err(format!("it ended after {seen} bytes").into()),
+                count => seen += count,
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), reads).await?
 }
 
 /// A text in an answer, at a path as `/serviceCreate/id`.
