@@ -7,9 +7,12 @@ use tracing_subscriber::EnvFilter;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or there was nothing to do; of status: it could tell
-  1  a migration failed, and nothing of it remains
-  2  the command line or DATABASE_URL cannot be used
-  3  the database is away, too busy, or another process has been migrating it for long: try again
+  1  it failed or was refused, and nothing of the failed step remains
+  2  the command line, DATABASE_URL or another setting cannot be used
+  3  the database or Railway is away or too busy, or another process has been migrating for long:
+     try again
+
+Progress of long work goes to stderr. Whatever is killed may simply be run again.
 
 Several may run at once, the servers too: one does the work, the others wait for it.";
 
@@ -44,17 +47,78 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Apply what is pending (the default). Only adds, so what runs now goes on working.
     Up(Up),
-    /// Tell what is applied, what is pending and where the database came from. Changes nothing.
+    /// Tell what is applied, what is pending, which generation was found, and how many rows would
+    /// be taken over and set aside. Changes nothing.
     Status,
     /// Take back the newest migration. What only it stored is lost.
     Down,
+    /// Drop the tables of earlier generations, once everything of them was taken over.
+    DropLegacy(DropLegacy),
+    /// Fill from Railway what rows lack, and insert a row for each service of ours without one.
+    Enrich(Enrich),
+}
+
+/// Whether to ask.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DropLegacy {
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// What to look at, and where Railway is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Enrich {
+    /// Look at every row, and not only at those that lack something.
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Say what would change, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) railway: RailwayFlags,
+}
+
+/// The server's settings of the same names. `RAILWAY_TOKEN` (wins) or `RAILWAY_API_TOKEN`, and
+/// `POOL_API_KEY`, are read from the environment only.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RailwayFlags {
+    /// The project.
+    #[arg(long, env = "RAILWAY_PROJECT_ID", value_name = "ID")]
+    pub(crate) railway_project_id: Option<String>,
+
+    /// The environment; wins over its name.
+    #[arg(long, env = "RAILWAY_ENVIRONMENT_ID", value_name = "ID")]
+    pub(crate) railway_environment_id: Option<String>,
+
+    /// The environment by its name, in any case.
+    #[arg(long, env = "RAILWAY_ENVIRONMENT_NAME", value_name = "NAME")]
+    pub(crate) railway_environment_name: Option<String>,
+
+    /// Railway's endpoint.
+    #[arg(long, env = "RAILWAY_API_URL", value_name = "URL")]
+    pub(crate) railway_api_url: Option<String>,
+
+    /// The manager's own service, which is never taken for an instance.
+    #[arg(long, env = "RAILWAY_SERVICE_ID", value_name = "ID")]
+    pub(crate) railway_service_id: Option<String>,
+
+    /// What the names of our services begin with.
+    #[arg(long, env = "POOL_SERVICE_PREFIX", value_name = "PREFIX")]
+    pub(crate) pool_service_prefix: Option<String>,
+
+    /// How agents are reached: https, or http for local use.
+    #[arg(long, env = "POOL_AGENT_SCHEME", value_name = "SCHEME")]
+    pub(crate) pool_agent_scheme: Option<String>,
 }
 
 /// How far up.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Up {
-    /// Also install the transition trigger, as the first server that leads does. From then on the
-    /// Node service must be stopped.
+    /// Also contract, as the first server that leads does: copy what changed since, and install the
+    /// transition trigger. From then on the Node service must be stopped.
     #[arg(long)]
     pub(crate) contract: bool,
 }

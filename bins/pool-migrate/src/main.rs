@@ -1,8 +1,10 @@
 //! Brings a database to the schema of the warm pool, tells how far one is, and takes steps back.
 
 mod cli;
+mod enrich;
 mod outcome;
 mod run;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -18,6 +20,8 @@ async fn main() -> ExitCode {
         .with_env_filter(cli.log_filter())
         .with_target(false)
         .init();
+    // Of two TLS providers in the program neither is chosen by itself. Taken already is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match run::run(&cli).await {
         Ok(outcome) => outcome.print(cli.json),
         Err(failure) => failure.print(cli.json),

@@ -1,22 +1,27 @@
 //! What came of it, in sentences or as JSON, and the exit code.
 
-use std::error::Error as _;
 use std::process::ExitCode;
 
-use pool_db::Error;
-use pool_db::migrations::SchemaStatus;
+use pool_db::migrations::{Group, LegacyTable, SchemaStatus};
+use pool_db::{Error, Moved};
+use pool_railway::ErrorClass;
 use serde_json::{Value, json};
+
+use crate::enrich::Enriched;
 
 /// It went well.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Up {
         applied: Vec<String>,
+        moved: Moved,
         contracted_now: bool,
         status: SchemaStatus,
     },
     Status(SchemaStatus),
     Down(Option<String>),
+    Dropped(Vec<LegacyTable>),
+    Enriched(Enriched),
 }
 
 /// It did not.
@@ -42,22 +47,22 @@ impl Outcome {
         match self {
             Self::Up {
                 applied,
+                moved,
                 contracted_now,
                 status,
             } => json!({
                 "applied": applied,
+                "taken": moved.taken,
+                "filled": moved.filled,
+                "setAside": moved.set_aside,
                 "contractedNow": contracted_now,
                 "contractedAt": contracted_at(status),
                 "found": status.found,
             }),
-            Self::Status(status) => json!({
-                "applied": status.applied,
-                "pending": status.pending,
-                "unknown": status.unknown,
-                "contractedAt": contracted_at(status),
-                "found": status.found,
-            }),
+            Self::Status(status) => status_json(status),
             Self::Down(reverted) => json!({ "reverted": reverted }),
+            Self::Dropped(tables) => json!({ "dropped": tables_json(tables) }),
+            Self::Enriched(done) => enriched_json(done),
         }
     }
 
@@ -65,6 +70,7 @@ impl Outcome {
         match self {
             Self::Up {
                 applied,
+                moved,
                 contracted_now,
                 status,
             } => {
@@ -72,33 +78,186 @@ impl Outcome {
                 if applied.is_empty() {
                     lines.push("Nothing was pending.".to_owned());
                 }
+                if *moved != Moved::default() {
+                    lines.push(format!(
+                        "Rows of earlier generations: {} taken over, {} filled, {} set aside.",
+                        moved.taken, moved.filled, moved.set_aside
+                    ));
+                }
                 lines.push(if *contracted_now {
                     "Contracted now: the Node service must not run any more.".to_owned()
                 } else {
                     contraction(status)
                 });
-                lines.extend(legacy(status));
                 lines
             }
-            Self::Status(status) => {
-                let mut lines = listed("Applied", &status.applied);
-                lines.extend(listed("Pending", &status.pending));
-                lines.extend(listed("Applied by another build", &status.unknown));
-                if status.pending.is_empty() {
-                    lines.push("Nothing is pending.".to_owned());
-                }
-                lines.push(match status.found.as_slice() {
-                    [] => "Found: no tables of earlier generations.".to_owned(),
-                    tables => format!("Found: {}.", tables.join(", ")),
-                });
-                lines.push(contraction(status));
-                lines.extend(legacy(status));
-                lines
-            }
+            Self::Status(status) => status_lines(status),
             Self::Down(Some(name)) => vec![format!("Took back: {name}")],
             Self::Down(None) => vec!["There was nothing to take back.".to_owned()],
+            Self::Dropped(tables) if tables.is_empty() => {
+                vec!["There was nothing to drop.".to_owned()]
+            }
+            Self::Dropped(tables) => tables
+                .iter()
+                .map(|table| format!("Dropped: {} ({} rows)", table.name, table.rows))
+                .collect(),
+            Self::Enriched(done) => enriched_lines(done),
         }
     }
+}
+
+fn status_json(status: &SchemaStatus) -> Value {
+    let groups = |groups: &[Group]| -> Value {
+        let rows = groups.iter().map(|it| (it.name.clone(), json!(it.rows)));
+        Value::Object(rows.collect())
+    };
+    let forecast: Vec<_> = status
+        .forecast
+        .iter()
+        .map(|it| json!({ "verdict": it.verdict, "reason": it.reason, "rows": it.rows }))
+        .collect();
+    json!({
+        "applied": status.applied,
+        "pending": status.pending,
+        "unknown": status.unknown,
+        "contractedAt": contracted_at(status),
+        "found": status.found,
+        "legacy": tables_json(&status.legacy),
+        "forecast": forecast,
+        "wouldTake": would(status, "take"),
+        "wouldSetAside": would(status, "set aside"),
+        "instances": groups(&status.instances),
+        "setAside": groups(&status.set_aside),
+    })
+}
+
+fn status_lines(status: &SchemaStatus) -> Vec<String> {
+    let mut lines = listed("Applied", &status.applied);
+    lines.extend(listed("Pending", &status.pending));
+    lines.extend(listed("Applied by another build", &status.unknown));
+    if status.pending.is_empty() {
+        lines.push("Nothing is pending.".to_owned());
+    }
+    lines.push(match status.found.as_slice() {
+        [] => "Found: no tables of earlier generations.".to_owned(),
+        tables => format!("Found: {}.", tables.join(", ")),
+    });
+    for table in &status.legacy {
+        lines.push(format!("Table {}: {} rows", table.name, table.rows));
+    }
+    if status.contracted_at.is_none() && !status.legacy.is_empty() {
+        lines.push(format!("Would take over: {} rows", would(status, "take")));
+        lines.push(format!(
+            "Would set aside: {} rows",
+            would(status, "set aside")
+        ));
+        for it in &status.forecast {
+            if let Some(reason) = &it.reason {
+                lines.push(format!("  {}: {reason}", it.rows));
+            }
+        }
+    }
+    lines.extend(counted("Instances", &status.instances));
+    lines.extend(counted("Set aside", &status.set_aside));
+    lines.push(contraction(status));
+    lines
+}
+
+fn would(status: &SchemaStatus, verdict: &str) -> i64 {
+    let rows = status.forecast.iter().filter(|it| it.verdict == verdict);
+    rows.map(|it| it.rows).sum()
+}
+
+fn counted(what: &str, groups: &[Group]) -> Option<String> {
+    let each: Vec<_> = groups
+        .iter()
+        .map(|it| format!("{} {}", it.rows, it.name))
+        .collect();
+    (!each.is_empty()).then(|| format!("{what}: {}", each.join(", ")))
+}
+
+fn tables_json(tables: &[LegacyTable]) -> Value {
+    let tables = tables
+        .iter()
+        .map(|table| json!({ "table": table.name, "rows": table.rows }));
+    Value::Array(tables.collect())
+}
+
+fn enriched_json(done: &Enriched) -> Value {
+    let changes: Vec<_> = done
+        .changes
+        .iter()
+        .flat_map(|(id, differences)| {
+            differences.iter().map(move |it| {
+                json!({
+                    "id": id.as_str(),
+                    "column": it.column,
+                    "before": it.before,
+                    "after": it.after,
+                })
+            })
+        })
+        .collect();
+    let adopted: Vec<_> = done
+        .adoptions
+        .iter()
+        .map(|it| {
+            json!({
+                "id": it.id.as_str(),
+                "serviceId": it.service_id.as_str(),
+                "status": it.status.as_str(),
+                "reason": it.reason,
+            })
+        })
+        .collect();
+    let foreign: Vec<_> = done
+        .foreign
+        .iter()
+        .map(|(name, why)| json!({ "name": name, "why": why }))
+        .collect();
+    json!({
+        "dryRun": done.dry_run,
+        "lookedAt": done.looked_at,
+        "unknownToRailway": done.unknown,
+        "changes": changes,
+        "adopted": adopted,
+        "foreign": foreign,
+        "heldBack": done.held_back,
+        "written": done.written,
+        "inserted": done.inserted,
+    })
+}
+
+fn enriched_lines(done: &Enriched) -> Vec<String> {
+    let mut lines = Vec::new();
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
+    for (id, differences) in &done.changes {
+        for it in differences {
+            let (before, after) = (shown(&it.before), shown(&it.after));
+            lines.push(format!("~ {id} {}: {before} -> {after}", it.column));
+        }
+    }
+    for it in &done.adoptions {
+        let status = it.status.as_str();
+        lines.push(format!(
+            "+ {} ({}): {status}, {}",
+            it.id, it.service_id, it.reason
+        ));
+    }
+    for (name, why) in &done.foreign {
+        lines.push(format!("Left alone: {name}: {why}"));
+    }
+    lines.extend(done.held_back.iter().map(|it| format!("Held back: {it}")));
+    lines.push(format!(
+        "Looked at {} rows; {} of them are unknown to Railway and left alone.",
+        done.looked_at, done.unknown
+    ));
+    lines.push(if done.dry_run {
+        "Dry run: nothing was written.".to_owned()
+    } else {
+        format!("Wrote {} rows, inserted {}.", done.written, done.inserted)
+    });
+    lines
 }
 
 impl Failure {
@@ -107,6 +266,22 @@ impl Failure {
         Self {
             sentence: sentence.to_owned(),
             code: 2,
+        }
+    }
+
+    /// It may be right another time, and is not now.
+    pub(crate) fn refused(sentence: &str) -> Self {
+        Self {
+            sentence: sentence.to_owned(),
+            code: 1,
+        }
+    }
+
+    /// Somebody else is away.
+    pub(crate) fn try_again(sentence: &str) -> Self {
+        Self {
+            sentence: sentence.to_owned(),
+            code: 3,
         }
     }
 
@@ -128,14 +303,30 @@ impl From<Error> for Failure {
             error if error.is_unavailable() => 3,
             _ => 1,
         };
-        let mut sentence = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            sentence = format!("{sentence}: {error}");
-            source = error.source();
-        }
+        let sentence = chain(&error);
         Self { sentence, code }
     }
+}
+
+impl From<pool_railway::Error> for Failure {
+    fn from(error: pool_railway::Error) -> Self {
+        let code = match error.class() {
+            ErrorClass::NotAuthorized | ErrorClass::NotFound | ErrorClass::BadRequest => 2,
+            _ => 3,
+        };
+        let sentence = chain(&error);
+        Self { sentence, code }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        sentence = format!("{sentence}: {error}");
+        source = error.source();
+    }
+    sentence
 }
 
 fn listed(what: &str, names: &[String]) -> Vec<String> {
@@ -153,20 +344,4 @@ fn contraction(status: &SchemaStatus) -> String {
                  until one of them leads or `pool-migrate up --contract` is run."
             .to_owned(),
     }
-}
-
-/// Plainly, what this build cannot do yet.
-fn legacy(status: &SchemaStatus) -> Option<String> {
-    let tables: Vec<_> = status
-        .found
-        .iter()
-        .map(String::as_str)
-        .filter(|table| *table != "instances")
-        .collect();
-    (!tables.is_empty()).then(|| {
-        format!(
-            "The rows of {} are not taken over by this build, which therefore refuses to contract.",
-            tables.join(" and ")
-        )
-    })
 }

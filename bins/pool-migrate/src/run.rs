@@ -1,10 +1,18 @@
 //! Does what was asked.
 
-use pool_db::migrations;
-use secrecy::{ExposeSecret, SecretString};
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
-use crate::cli::{Cli, Command, Up};
+use pool_db::{Moved, Progress, migrations};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use crate::cli::{Cli, Command, DropLegacy, Up};
+use crate::enrich::enrich;
 use crate::outcome::{Failure, Outcome};
+
+/// Progress is told this often: a log of a deploy stays short.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Does it, and says what came of it.
 pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
@@ -18,16 +26,69 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Up(how) => up(url, &how).await,
         Command::Status => Ok(Outcome::Status(migrations::status(url).await?)),
         Command::Down => Ok(Outcome::Down(migrations::revert_one(url).await?)),
+        Command::DropLegacy(how) => drop_legacy(url, &how).await,
+        Command::Enrich(how) => Ok(Outcome::Enriched(enrich(url, &how).await?)),
     }
 }
 
 async fn up(url: &str, how: &Up) -> Result<Outcome, Failure> {
     let applied = migrations::run(url).await?.migrations;
-    let contracted_now = how.contract && migrations::contract(url).await?;
+    let mut tell = telling();
+    let mut moved = Moved::default();
+    let mut contracted_now = false;
+    if how.contract {
+        let done = migrations::contract_telling(url, &mut tell).await?;
+        moved += done.moved;
+        contracted_now = done.now;
+    } else {
+        moved += migrations::backfill(url, &mut tell).await?;
+    }
     let status = migrations::status(url).await?;
     Ok(Outcome::Up {
         applied,
+        moved,
         contracted_now,
         status,
     })
+}
+
+async fn drop_legacy(url: &str, how: &DropLegacy) -> Result<Outcome, Failure> {
+    let status = migrations::status(url).await?;
+    if !status.legacy.is_empty() && !how.yes {
+        for table in &status.legacy {
+            eprintln!("Would drop: {} ({} rows)", table.name, table.rows);
+        }
+        if !confirmed() {
+            return Err(Failure::refused(
+                "nothing was dropped: it was not confirmed (--yes does so without asking)",
+            ));
+        }
+    }
+    Ok(Outcome::Dropped(migrations::drop_legacy(url).await?))
+}
+
+/// Where nobody can answer, the answer is no.
+fn confirmed() -> bool {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return false;
+    }
+    eprint!("Drop them for good? [yes/no] ");
+    let mut answer = String::new();
+    std::io::stderr().flush().is_ok()
+        && stdin.read_line(&mut answer).is_ok()
+        && answer.trim() == "yes"
+}
+
+/// Tells on stderr: the first step, then once a second, and the end of each step.
+fn telling() -> impl FnMut(Progress) + Send {
+    let mut told_at: Option<Instant> = None;
+    move |progress| {
+        let due = told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+        if due || progress.done == progress.total {
+            told_at = Some(Instant::now());
+            let Progress { step, done, total } = progress;
+            eprintln!("pool-migrate: {step}: {done} of {total}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The program as an operator runs it.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output};
 
 use pool_test_database::TestDatabase;
@@ -110,22 +111,121 @@ fn the_help_documents_the_exit_codes_and_shows_no_secret() {
     assert!(!help.contains("hunter2"), "{help}");
 }
 
+/// Of the first generation: enough rows that a run can be killed in the middle.
+const MANY: &str = "CREATE TABLE pool_instances (id text PRIMARY KEY, railway_service_id text NOT \
+     NULL, railway_url text, status text NOT NULL DEFAULT 'provisioning', claimed_by text, \
+     claimed_at timestamptz, created_at timestamptz NOT NULL DEFAULT now()); \
+     INSERT INTO pool_instances (id, railway_service_id, status, claimed_by) \
+     SELECT 'n' || n, 's' || n, CASE WHEN n % 4 = 0 THEN 'idle' ELSE 'claimed' END, \
+     CASE WHEN n % 4 > 0 THEN 'agent ' || n END FROM generate_series(1, 12000) AS n";
+
 #[tokio::test]
-async fn rows_of_generations_that_it_cannot_take_over_keep_it_from_contracting() {
+async fn status_says_what_it_would_take_over_and_set_aside_and_drop_legacy_asks() {
     let database = TestDatabase::empty().await;
     let client = database.client().await;
-    client
-        .batch_execute("CREATE TABLE pool_instances (id text PRIMARY KEY)")
-        .await
-        .unwrap();
-    let up = migrate(database.url(), &["up"]).unwrap();
-    assert_eq!(up.status.code(), Some(0));
-    assert!(stdout(&up).contains("The rows of pool_instances are not taken over"));
-    let contract = migrate(database.url(), &["up", "--contract"]).unwrap();
-    assert_eq!(contract.status.code(), Some(1));
+    client.batch_execute(MANY).await.unwrap();
+    let url = database.url();
+    let status = stdout(&migrate(url, &["status"]).unwrap());
+    for line in [
+        "Found: pool_instances.",
+        "Table pool_instances: 12000 rows",
+        "Would take over: 9000 rows",
+        "Would set aside: 3000 rows",
+        "  3000: never claimed",
+    ] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    let early = migrate(url, &["drop-legacy", "--yes"]).unwrap();
+    assert_eq!(early.status.code(), Some(1), "{}", stdout(&early));
+    let up = migrate(url, &["up", "--contract"]).unwrap();
     assert!(
-        stderr(&contract).contains("pool_instances"),
+        stderr(&up).contains("copying rows: 12000 of 12000"),
         "{}",
-        stderr(&contract)
+        stderr(&up)
     );
+    let said = stdout(&up);
+    assert!(
+        said.contains("9000 taken over, 0 filled, 3000 set aside"),
+        "{said}"
+    );
+    let after = stdout(&migrate(url, &["status"]).unwrap());
+    assert!(after.contains("Instances: 9000 claimed"), "{after}");
+    assert!(after.contains("Set aside: 3000 never claimed"), "{after}");
+    // Nobody is there to answer.
+    let unasked = migrate(url, &["drop-legacy"]).unwrap();
+    assert_eq!(unasked.status.code(), Some(1));
+    assert!(stderr(&unasked).contains("Would drop: pool_instances (12000 rows)"));
+    let dropped = migrate(url, &["drop-legacy", "--yes", "--json"]).unwrap();
+    let dropped: serde_json::Value = serde_json::from_slice(&dropped.stdout).unwrap();
+    let expected = serde_json::json!([{ "table": "pool_instances", "rows": 12000 }]);
+    assert_eq!(dropped["dropped"], expected);
+}
+
+/// Kills it when it has said so many lines, and runs it again.
+async fn killed_after(lines: usize, arguments: &[&str]) -> Result<(), Box<dyn std::error::Error>> {
+    let database = TestDatabase::empty().await;
+    let client = database.client().await;
+    client.batch_execute(MANY).await?;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pool-migrate"))
+        .args(arguments)
+        .env("RUST_LOG", "info")
+        .env("DATABASE_URL", database.url())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()?;
+    let said = child.stderr.take().ok_or("it has no stderr")?;
+    let heard = BufReader::new(said).lines().take(lines).count();
+    child.kill()?;
+    child.wait()?;
+    assert_eq!(heard, lines, "it was done before it could be killed");
+    let again = migrate(database.url(), &["up", "--contract"])?;
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    let row = client
+        .query_one(
+            "SELECT (SELECT count(*) FROM instances WHERE status = 'claimed' AND claimed_at IS NOT \
+             NULL), (SELECT count(*) FROM set_aside), (SELECT count(*) FROM pg_trigger \
+             WHERE tgrelid = 'instances'::regclass), (SELECT count(*) FROM pg_index WHERE NOT \
+             indisvalid)",
+            &[],
+        )
+        .await?;
+    let counts: Vec<i64> = (0..4).map(|column| row.get(column)).collect();
+    assert_eq!(counts, [9_000, 3_000, 3, 0], "killed after {lines} lines");
+    Ok(())
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_any_step_it_is_done_by_the_next_run() {
+    // A line for each of the nine migrations, then progress of the copying, then of the rest.
+    for lines in [1, 4, 9, 10, 11] {
+        killed_after(lines, &["up", "--contract"]).await.unwrap();
+    }
+    killed_after(10, &["up"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn four_at_once_do_the_work_once_and_all_end_with_0() {
+    let database = TestDatabase::empty().await;
+    let client = database.client().await;
+    client.batch_execute(MANY).await.unwrap();
+    let children: Vec<_> = (0..4)
+        .map(|_| {
+            Command::new(env!("CARGO_BIN_EXE_pool-migrate"))
+                .args(["up", "--contract", "--json"])
+                .env_remove("RUST_LOG")
+                .env("DATABASE_URL", database.url())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let mut contracted = 0;
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        contracted += u32::from(said["contractedNow"] == true);
+        assert!(said["contractedAt"].is_string());
+    }
+    assert_eq!(contracted, 1);
 }

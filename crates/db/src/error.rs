@@ -42,6 +42,9 @@ pub enum Error {
         /// Whose row was to be inserted.
         id: InstanceId,
     },
+    /// Rows of earlier generations may still be missing, so a service without a row may be somebody's.
+    #[error("no service is adopted before the rows of earlier generations are taken over")]
+    AdoptTooEarly,
     /// Something stored cannot be read by this build.
     #[error("{0}")]
     Read(String),

@@ -31,18 +31,21 @@ pub fn candidates<'a>(
 
 /// What adoption makes of a listing.
 #[derive(Debug, Default)]
-pub(crate) struct Adopted {
-    pub(crate) adoptions: Vec<Adoption>,
+pub struct Adopted {
+    /// Rows for services that are ours.
+    pub adoptions: Vec<Adoption>,
+    /// Services that came back after their row was removed.
     pub(crate) again: Vec<Destruction>,
     /// Candidates that nothing is known of yet.
-    pub(crate) undecided: Vec<pool_domain::ServiceId>,
+    pub undecided: Vec<pool_domain::ServiceId>,
 }
 
-/// Decides every service that bears our prefix and has neither row nor provision.
-pub(crate) fn decide(
+/// Decides every service that bears our prefix and has neither row nor provision. What is not ours
+/// is said in the report.
+pub fn decide<S: std::hash::BuildHasher>(
     index: &Index<'_>,
     listing: &Listing,
-    evidence: &std::collections::HashMap<pool_domain::ServiceId, Evidence>,
+    evidence: &std::collections::HashMap<pool_domain::ServiceId, Evidence, S>,
     identity: &Identity,
     report: &mut Report,
 ) -> Adopted {

@@ -9,7 +9,7 @@ use pool_domain::{DeploymentStatus, InstanceId, Policy, Secret, Status, Term};
 use crate::Db;
 use crate::db::answer;
 use crate::error::Error;
-use crate::fencing::check_term;
+use crate::fencing::{check_term, check_term_if_led};
 use crate::schema::instances;
 
 /// Inserts the row of an instance that is being made. Repeated, it only brings the key and the inbox
@@ -59,12 +59,32 @@ pub async fn insert_adopted(
     term: Term,
     adoptions: &[Adoption],
 ) -> Result<Vec<InstanceId>, Error> {
+    insert_adopted_if_led(db, Some(term), adoptions).await
+}
+
+/// The same for a person, who leads nothing.
+pub async fn insert_adopted_unled(
+    db: &Db,
+    adoptions: &[Adoption],
+) -> Result<Vec<InstanceId>, Error> {
+    insert_adopted_if_led(db, None, adoptions).await
+}
+
+async fn insert_adopted_if_led(
+    db: &Db,
+    term: Option<Term>,
+    adoptions: &[Adoption],
+) -> Result<Vec<InstanceId>, Error> {
+    // Until then a service without a row may be a claimed one whose row is still to be copied.
+    if !adoptions.is_empty() && !db.is_contracted().await? {
+        return Err(Error::AdoptTooEarly);
+    }
     let mut inserted = Vec::new();
     let mut connection = db.connection().await?;
     for batch in adoptions.chunks(Policy::ROWS_PER_TRANSACTION_MAX) {
         let rows: Vec<_> = batch.iter().map(NewRow::adopting).collect();
         let ids: Vec<String> = answer(connection.transaction(async |connection| {
-            check_term(connection, term).await?;
+            check_term_if_led(connection, term).await?;
             let ids = diesel::insert_into(instances::table)
                 .values(&rows)
                 .on_conflict_do_nothing()

@@ -10,9 +10,9 @@ mod remove;
 mod views;
 
 pub use changes::change_statuses;
-pub use insert::{insert_adopted, insert_created};
+pub use insert::{insert_adopted, insert_adopted_unled, insert_created};
 pub use load::{Loaded, load};
 pub use people::{Killed, dismiss, drain, kill};
-pub use refresh::refresh;
+pub use refresh::{refresh, refresh_unled};
 pub use remove::remove;
 pub use views::{Counts, InstanceView, counts, views};

@@ -8,12 +8,26 @@ use pool_domain::{DeploymentStatus, InboxId, Policy, Secret, Term};
 use crate::Db;
 use crate::db::{Connection, answer};
 use crate::error::Error;
-use crate::fencing::check_term;
+use crate::fencing::check_term_if_led;
 use crate::statement::statement;
 
 /// Writes what differs, and says how many rows did. A change of status raises the epoch, so where a
 /// row gets both, this comes first.
 pub async fn refresh(db: &Db, term: Term, refreshes: &[Refresh]) -> Result<usize, Error> {
+    refresh_if_led(db, Some(term), refreshes).await
+}
+
+/// The same for a person, who leads nothing: what a leader changed meanwhile stays as it is, since
+/// its change raised the epoch or the next tick writes it again.
+pub async fn refresh_unled(db: &Db, refreshes: &[Refresh]) -> Result<usize, Error> {
+    refresh_if_led(db, None, refreshes).await
+}
+
+async fn refresh_if_led(
+    db: &Db,
+    term: Option<Term>,
+    refreshes: &[Refresh],
+) -> Result<usize, Error> {
     let mut ordered: Vec<_> = refreshes.iter().collect();
     ordered.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let mut written = 0;
@@ -26,7 +40,7 @@ pub async fn refresh(db: &Db, term: Term, refreshes: &[Refresh]) -> Result<usize
 
 async fn refresh_batch(
     connection: &mut Connection,
-    term: Term,
+    term: Option<Term>,
     rows: &[&Refresh],
 ) -> Result<usize, Error> {
     fn column<T>(rows: &[&Refresh], value: impl Fn(&Refresh) -> T) -> Vec<T> {
@@ -53,7 +67,7 @@ async fn refresh_batch(
         .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, |row| row.missing_since))
         .bind::<Array<Bool>, _>(column(rows, |row| row.unasked));
     answer(connection.transaction(async |connection| {
-        check_term(connection, term).await?;
+        check_term_if_led(connection, term).await?;
         Ok::<_, Error>(query.execute(connection).await?)
     }))
     .await

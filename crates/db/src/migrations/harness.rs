@@ -42,6 +42,12 @@ pub(crate) struct Comparison {
     pub(crate) unknown: Vec<String>,
 }
 
+impl Comparison {
+    pub(crate) const fn is_current(&self) -> bool {
+        self.pending.is_empty()
+    }
+}
+
 impl Migrator {
     /// Waits until no other process migrates.
     pub(crate) async fn begin(url: &str) -> Result<Self, Error> {

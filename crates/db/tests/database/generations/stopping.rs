@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use pool_db::{Progress, migrations};
+use chrono::{DateTime, Utc};
+use pool_db::leadership::Candidate;
+use pool_db::{Db, Error, Progress, instances as rows, migrations};
+use pool_domain::Status;
+use pool_domain::write::Adoption;
 use tokio::time::timeout;
+
+use crate::fixture::settings;
 
 use super::{agent_metadata, database_of, instances, lines, pool_instances, up};
 
@@ -90,6 +96,46 @@ async fn a_contraction_without_its_lock_keeps_nobody_waiting_and_is_done_when_it
     assert_eq!(claimed.expect("a claim waited for a second").unwrap(), 1);
     holder.batch_execute("COMMIT").await.unwrap();
     assert!(contracting.await.unwrap().unwrap().now);
+}
+
+#[tokio::test]
+async fn no_service_is_adopted_before_the_backfill_is_complete() {
+    let (database, client) = database_of(&pool_instances("claimed_by", "")).await;
+    let url = database.url();
+    up(url).await;
+    let db = Db::connect(&settings(&database)).await.unwrap();
+    let adoption = |id: &str| Adoption {
+        id: id.into(),
+        service_id: format!("service-{id}").into(),
+        name: format!("convos-agent-{id}"),
+        url: None,
+        status: Status::Starting,
+        deploy_status: None,
+        runtime_image: None,
+        gateway_token: None,
+        agentmail_inbox_id: None,
+        created_at: DateTime::<Utc>::UNIX_EPOCH,
+        claimed_at: None,
+        reason: "adopted".to_owned(),
+    };
+    let mut candidate = Candidate::connect(&settings(&database), "test")
+        .await
+        .unwrap();
+    let term = candidate.try_lead().await.unwrap().unwrap();
+    let asked = [adoption("a")];
+    for refused in [
+        rows::insert_adopted(&db, term, &asked).await,
+        rows::insert_adopted_unled(&db, &asked).await,
+    ] {
+        assert!(matches!(refused, Err(Error::AdoptTooEarly)), "{refused:?}");
+    }
+    migrations::contract(url).await.unwrap();
+    assert_eq!(
+        rows::insert_adopted(&db, term, &asked).await.unwrap().len(),
+        1
+    );
+    let adopted = "SELECT id FROM instances WHERE unasked";
+    assert_eq!(lines(&client, adopted).await, "a");
 }
 
 #[tokio::test]
