@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bench;
 mod checkout;
 mod ci;
 mod database;
@@ -37,6 +38,8 @@ enum Task {
     Migrations,
     /// Check the rules of the tree that the compiler does not.
     Tidy(tidy::Arguments),
+    /// Measure what somebody waits for, on this machine.
+    Bench(bench::Arguments),
     /// Check that what we use of Railway's schema is still in it: 0 fine, 1 refused, 2 cannot tell.
     SchemaCheck(schema_check::Arguments),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Migrations => migrations::from_command_line(),
         Task::Ci => ci::run(),
         Task::Tidy(arguments) => tidy::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::SchemaCheck(arguments) => return schema_check::run(&arguments),
     };
     match done {

@@ -1,0 +1,175 @@
+//! Measures what somebody waits for, on this machine. Figures of different machines do not compare,
+//! so beside each time stands its ratio to the same thing left alone.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Subcommand};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::{Client, NoTls};
+
+use crate::database::{Database, temporary_server};
+use crate::{checkout, interrupt, running};
+
+/// Without a migration, claims are watched for so long.
+const ALONE: Duration = Duration::from_secs(10);
+/// Between two claims: a busy pool.
+const CLAIM_EVERY: Duration = Duration::from_millis(5);
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// How long rows of the first generation take to move, and how long the older service's claims
+    /// wait meanwhile.
+    Backfill {
+        /// How many rows.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u32,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    interrupt::listen()?;
+    match arguments.benchmark {
+        Benchmark::Backfill { rows } => backfill(rows),
+    }
+}
+
+/// Every hundredth is idle, for the claims; nine of ten were claimed, with instructions of a usual
+/// length.
+fn legacy(rows: u32) -> String {
+    format!(
+        "CREATE TABLE pool_instances (id text PRIMARY KEY, railway_service_id text NOT NULL, \
+         railway_url text, status text NOT NULL DEFAULT 'provisioning', claimed_by text, \
+         claimed_at timestamptz, invite_url text, conversation_id text, instructions text, \
+         join_url text, health_check_failures int, created_at timestamptz DEFAULT now(), \
+         updated_at timestamptz DEFAULT now()); \
+         INSERT INTO pool_instances (id, railway_service_id, railway_url, status, claimed_by, \
+         claimed_at, instructions) SELECT md5(n::text), 'service-' || n, 'https://' || n, \
+         CASE WHEN n % 100 = 0 THEN 'idle' WHEN n % 10 = 0 THEN 'provisioning' ELSE 'claimed' END, \
+         CASE WHEN n % 10 > 0 THEN 'agent ' || n END, CASE WHEN n % 10 > 0 THEN now() END, \
+         CASE WHEN n % 10 > 0 THEN repeat('Be helpful. ', 20) END \
+         FROM generate_series(1, {rows}) AS n; \
+         CREATE INDEX ON pool_instances (created_at) WHERE status = 'idle'; ANALYZE pool_instances"
+    )
+}
+
+/// As the service of that generation claims.
+const CLAIM: &str = "UPDATE pool_instances SET status = 'claimed', claimed_by = 'bench', \
+    claimed_at = now(), updated_at = now() WHERE id = (SELECT id FROM pool_instances \
+    WHERE status = 'idle' ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)";
+
+fn backfill(rows: u32) -> Result<()> {
+    running::run(checkout::cargo().args(["build", "--quiet", "--package", "pool-migrate"]))?;
+    let program = checkout::Metadata::read()?.binary("pool-migrate");
+    let name = format!("pool_bench_{}", std::process::id());
+    let database = Database::fresh(&name, temporary_server)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let measured = runtime.block_on(async {
+        println!("{rows} rows of the first generation");
+        let client = connect(database.url()).await?;
+        client.batch_execute(&legacy(rows)).await?;
+        let alone = beside(database.url(), async {
+            sleep(ALONE).await;
+            Ok(())
+        });
+        let alone = alone.await?;
+        println!("claims alone: {}", alone.line());
+        for arguments in [&["up"][..], &["up", "--contract"][..]] {
+            let mut command = Command::new(&program);
+            command.args(arguments).env("DATABASE_URL", database.url());
+            let done = async {
+                let status = tokio::task::spawn_blocking(move || command.status()).await??;
+                ensure!(status.success(), "pool-migrate failed ({status})");
+                Ok(())
+            };
+            let with = beside(database.url(), done).await?;
+            println!(
+                "{}: {:.1} s; claims beside it: {}; longest {:.1} times that alone",
+                arguments.join(" "),
+                with.took.as_secs_f64(),
+                with.line(),
+                with.longest.as_secs_f64() / alone.longest.as_secs_f64().max(1e-6),
+            );
+        }
+        check(&client, rows).await
+    });
+    let ended = database.end();
+    measured.and(ended)
+}
+
+/// A benchmark of work that was not done would be fast.
+async fn check(client: &Client, rows: u32) -> Result<()> {
+    let moved = "SELECT (SELECT count(*) FROM instances WHERE status = 'claimed') \
+                 + (SELECT count(*) FROM set_aside)";
+    let moved: i64 = client.query_one(moved, &[]).await?.get(0);
+    ensure!(moved == i64::from(rows), "{moved} of {rows} rows arrived");
+    Ok(())
+}
+
+/// How claims fared.
+struct Claims {
+    took: Duration,
+    made: u32,
+    median: Duration,
+    longest: Duration,
+}
+
+impl Claims {
+    fn line(&self) -> String {
+        format!(
+            "{} claims, median {:.1} ms, longest {:.1} ms",
+            self.made,
+            self.median.as_secs_f64() * 1_000.0,
+            self.longest.as_secs_f64() * 1_000.0
+        )
+    }
+}
+
+/// Claims one after another until the work is done.
+async fn beside(url: &str, work: impl Future<Output = Result<()>>) -> Result<Claims> {
+    let client = connect(url).await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let claiming = tokio::spawn(async move {
+        let mut waits = Vec::new();
+        let claim = client.prepare(CLAIM).await?;
+        while !stopped.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            client.execute(&claim, &[]).await?;
+            waits.push(began.elapsed());
+            sleep(CLAIM_EVERY).await;
+        }
+        Ok::<_, tokio_postgres::Error>(waits)
+    });
+    let began = Instant::now();
+    let done = work.await;
+    let took = began.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let mut waits = claiming.await??;
+    done?;
+    waits.sort_unstable();
+    Ok(Claims {
+        took,
+        made: u32::try_from(waits.len())?,
+        median: *waits.get(waits.len() / 2).context("nothing was claimed")?,
+        longest: *waits.last().context("nothing was claimed")?,
+    })
+}
+
+async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
