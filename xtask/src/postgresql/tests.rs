@@ -1,3 +1,5 @@
+//! Finding, fetching and unpacking PostgreSQL, against a registry and a disk of the test's own.
+
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
