@@ -95,13 +95,9 @@ impl World {
         args: &PageArgs,
         view: &View,
     ) -> Result<Page<(&'a EnvironmentId, &'a ServiceInstance)>, Refusal> {
-        let seen = service.instances.iter().filter(|(e, _)| caller.may_see(e));
-        paged(
-            (1..).zip(seen).collect(),
-            args,
-            self.settings.default_page,
-            view,
-        )
+        let seen = self.environments_seen(caller, &service.project);
+        let found = seen.filter_map(|(n, e)| Some((n, (e, service.instances.get(e)?))));
+        paged(found.collect(), args, self.settings.default_page, view)
     }
 
     /// `project.volumes`, oldest first; those pending deletion too.
@@ -125,19 +121,15 @@ impl World {
 
     /// `volume.volumeInstances`, one for each environment that the caller sees.
     pub fn instances_of_volume<'a>(
-        &self,
+        &'a self,
         caller: &Caller,
         volume: &'a Volume,
         args: &PageArgs,
         view: &View,
     ) -> Result<Page<(&'a EnvironmentId, &'a VolumeInstance)>, Refusal> {
-        let seen = volume.instances.iter().filter(|(e, _)| caller.may_see(e));
-        paged(
-            (1..).zip(seen).collect(),
-            args,
-            self.settings.default_page,
-            view,
-        )
+        let seen = self.environments_seen(caller, &volume.project);
+        let found = seen.filter_map(|(n, e)| Some((n, (e, volume.instances.get(e)?))));
+        paged(found.collect(), args, self.settings.default_page, view)
     }
 
     /// A volume by its id, those pending deletion too.
@@ -176,6 +168,21 @@ impl World {
             .filter(|found| filter.fits(found));
         let items = found.map(|found| (u64::MAX - found.2.seq, found)).collect();
         paged(sorted(items), args, self.settings.default_page, view)
+    }
+
+    /// The environments that the caller sees, each with its place in the order in which they were
+    /// made.
+    fn environments_seen<'a>(
+        &'a self,
+        caller: &Caller,
+        project: &ProjectId,
+    ) -> impl Iterator<Item = (u64, &'a EnvironmentId)> {
+        let project = self.projects.get(project);
+        let all = project
+            .into_iter()
+            .flat_map(|project| &project.environments);
+        let numbered = (1..).zip(all.map(|environment| &environment.id));
+        numbered.filter(|(_, environment)| caller.may_see(environment))
     }
 
     /// The environments of a project that the caller sees.

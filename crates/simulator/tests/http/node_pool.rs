@@ -270,6 +270,11 @@ async fn what_a_manager_asks_of_one_service_is_answered() -> Result<()> {
                 serviceInstances { edges { node { source { image } } } } } }";
     let found = client.data(info, json!({ "id": service })).await?;
     assert_eq!(found["service"]["name"], json!(seeded[0].name));
+    let first = &found["service"]["serviceInstances"]["edges"][0]["node"];
+    assert!(
+        first["source"]["image"].is_string(),
+        "the oldest environment comes first"
+    );
     let names =
         "query($id: String!) { project(id: $id) { environments { edges { node { id name } } } } }";
     let found = client.data(names, json!({"id": client.project})).await?;
