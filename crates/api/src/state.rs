@@ -9,7 +9,7 @@ use pool_claims::Claims;
 use pool_db::instances::{self, InstanceView};
 use pool_db::ticks::{self, LastTick};
 use pool_db::{Db, commands};
-use pool_domain::Secret;
+use pool_domain::{BudgetReport, Secret};
 use tokio::sync::Notify;
 
 use crate::cache::Cached;
@@ -52,6 +52,13 @@ pub(crate) struct State {
 pub(crate) struct TickSeen {
     pub(crate) tick: Option<LastTick>,
     pub(crate) now: DateTime<Utc>,
+}
+
+impl TickSeen {
+    /// Railway's budget as that tick left it.
+    pub(crate) fn budget(&self) -> Option<&BudgetReport> {
+        self.tick.as_ref()?.report.as_ref()?.budget.as_ref()
+    }
 }
 
 /// A change in progress. When it ends, in whatever way, what was read before it is old.

@@ -7,6 +7,7 @@ use pool_db::instances::InstanceView;
 use pool_db::ticks::LastTick;
 use pool_domain::{Report, Status};
 
+use super::budget;
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -31,6 +32,7 @@ pub(crate) async fn render(shared: &Shared) -> Result<Markup, ApiError> {
             Some(tick) => (tick_part(shared, tick)),
             None => p.warn { "No leader has ticked yet." },
         }
+        @if let Some(budget) = last_tick.budget() { (budget::render(budget, last_tick.now)) }
         h2 { "Instances" }
         (instances(&rows, last_tick.now))
     })
@@ -172,7 +174,7 @@ fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     }
 }
 
-fn seconds(seconds: u64) -> String {
+pub(super) fn seconds(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7_199 => format!("{} min", seconds / 60),

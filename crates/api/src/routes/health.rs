@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use pool_domain::BudgetReport;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -28,6 +29,8 @@ pub(crate) struct Readiness {
     last_tick_age_ms: Option<u64>,
     /// What the fuse holds back; null when it is whole.
     fuse: Value,
+    /// How Railway's budget stood at the end of that tick.
+    budget: Option<BudgetReport>,
 }
 
 /// This server answers.
@@ -40,7 +43,8 @@ pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Rea
     let asked = timeout(DATABASE_TIMEOUT, pool_db::ticks::last(&shared.app.db)).await;
     let answer = match asked {
         Ok(Ok(last)) => {
-            let age = last.map(|tick| tick.age);
+            let age = last.as_ref().map(|tick| tick.age);
+            let report = last.and_then(|tick| tick.report);
             let late = shared.app.tick_interval * TICKS_MISSED_MAX;
             let leader = age.is_some_and(|age| age < late);
             Readiness {
@@ -49,6 +53,7 @@ pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Rea
                 leader,
                 last_tick_age_ms: age.map(milliseconds),
                 fuse: Value::Null,
+                budget: report.and_then(|report| report.budget),
             }
         }
         Ok(Err(error)) => {
@@ -84,6 +89,7 @@ impl Readiness {
             leader: false,
             last_tick_age_ms: None,
             fuse: Value::Null,
+            budget: None,
         }
     }
 }

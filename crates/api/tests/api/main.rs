@@ -1,6 +1,7 @@
 //! The contract, call by call, against a real Postgres.
 
 mod bad_requests;
+mod budget;
 mod claiming;
 mod freshness;
 mod leader;
