@@ -6,14 +6,15 @@ use crate::stage::Stage;
 
 /// A tick whose report says this of the budget, at a time that `AT(minutes)` counts from now.
 async fn tick(stage: &Stage, budget: &str) {
-    let mut budget = budget.replace('\'', "''");
-    while let Some(from) = budget.find("AT(") {
-        let to = from + budget[from..].find(')').unwrap();
-        let minutes = &budget[from + 3..to];
-        let time = format!(
-            "' || to_json(now() + interval '{minutes} minutes' + interval '5 seconds')::text || '"
+    let quoted = budget.replace('\'', "''");
+    let mut parts = quoted.split("AT(");
+    let mut budget = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (minutes, rest) = part.split_once(')').unwrap_or((part, ""));
+        budget += &format!(
+            "' || to_json(now() + interval '{minutes} minutes' + interval '5 seconds')::text || \
+             '{rest}"
         );
-        budget.replace_range(from..=to, &time);
     }
     let sql = format!(
         "INSERT INTO ticks (term, started_at, complete, report) \
