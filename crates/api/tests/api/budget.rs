@@ -7,20 +7,24 @@ use crate::stage::Stage;
 /// A tick whose report says this of the budget, at a time that `AT(minutes)` counts from now.
 async fn tick(stage: &Stage, budget: &str) {
     let quoted = budget.replace('\'', "''");
-    let mut parts = quoted.split("AT(");
-    let mut budget = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (minutes, rest) = part.split_once(')').unwrap_or((part, ""));
-        budget += &format!(
-            "' || to_json(now() + interval '{minutes} minutes' + interval '5 seconds')::text || \
-             '{rest}"
-        );
-    }
+    let parts: Vec<_> = quoted.split("AT(").map(time_first).collect();
+    let budget = parts.concat();
     let sql = format!(
         "INSERT INTO ticks (term, started_at, complete, report) \
          VALUES (1, now(), true, ('{{\"budget\": {budget}}}')::jsonb)"
     );
     stage.sql(&sql).await;
+}
+
+/// `10) and the rest`, with the time in ten minutes for the number; a text without one as it is.
+fn time_first(part: &str) -> String {
+    match part.split_once(')') {
+        Some((minutes, rest)) if minutes.parse::<u32>().is_ok() => format!(
+            "' || to_json(now() + interval '{minutes} minutes' + interval '5 seconds')::text || \
+             '{rest}"
+        ),
+        _ => part.to_owned(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
