@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use pool_server::{Config, Flags, chain, serve, telemetry};
+use pool_server::{Config, Flags, chain, failpoints, serve, telemetry};
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|config| {
             telemetry::start(&config);
+            failpoints::arm_from_environment()?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?;

@@ -69,6 +69,7 @@ impl<'a> Attempts<'a> {
         let mut refused: Option<(Held, String)> = None;
         let mut last_reason = String::new();
         while self.may_try_another(refused.is_some()) {
+            fail::fail_point!("claim.before_lease");
             let held = match self.lease().await {
                 Ok(Some(held)) => held,
                 Ok(None) => break,
@@ -77,10 +78,13 @@ impl<'a> Attempts<'a> {
                     return Err(ClaimError::Lease(error));
                 }
             };
+            fail::fail_point!("claim.after_lease");
             self.tried.push(held.lease.id.clone());
             match self.provision(&held.lease).await {
                 Outcome::Provisioned(provisioned) => {
+                    fail::fail_point!("claim.before_confirm");
                     let result = self.confirm(held, provisioned).await;
+                    fail::fail_point!("claim.after_confirm");
                     self.blame_first(&mut refused).await;
                     self.shared.breaker.succeeded();
                     return result;
