@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use pool_domain::Secret;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::error::ApiError;
@@ -24,17 +25,23 @@ pub(crate) async fn require_key(
     }
 }
 
-/// Whether the request carries the key: `Bearer`, in any case, and the key. Compared in a time that
-/// does not depend on how much of it is right.
+/// Whether the request carries the key, in one header: `Bearer`, in any case, and the key. What is
+/// compared are hashes, in constant time, so that the time tells neither how much of it is right nor
+/// how long the right one is.
 pub(crate) fn carries_key(headers: &HeaderMap, key: &Secret) -> bool {
-    let Some(value) = headers.get(AUTHORIZATION) else {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
     let Some((scheme, rest)) = split(value.as_bytes()) else {
         return false;
     };
-    let right = rest.ct_eq(key.expose().as_bytes());
+    let right = hash(rest).ct_eq(&hash(key.expose().as_bytes()));
     scheme.eq_ignore_ascii_case(b"bearer") && !rest.is_empty() && bool::from(right)
+}
+
+fn hash(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
 
 fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -78,6 +85,14 @@ mod tests {
             assert!(!carries(value), "{value}");
         }
         assert!(!carries_key(&HeaderMap::new(), &Secret::new("the-key")));
+    }
+
+    #[test]
+    fn two_headers_open_nothing_although_one_is_right() {
+        let mut headers = HeaderMap::new();
+        headers.append(AUTHORIZATION, "Bearer the-key".parse().unwrap());
+        headers.append(AUTHORIZATION, "Bearer another".parse().unwrap());
+        assert!(!carries_key(&headers, &Secret::new("the-key")));
     }
 
     #[test]
