@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod connections;
 pub mod failpoints;
 mod flags;
 pub mod serve;

@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::connections::{self, Limits, raise_files};
 use crate::wiring::{self, Parts};
 use crate::{Config, chain};
 
@@ -94,12 +95,14 @@ pub async fn serve(
         tick_interval: config.policy.tick_interval,
         wake,
     });
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let limits = Limits::for_files(raise_files());
+    let serving = connections::serve(listener, app, limits, stop.clone());
     // Whichever ends by itself ends the others: clients are not served by half a server.
     let ends_all = stop.clone().drop_guard();
     let serving = tokio::spawn(async move {
         let _ends_all = ends_all;
-        anyhow::Ok(serving.await?)
+        serving.await;
+        anyhow::Ok(())
     });
 
     stop.cancelled().await;
