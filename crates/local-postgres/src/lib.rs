@@ -17,4 +17,4 @@ pub use error::Error;
 pub use options::{Certificate, Options};
 pub use place::state_dir;
 pub use programs::Programs;
-pub use server::Server;
+pub use server::{Halt, Server};

@@ -54,6 +54,25 @@ impl Postmaster {
         self.pid.as_raw_nonzero().get()
     }
 
+    /// Ends it by this signal, and by SIGKILL when that takes too long: PostgreSQL 15 waits for ever
+    /// for a child that it was forking when the signal came.
+    pub(crate) fn end_by(self, signal: Signal, data_dir: &Path) -> Result<(), Error> {
+        let gone = || {
+            wait_for(QUIT_TIMEOUT, || {
+                Ok::<_, Error>((!serves(self.pid, data_dir)).then_some(()))
+            })
+        };
+        for signal in [signal, Signal::KILL] {
+            let _ = kill_process(self.pid, signal);
+            if gone()?.is_some() {
+                return Ok(());
+            }
+        }
+        let seconds = (QUIT_TIMEOUT * 2).as_secs();
+        let pid = self.number();
+        Err(Error::StopServer { pid, seconds })
+    }
+
     /// Fast shutdown, and, when that takes longer than `limit`, the immediate one.
     pub(crate) fn end(self, data_dir: &Path, limit: Duration) -> Result<(), Error> {
         let gone = |limit| {
@@ -61,7 +80,10 @@ impl Postmaster {
                 Ok::<_, Error>((!serves(self.pid, data_dir)).then_some(()))
             })
         };
-        // A process that is gone already answers the signal with an error; the wait sees the same.
+        // One that ended long ago may have given its number to somebody else.
+        if !serves(self.pid, data_dir) {
+            return Ok(());
+        }
         let _ = kill_process(self.pid, Signal::INT);
         if gone(limit)?.is_some() {
             return Ok(());

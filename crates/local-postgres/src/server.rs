@@ -5,24 +5,36 @@ use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, SUPERUSER, remove_dir};
 use crate::guard::{self, Guard};
 use crate::lock::DirectoryLock;
 use crate::postmaster::Postmaster;
-use crate::start::{Place, Started};
+use crate::start::{Place, Started, start_at};
 use crate::{Error, Options};
 
 /// A fast shutdown of a server that an earlier run left takes what any takes.
 const LEFTOVER_STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How a server is brought down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// Connections are closed, what is committed is written (`SIGINT`).
+    Fast,
+    /// Everything ends at once, and the next start recovers (`SIGQUIT`).
+    Immediate,
+    /// The postmaster is gone without a word (`SIGKILL`); its children go when they notice.
+    Killed,
+}
 
 /// A PostgreSQL server of ours. Dropping it stops it, unless it is [left](Self::leave_running).
 pub struct Server {
     cluster: Cluster,
     postmaster: Postmaster,
     password: String,
-    stop_timeout: Duration,
+    options: Options,
     /// Whether an earlier run started it.
     adopted: bool,
     /// Ours to reap, when it is our child.
@@ -140,11 +152,35 @@ impl Server {
         }
     }
 
+    /// Brings it down and leaves its directory, for [`start_again`](Self::start_again).
+    pub fn halt(&mut self, how: Halt) -> Result<(), Error> {
+        if let Some(guard) = self.guard.take() {
+            guard.end();
+        }
+        let (data, limit) = (self.cluster.data(), self.options.stop_timeout);
+        match how {
+            Halt::Fast => self.postmaster.end(&data, limit)?,
+            Halt::Immediate => self.postmaster.end_by(Signal::QUIT, &data)?,
+            Halt::Killed => self.postmaster.end_by(Signal::KILL, &data)?,
+        }
+        self.reap();
+        Ok(())
+    }
+
+    /// Starts it again after a [`halt`](Self::halt), on the port that it had.
+    pub fn start_again(&mut self) -> Result<(), Error> {
+        let port = self.port();
+        let (postmaster, child) = start_at(&self.cluster, port, &self.options)?;
+        (self.postmaster, self.child) = (postmaster, Some(child));
+        self.guard = self.guarded()?;
+        Ok(())
+    }
+
     fn of(started: Started, options: &Options) -> Result<Self, Error> {
         let mut server = Self {
             password: started.password,
             postmaster: started.postmaster,
-            stop_timeout: options.stop_timeout,
+            options: options.clone(),
             adopted: started.child.is_none(),
             child: started.child,
             guard: None,
@@ -154,18 +190,18 @@ impl Server {
         };
         if !server.adopted {
             // An error drops `server`, which stops what was started.
-            server.guard = server.guarded(options)?;
+            server.guard = server.guarded()?;
         }
         Ok(server)
     }
 
-    fn guarded(&self, options: &Options) -> Result<Option<Guard>, Error> {
+    fn guarded(&self) -> Result<Option<Guard>, Error> {
         let Self {
             cluster,
             postmaster,
             ..
         } = self;
-        let guard = match (&self.temporary, options.idle_limit) {
+        let guard = match (&self.temporary, self.options.idle_limit) {
             (Some(_), _) => Guard::end_with_manager(cluster, *postmaster)?,
             (None, Some(limit)) => Guard::end_when_idle(cluster, *postmaster, limit)?,
             (None, None) => return Ok(None),
@@ -178,12 +214,17 @@ impl Server {
         if let Some(guard) = self.guard.take() {
             guard.end();
         }
-        let ended = self.postmaster.end(&self.cluster.data(), self.stop_timeout);
-        if let (Ok(()), Some(child)) = (&ended, &mut self.child) {
-            // It is a zombie by now; asking for its status lets the system forget it.
+        let limit = self.options.stop_timeout;
+        self.postmaster.end(&self.cluster.data(), limit)?;
+        self.reap();
+        Ok(())
+    }
+
+    /// It is a zombie by now; asking for its status lets the system forget it.
+    fn reap(&mut self) {
+        if let Some(mut child) = self.child.take() {
             let _ = child.wait();
         }
-        ended
     }
 }
 

@@ -22,6 +22,9 @@ const STANDARD_PORT: u16 = 5432;
 /// out ports in no order, so that even the second try hardly ever fails.
 const PORT_TRIES: u32 = 5;
 
+/// What a server says that cannot start because the one before it is not quite gone.
+const STILL_ENDING: [&str; 2] = ["shared memory block", "Address already in use"];
+
 /// A directory in which a server may be running or not.
 pub(crate) struct Place {
     pub(crate) cluster: Cluster,
@@ -69,7 +72,7 @@ impl Place {
         guard::touch(&self.cluster)?;
         let mut tries = 1;
         loop {
-            match self.start_once(free_port()?, options) {
+            match start_once(&self.cluster, free_port()?, options) {
                 Ok((postmaster, child)) => {
                     return Ok(Started {
                         place: self,
@@ -98,67 +101,98 @@ impl Place {
                 Some(postmaster) => postmaster.ready.then_some(Some(postmaster)),
             })
         })?;
-        running.ok_or_else(|| self.not_ready(options))
+        running.ok_or_else(|| not_ready(&self.cluster, options))
     }
+}
 
-    fn start_once(&self, port: u16, options: &Options) -> Result<(Postmaster, Child), Error> {
-        let mut child = self.spawn(port, options)?;
-        match self.await_started(&mut child, options) {
-            Ok(postmaster) => Ok((postmaster, child)),
-            Err(error) => {
-                // It may have ended by itself; its children end when they notice that it has.
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(error)
+/// Starts a server that was brought down, on the port that it had. The children of a killed one hold
+/// its memory until they notice, and its port may be closing still.
+pub(crate) fn start_at(
+    cluster: &Cluster,
+    port: u16,
+    options: &Options,
+) -> Result<(Postmaster, Child), Error> {
+    let mut refused = None;
+    let started = wait_for(options.start_timeout, || {
+        match start_once(cluster, port, options) {
+            Ok(started) => Ok(Some(started)),
+            Err(Error::StartServer { status, log })
+                if STILL_ENDING.iter().any(|it| log.contains(it)) =>
+            {
+                refused = Some(Error::StartServer { status, log });
+                Ok(None)
             }
+            Err(error) => Err(error),
+        }
+    })?;
+    started.ok_or_else(|| refused.unwrap_or_else(|| not_ready(cluster, options)))
+}
+
+fn start_once(
+    cluster: &Cluster,
+    port: u16,
+    options: &Options,
+) -> Result<(Postmaster, Child), Error> {
+    let mut child = spawn(cluster, port, options)?;
+    match await_started(cluster, &mut child, options) {
+        Ok(postmaster) => Ok((postmaster, child)),
+        Err(error) => {
+            // It may have ended by itself; its children end when they notice that it has.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(error)
         }
     }
+}
 
-    fn spawn(&self, port: u16, options: &Options) -> Result<Child, Error> {
-        let log_path = self.cluster.log();
-        let log = File::create(&log_path).map_err(Error::file("written", &log_path))?;
-        let errors = log.try_clone().map_err(Error::file("written", &log_path))?;
-        let program = options.programs.postgres();
-        let mut command = self.cluster.command(&program);
-        command
-            .arg("-D")
-            .arg(self.cluster.data())
-            .args(["-p", &port.to_string()]);
-        for (name, value) in settings(&self.cluster, options) {
-            command.arg("-c").arg(format!("{name}={value}"));
-        }
-        // In a group of its own, or Ctrl-C would end it before its manager is done with it.
-        command.stdout(log).stderr(errors).process_group(0);
-        command
-            .spawn()
-            .map_err(|source| Error::RunProgram { program, source })
+fn spawn(cluster: &Cluster, port: u16, options: &Options) -> Result<Child, Error> {
+    let log_path = cluster.log();
+    let log = File::create(&log_path).map_err(Error::file("written", &log_path))?;
+    let errors = log.try_clone().map_err(Error::file("written", &log_path))?;
+    let program = options.programs.postgres();
+    let mut command = cluster.command(&program);
+    command
+        .arg("-D")
+        .arg(cluster.data())
+        .args(["-p", &port.to_string()]);
+    for (name, value) in settings(cluster, options) {
+        command.arg("-c").arg(format!("{name}={value}"));
     }
+    // In a group of its own, or Ctrl-C would end it before its manager is done with it.
+    command.stdout(log).stderr(errors).process_group(0);
+    command
+        .spawn()
+        .map_err(|source| Error::RunProgram { program, source })
+}
 
-    fn await_started(&self, child: &mut Child, options: &Options) -> Result<Postmaster, Error> {
-        let data = self.cluster.data();
-        let started = wait_for(options.start_timeout, || {
-            if let Some(postmaster) = Postmaster::running_in(&data)?.filter(|found| found.ready) {
-                return Ok(Some(postmaster));
-            }
-            let status = match child.try_wait() {
-                Ok(None) => return Ok(None),
-                Ok(Some(status)) => status.to_string(),
-                Err(error) => error.to_string(),
-            };
-            Err(Error::StartServer {
-                status,
-                log: log_tail(&self.cluster.log()),
-            })
-        })?;
-        started.ok_or_else(|| self.not_ready(options))
-    }
-
-    fn not_ready(&self, options: &Options) -> Error {
-        let log = log_tail(&self.cluster.log());
-        Error::AwaitReady {
-            seconds: options.start_timeout.as_secs(),
-            log,
+fn await_started(
+    cluster: &Cluster,
+    child: &mut Child,
+    options: &Options,
+) -> Result<Postmaster, Error> {
+    let data = cluster.data();
+    let started = wait_for(options.start_timeout, || {
+        if let Some(postmaster) = Postmaster::running_in(&data)?.filter(|found| found.ready) {
+            return Ok(Some(postmaster));
         }
+        let status = match child.try_wait() {
+            Ok(None) => return Ok(None),
+            Ok(Some(status)) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        Err(Error::StartServer {
+            status,
+            log: log_tail(&cluster.log()),
+        })
+    })?;
+    started.ok_or_else(|| not_ready(cluster, options))
+}
+
+fn not_ready(cluster: &Cluster, options: &Options) -> Error {
+    let log = log_tail(&cluster.log());
+    Error::AwaitReady {
+        seconds: options.start_timeout.as_secs(),
+        log,
     }
 }
 

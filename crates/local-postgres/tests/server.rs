@@ -1,11 +1,12 @@
 //! Real servers, started as whoever runs the tests, and as root and an ordinary user where we are
 //! root.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
-use local_postgres::{Error, Options, Programs, Server};
+use local_postgres::{Error, Halt, Options, Programs, Server};
 
 /// `nobody` on every Linux.
 const ORDINARY: u32 = 65534;
@@ -39,6 +40,33 @@ fn a_temporary_server_leaves_nothing_behind() {
 
     server.stop().unwrap();
     assert!(!answers(port));
+    assert!(!dir.exists());
+}
+
+/// A client that the server has a process for.
+fn greeted(port: u16) -> std::io::Result<TcpStream> {
+    let mut client = TcpStream::connect(("127.0.0.1", port))?;
+    client.write_all(b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0")?;
+    client.read_exact(&mut [0])?;
+    Ok(client)
+}
+
+#[test]
+fn a_server_that_was_brought_down_comes_back_on_its_port() {
+    let options = Options::temporary(programs().unwrap());
+    let mut server = Server::start(&options).unwrap();
+    let (dir, port) = (server.dir().to_path_buf(), server.port());
+    for how in [Halt::Fast, Halt::Immediate, Halt::Killed] {
+        let client = greeted(port).unwrap();
+        server.halt(how).unwrap();
+        assert!(!server.is_running());
+        server.start_again().unwrap();
+        assert!(server.is_running());
+        assert_eq!(server.port(), port);
+        assert!(answers(port));
+        drop(client);
+    }
+    server.stop().unwrap();
     assert!(!dir.exists());
 }
 
