@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::shared::{SeedServices, Shared};
-use super::view::WorldView;
+use super::view::{ProvisionView, WorldView};
 use crate::faults::{AgentFault, Chaos, FaultRule};
 use crate::operations::{self, Weights};
 use crate::world::{EdgeLimit, Happening, RateLimits};
@@ -31,6 +31,7 @@ const COUNT_MAX: usize = 5_000;
 pub(super) fn routes(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/world", get(world))
+        .route("/provisions", get(provisions))
         .route("/requests", axum::routing::delete(reset_requests))
         .route("/faults", post(add_fault).delete(clear_faults))
         .route("/chaos", post(set_chaos))
@@ -47,6 +48,10 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Router {
 
 async fn world(State(shared): State<Arc<Shared>>) -> Response {
     axum::Json(shared.world(|world| WorldView::of(world))).into_response()
+}
+
+async fn provisions(State(shared): State<Arc<Shared>>) -> Response {
+    axum::Json(shared.world(|world| ProvisionView::all(world))).into_response()
 }
 
 async fn reset_requests(State(shared): State<Arc<Shared>>) -> Response {

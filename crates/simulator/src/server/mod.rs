@@ -16,4 +16,4 @@ mod view;
 pub use graphql::sdl;
 pub use shared::{SeedServices, SeededService};
 pub use simulator::Simulator;
-pub use view::{AgentView, InboxView, KeyView, ServiceView, VolumeView, WorldView};
+pub use view::{AgentView, InboxView, KeyView, ProvisionView, ServiceView, VolumeView, WorldView};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::faults::FaultRule;
-use crate::world::{Outcome, RequestCounts, World};
+use crate::world::{Outcome, RequestCounts, Service, World};
 
 /// Everything that a test wants to see at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +86,20 @@ pub struct AgentView {
     pub conversation_id: Option<String>,
 }
 
+/// A call that asked an agent to be provisioned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisionView {
+    /// The service that the agent runs in.
+    pub service_id: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// For whom.
+    pub agent_name: String,
+    /// `done`, `refused`, or `twice`: done, and somebody else's already.
+    pub outcome: String,
+}
+
 /// A key of OpenRouter's that was not deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -151,8 +165,35 @@ impl WorldView {
     }
 }
 
+impl ProvisionView {
+    /// Every call in the pool's environment, those to services that are gone too.
+    #[must_use]
+    pub fn all(world: &World) -> Vec<Self> {
+        let home = &world.home().environment;
+        let of_service = |service: &Service| {
+            let agent = service.instances.get(home).map(|instance| &instance.agent);
+            let calls = agent.map(|agent| agent.provisions.clone());
+            calls.unwrap_or_default().into_iter().map({
+                let service_id = service.id.to_string();
+                move |call| Self {
+                    service_id: service_id.clone(),
+                    at: call.at.to_rfc3339(),
+                    agent_name: call.agent_name,
+                    outcome: match call.outcome {
+                        Outcome::Done => "done",
+                        Outcome::Twice => "twice",
+                        Outcome::Refused => "refused",
+                    }
+                    .to_owned(),
+                }
+            })
+        };
+        world.services().values().flat_map(of_service).collect()
+    }
+}
+
 impl ServiceView {
-    fn of(service: &crate::world::Service, home: &pool_domain::EnvironmentId) -> Self {
+    fn of(service: &Service, home: &pool_domain::EnvironmentId) -> Self {
         let instance = service.instances.get(home);
         let latest = instance.and_then(|instance| instance.latest());
         Self {
@@ -173,7 +214,7 @@ impl ServiceView {
 }
 
 impl AgentView {
-    fn of(service: &crate::world::Service, home: &pool_domain::EnvironmentId) -> Option<Self> {
+    fn of(service: &Service, home: &pool_domain::EnvironmentId) -> Option<Self> {
         let instance = service.instances.get(home)?;
         let agent = &instance.agent;
         let conversation = agent.conversation.as_ref();

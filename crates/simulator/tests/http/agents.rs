@@ -106,3 +106,28 @@ async fn an_agent_may_be_provisioned_and_never_say_so() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_given_an_agent_is_told_after_its_service_is_gone() -> Result<()> {
+    let (simulator, client) = started(Options::default()).await?;
+    let seeded = simulator.seed_services(&running(1))?.remove(0);
+    client.until_ready(&seeded.domain, KEY).await?;
+    for name in ["Ada", "Bob"] {
+        let body = json!({"agentName": name, "instructions": ""});
+        client.provision(&seeded.domain, KEY, body).await?;
+    }
+    simulator.delete_service(&seeded.service_id.as_str().into())?;
+    let calls = client.read("provisions").await?;
+    let told = |nth: usize| {
+        let call = &calls[nth];
+        (
+            call["serviceId"].clone(),
+            call["agentName"].clone(),
+            call["outcome"].clone(),
+        )
+    };
+    let service = json!(seeded.service_id);
+    assert_eq!(told(0), (service.clone(), json!("Ada"), json!("done")));
+    assert_eq!(told(1), (service, json!("Bob"), json!("twice")));
+    Ok(())
+}

@@ -154,9 +154,13 @@ impl Client {
     }
 
     pub(crate) async fn world(&self) -> Result<Value> {
-        Ok(answer(self.http.get(format!("{}/world", self.control)))
-            .await?
-            .json())
+        self.read("world").await
+    }
+
+    /// What the control API tells.
+    pub(crate) async fn read(&self, path: &str) -> Result<Value> {
+        let url = format!("{}/{path}", self.control);
+        Ok(answer(self.http.get(url)).await?.json())
     }
 
     pub(crate) async fn agent(&self, domain: &str, path: &str, key: &str) -> Result<Answer> {
