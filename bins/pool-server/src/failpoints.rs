@@ -1,5 +1,6 @@
-//! Lets a test kill this process at a named point, as `kill -9` would. Only in builds with the
-//! feature `failpoints`; in any other the points are not there, and asking for one is refused.
+//! Lets a test kill this process at a named point, as `kill -9` would, or have the step there fail.
+//! Only in builds with the feature `failpoints`; in any other the points are not there, and asking
+//! for one is refused.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,23 +8,38 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Signal, getpid, kill_process};
 
 /// `name`, or `name:n` for the n-th time that the point is reached.
-const VARIABLE: &str = "POOL_KILL_AT";
+const KILL_VARIABLE: &str = "POOL_KILL_AT";
+/// The name of a point at which a step may fail: the first time that it is reached, it does.
+const FAIL_VARIABLE: &str = "POOL_FAIL_AT";
 
-/// Arms the point that the environment names, where it names one.
+/// Arms the points that the environment names, where it names any.
 pub fn arm_from_environment() -> anyhow::Result<()> {
-    let Some(wanted) = std::env::var(VARIABLE).ok().filter(|it| !it.is_empty()) else {
-        return Ok(());
-    };
+    if let Some(wanted) = named_by(KILL_VARIABLE)? {
+        arm_killing(&wanted)?;
+    }
+    if let Some(name) = named_by(FAIL_VARIABLE)? {
+        let armed = fail::cfg(name, "1*return");
+        armed.or_else(|why| bail!("{FAIL_VARIABLE}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn named_by(variable: &str) -> anyhow::Result<Option<String>> {
+    let wanted = std::env::var(variable).ok().filter(|it| !it.is_empty());
     ensure!(
-        fail::has_failpoints(),
-        "{VARIABLE} is set, and this build has no failpoints"
+        wanted.is_none() || fail::has_failpoints(),
+        "{variable} is set, and this build has no failpoints"
     );
+    Ok(wanted)
+}
+
+fn arm_killing(wanted: &str) -> anyhow::Result<()> {
     let (name, nth) = match wanted.split_once(':') {
         Some((name, nth)) => {
             let nth: u32 = nth
                 .parse()
-                .with_context(|| format!("{VARIABLE}: {nth} is no number"))?;
-            (name.to_owned(), nth.max(1))
+                .with_context(|| format!("{KILL_VARIABLE}: {nth} is no number"))?;
+            (name, nth.max(1))
         }
         None => (wanted, 1),
     };
@@ -33,7 +49,7 @@ pub fn arm_from_environment() -> anyhow::Result<()> {
             die();
         }
     });
-    armed.or_else(|why| bail!("{VARIABLE}: {why}"))
+    armed.or_else(|why| bail!("{KILL_VARIABLE}: {why}"))
 }
 
 fn die() {

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fail::fail_point;
 use futures_util::{StreamExt, stream};
 use pool_db::provisions::{self, Made, NewProvision};
 use pool_domain::write::NewInstance;
@@ -282,8 +283,10 @@ async fn make_key(outside: &Outside, term: Term, draft: &mut Draft) -> Result<()
     if draft.step == STEP {
         begin(outside, term, &draft.id, STEP).await?;
     }
+    fail_point!("create.key.before");
     let made = outside.credentials.make_key(&draft.name).await;
     let made = made.map_err(|error| Ended::Failed(failed(error)))?;
+    fail_point!("create.key.after");
     draft.step = draft.step.max(CreateStep::Inbox);
     let next = Stage::Creating(draft.step);
     let hash = made.hash.clone();
@@ -309,6 +312,7 @@ async fn make_inbox(outside: &Outside, term: Term, draft: &mut Draft) -> Result<
         })
     };
     begin(outside, term, &draft.id, STEP).await?;
+    fail_point!("create.inbox.before");
     let found = if draft.is_fresh {
         None
     } else {
@@ -326,6 +330,7 @@ async fn make_inbox(outside: &Outside, term: Term, draft: &mut Draft) -> Result<
             .await
             .map_err(failed)?,
     };
+    fail_point!("create.inbox.after");
     draft.step = CreateStep::Service;
     let next = Stage::Creating(draft.step);
     provisions::advance(
@@ -355,6 +360,7 @@ async fn make_service(
         seen
     } else {
         begin(outside, term, &draft.id, STEP).await?;
+        fail_point!("create.service.before");
         let made = patient(|| outside.railway.create_service(&draft.name)).await;
         made.map_err(|error| {
             Ended::Failed(StepFailed {
@@ -363,6 +369,7 @@ async fn make_service(
             })
         })?
     };
+    fail_point!("create.service.after");
     draft.step = CreateStep::Row;
     let next = Stage::Creating(draft.step);
     provisions::advance(
@@ -393,7 +400,15 @@ async fn insert_row(
         runtime_image: Some(outside.blueprint.image.clone()),
     };
     // Also on a later run: the key may have been made anew since.
+    fail_point!("create.row.before", |_| Err(pool_db::Error::Lose(
+        "at a failpoint".into()
+    )
+    .into()));
     pool_db::instances::insert_created(&outside.db, term, &row).await?;
+    fail_point!("create.row.after", |_| Err(pool_db::Error::Lose(
+        "at a failpoint".into()
+    )
+    .into()));
     if draft.step <= CreateStep::Row {
         draft.step = CreateStep::Volume;
         let next = Stage::Creating(draft.step);
@@ -420,8 +435,11 @@ async fn make_volume(
         (Some(_), Some(seen)) => Made::Volume(seen),
         (Some(path), None) => {
             begin(outside, term, &draft.id, STEP).await?;
+            fail_point!("create.volume.before");
             let made = patient(|| outside.railway.create_volume(service, path)).await;
-            Made::Volume(made.map_err(|error| step_failed(STEP, &error))?)
+            let made = made.map_err(|error| step_failed(STEP, &error))?;
+            fail_point!("create.volume.after");
+            Made::Volume(made)
         }
     };
     draft.step = CreateStep::Domain;
@@ -448,8 +466,10 @@ async fn make_domain(
     }
     if !draft.has_domain {
         begin(outside, term, &draft.id, STEP).await?;
+        fail_point!("create.domain.before");
         let made = patient(|| outside.railway.create_domain(service)).await;
         made.map_err(|error| step_failed(STEP, &error))?;
+        fail_point!("create.domain.after");
     }
     draft.step = CreateStep::Commit;
     let next = Stage::Creating(draft.step);
@@ -508,8 +528,10 @@ async fn commit_all(
             provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
         }
         let patches: Vec<_> = batch.iter().map(|whole| patch(outside, whole)).collect();
+        fail_point!("create.commit.before");
         match outside.railway.commit(&patches).await {
             Ok(()) => {
+                fail_point!("create.commit.after");
                 for (draft, _) in &batch {
                     let made = Made::Nothing;
                     provisions::advance(&outside.db, term, &draft.id, made, Stage::Created).await?;

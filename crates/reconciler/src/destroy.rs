@@ -1,6 +1,7 @@
 //! Destroys one instance outside: key, inbox, volumes, service. Each step is recorded when it is
 //! done and may be repeated; one that fails holds back no other, only the row waits.
 
+use fail::fail_point;
 use pool_db::provisions;
 use pool_domain::write::Belongings;
 use pool_domain::{DestroyStep, KeyHash, Policy, Term};
@@ -57,17 +58,31 @@ async fn take(outside: &Outside, belongings: &Belongings, step: DestroyStep) -> 
     match step {
         DestroyStep::Key => delete_keys(outside, belongings).await,
         DestroyStep::Inbox => delete_inbox(outside, belongings).await,
-        DestroyStep::Volumes => {
-            for volume in &belongings.volume_ids {
-                accepted(outside.railway.delete_volume(volume).await)?;
-            }
-            Ok(())
-        }
-        DestroyStep::Service => match &belongings.service_id {
-            Some(service) => accepted(outside.railway.delete_service(service).await),
-            None => Ok(()),
-        },
+        DestroyStep::Volumes => delete_volumes(outside, belongings).await,
+        DestroyStep::Service => delete_service(outside, belongings).await,
     }
+}
+
+/// Each is tried, whatever became of the others.
+async fn delete_volumes(outside: &Outside, belongings: &Belongings) -> Result<(), String> {
+    fail_point!("destroy.volumes.before");
+    let mut ended = Ok(());
+    for volume in &belongings.volume_ids {
+        let deleted = accepted(outside.railway.delete_volume(volume).await);
+        ended = ended.and(deleted);
+    }
+    fail_point!("destroy.volumes.after");
+    ended
+}
+
+async fn delete_service(outside: &Outside, belongings: &Belongings) -> Result<(), String> {
+    let Some(service) = &belongings.service_id else {
+        return Ok(());
+    };
+    fail_point!("destroy.service.before");
+    accepted(outside.railway.delete_service(service).await)?;
+    fail_point!("destroy.service.after");
+    Ok(())
 }
 
 /// "Not Authorized" is also what Railway says of what is already gone. The row goes only when a
@@ -94,6 +109,7 @@ async fn delete_keys(outside: &Outside, belongings: &Belongings) -> Result<(), S
         let found = outside.credentials.find_keys(&belongings.name).await;
         found.map_err(|error| error.to_string())?
     };
+    fail_point!("destroy.key.before");
     for hash in keys {
         outside
             .credentials
@@ -101,6 +117,7 @@ async fn delete_keys(outside: &Outside, belongings: &Belongings) -> Result<(), S
             .await
             .map_err(|error| error.to_string())?;
     }
+    fail_point!("destroy.key.after");
     Ok(())
 }
 
@@ -111,12 +128,11 @@ async fn delete_inbox(outside: &Outside, belongings: &Belongings) -> Result<(), 
         let found = outside.credentials.find_inbox(&belongings.name).await;
         found.map_err(|error| error.to_string())?
     };
-    match inbox {
-        Some(inbox) => outside
-            .credentials
-            .delete_inbox(&inbox)
-            .await
-            .map_err(|error| error.to_string()),
-        None => Ok(()),
+    fail_point!("destroy.inbox.before");
+    if let Some(inbox) = inbox {
+        let deleted = outside.credentials.delete_inbox(&inbox).await;
+        deleted.map_err(|error| error.to_string())?;
     }
+    fail_point!("destroy.inbox.after");
+    Ok(())
 }

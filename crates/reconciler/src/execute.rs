@@ -1,6 +1,7 @@
 //! The last phase: carries out the plan. One action's failure never stops the others; only the
 //! database's refusal does, since then nothing can be recorded.
 
+use fail::fail_point;
 use futures_util::{StreamExt, stream};
 use pool_db::provisions::NewProvision;
 use pool_db::{instances, provisions};
@@ -48,15 +49,27 @@ pub(crate) async fn remove(
         .iter()
         .filter_map(|removal| Some((removal.id.clone(), removal.row?)))
         .collect();
+    fail_point!("destroy.row.before", !rows.is_empty(), |_| Err(
+        pool_db::Error::Lose("at a failpoint".into()).into()
+    ));
     let removed = instances::remove(&outside.db, term, &rows, ACTOR).await?;
     report.done.removed = removed.len();
+    fail_point!("destroy.row.after", !removed.is_empty(), |_| Err(
+        pool_db::Error::Lose("at a failpoint".into()).into()
+    ));
     // A provision goes after its row: as long as there is a row, its record is needed.
     let done: Vec<_> = removals
         .iter()
         .filter(|it| it.provision && (it.row.is_none() || removed.contains(&it.id)))
         .map(|it| it.id.clone())
         .collect();
+    fail_point!("destroy.record.before", !done.is_empty(), |_| Err(
+        pool_db::Error::Lose("at a failpoint".into()).into()
+    ));
     provisions::remove(&outside.db, term, &done).await?;
+    fail_point!("destroy.record.after", !done.is_empty(), |_| Err(
+        pool_db::Error::Lose("at a failpoint".into()).into()
+    ));
     Ok(())
 }
 
