@@ -7,5 +7,6 @@ mod creation;
 mod destruction;
 mod interrupted;
 mod leaders;
+mod leftovers;
 mod pool;
 mod shutdown;
