@@ -68,8 +68,9 @@ const CLAIM: &str = "UPDATE pool_instances SET status = 'claimed', claimed_by = 
     WHERE status = 'idle' ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)";
 
 fn backfill(rows: u32) -> Result<()> {
-    running::run(checkout::cargo().args(["build", "--quiet", "--package", "pool-migrate"]))?;
-    let program = checkout::Metadata::read()?.binary("pool-migrate");
+    let build = ["build", "--quiet", "--release", "--package", "pool-migrate"];
+    running::run(checkout::cargo().args(build))?;
+    let program = checkout::Metadata::read()?.release_binary("pool-migrate");
     let name = format!("pool_bench_{}", std::process::id());
     let database = Database::fresh(&name, temporary_server)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

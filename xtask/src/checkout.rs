@@ -85,4 +85,9 @@ impl Metadata {
     pub(crate) fn binary(&self, name: &str) -> PathBuf {
         self.target_directory.join("debug").join(name)
     }
+
+    /// Where `cargo build --release` puts a binary.
+    pub(crate) fn release_binary(&self, name: &str) -> PathBuf {
+        self.target_directory.join("release").join(name)
+    }
 }

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod bad_input;
+mod budget;
 mod claims;
 mod creation;
 mod destruction;
