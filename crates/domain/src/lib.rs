@@ -4,6 +4,7 @@ pub mod budget;
 mod clock;
 pub mod deployment;
 pub mod event;
+pub mod fuse;
 mod ids;
 mod instance;
 pub mod joinlink;
@@ -20,6 +21,7 @@ pub use budget::{BudgetReport, CallPurpose, Ledger, Spent};
 pub use clock::{Clock, Entropy, FixedClock, OsEntropy, SeededEntropy, SystemClock};
 pub use deployment::{DeployClass, DeploymentStatus};
 pub use event::Event;
+pub use fuse::{FuseRecord, FuseReport, HeldLoss, RowCount};
 pub use ids::{
     ClaimToken, DeploymentId, EnvironmentId, Epoch, InboxId, InstanceId, KeyHash, ProjectId,
     ServiceId, ServicePrefix, Term, VolumeId,

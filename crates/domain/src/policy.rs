@@ -68,6 +68,16 @@ impl Policy {
     pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
     /// How many may be drained by one request, and created by one.
     pub const PERSON_COUNT_MAX: usize = 20;
+    /// Over how long the fuse counts what is lost: long enough that a lie which is repeated tick by
+    /// tick adds up, and short enough that yesterday's bad hour does not count.
+    pub const FUSE_WINDOW: Duration = Duration::from_secs(600);
+    /// How many instances may be lost within that window, in per cent of the rows at its start.
+    pub const FUSE_LIMIT_PERCENT: usize = 20;
+    /// And never fewer than this: a small pool loses a few of its instances together by chance.
+    pub const FUSE_LIMIT_MIN: usize = 5;
+    /// How many losses a tripped fuse lists, and so how many can be confirmed at once: as many as a
+    /// report's lists hold.
+    pub const FUSE_LISTED_MAX: usize = 200;
     /// How long a service with another's key is left alone before its key is read again.
     pub const FOREIGN_REREAD_AFTER: Duration = Duration::from_secs(600);
 

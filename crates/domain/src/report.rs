@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BudgetReport, InstanceId, Pace, ServiceId, Status};
+use crate::{BudgetReport, FuseReport, InstanceId, Pace, ServiceId, Status};
 
 /// The report of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,10 @@ pub struct Report {
     pub foreign: Vec<ForeignService>,
     /// What was held back, capped or skipped.
     pub held_back: Vec<HeldBack>,
+    /// Why the fuse has tripped, and which losses it holds back; none while it is whole.
+    pub fuse: Option<FuseReport>,
+    /// Losses that a person had let through, and that were carried out in this tick.
+    pub confirmed: Vec<InstanceId>,
     /// What was done.
     pub done: Done,
     /// Rows that this build cannot read, which the tick skipped: table, column and row.
@@ -182,6 +186,7 @@ impl Report {
         cut(&mut self.adopted, "adopted", &mut cut_lists);
         cut(&mut self.foreign, "foreign", &mut cut_lists);
         cut(&mut self.unreadable, "unreadable", &mut cut_lists);
+        cut(&mut self.confirmed, "confirmed", &mut cut_lists);
         cut(&mut self.done.failures, "failures", &mut cut_lists);
         cut(&mut self.held_back, "held back", &mut cut_lists);
         for (name, count) in cut_lists {

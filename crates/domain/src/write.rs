@@ -22,6 +22,8 @@ pub struct StatusChange {
     pub reason: String,
     /// The conversation that its agent named, where that is what made it claimed.
     pub conversation: Option<FoundConversation>,
+    /// Whether the fuse counts it: a claimed or proven instance is lost by it, and no person asked.
+    pub is_loss: bool,
 }
 
 /// A conversation that an adopted instance's agent named.

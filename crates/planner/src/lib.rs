@@ -3,6 +3,7 @@
 pub mod adoption;
 mod destroy;
 pub mod enrich;
+mod fuse;
 mod history;
 mod plan;
 mod probing;

@@ -10,7 +10,7 @@ use pool_domain::{
 
 use crate::replenish::{Stock, counts_towards_target};
 use crate::transition::{counts_from, happening, is_absent, state_of};
-use crate::{History, Identity, Index, Snapshot, adoption, destroy, enrich, resume};
+use crate::{History, Identity, Index, Snapshot, adoption, destroy, enrich, fuse, resume};
 
 /// What is to be done, in the order in which it is executed.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -93,6 +93,14 @@ pub fn plan(snapshot: &Snapshot, history: &History, policy: &Policy, identity: &
         plan.changes
             .extend(change(row, snapshot, &index, history, policy));
     }
+    // What is held back changes nothing, so its rows count on as their status says.
+    fuse::hold_back(
+        &mut plan.changes,
+        snapshot,
+        &index,
+        policy,
+        &mut plan.report,
+    );
     plan.report.changes = plan.changes.iter().map(change_report).collect();
 
     let report = &mut plan.report;
@@ -201,6 +209,7 @@ fn change(
         from: row.status,
         epoch: row.epoch,
         to: to.status,
+        is_loss: fuse::is_loss(row, happening.event),
         reason: happening.reason,
         conversation: happening.conversation,
     })

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use pool_domain::{
-    Conversation, Instance, InstanceId, LastEvent, Listing, ObservedService, ObservedVolume, Probe,
-    Provision, ServiceId, ServicePrefix, ServiceVariables,
+    Conversation, FuseRecord, Instance, InstanceId, LastEvent, Listing, ObservedService,
+    ObservedVolume, Probe, Provision, ServiceId, ServicePrefix, ServiceVariables,
 };
 
 /// What is recorded and what was observed, of one moment.
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub evidence: HashMap<ServiceId, Evidence>,
     /// How many instances a person asked to create.
     pub requested_creates: usize,
+    /// What is recorded of the fuse.
+    pub fuse: FuseRecord,
 }
 
 /// What is known of a service that may be ours.

@@ -281,6 +281,10 @@ proptest! {
         // A row that is dead and gone frees the cap at once, and an adopted one may have failed:
         // both are news to the second plan.
         let policy = Policy { max_total: policy.max_total + 50, ..policy };
+        // So are its service, where none of ours was seen, and what is counted for the fuse.
+        snapshot.rows.push(row(40, Status::Idle));
+        snapshot.listing.services.push(service(40));
+        snapshot.fuse.row_counts = vec![RowCount { at: ago(900), rows: snapshot.rows.len() }];
         for stranger in &mut snapshot.listing.services {
             if snapshot.evidence.contains_key(&stranger.service_id) {
                 stranger.has_active_deployment = true;

@@ -91,7 +91,8 @@ fn a_good_probe_ends_the_row_of_failures() {
 
 #[test]
 fn missing_needs_two_complete_listings_after_the_grace() {
-    let mut first = snapshot(vec![row(1, Status::Claimed)], Vec::new());
+    let rows = vec![row(1, Status::Claimed), row(2, Status::Idle)];
+    let mut first = snapshot(rows, vec![service(2)]);
     let plan = decide(&first, &quiet());
     assert_eq!(plan.changes, []);
     assert_eq!(plan.refreshes[0].missing_since, Some(now()));

@@ -51,6 +51,7 @@ pub(crate) async fn observe(
         conversations: HashMap::new(),
         evidence: HashMap::new(),
         requested_creates,
+        fuse: pool_domain::FuseRecord::default(),
     };
     let mut failures = Vec::new();
     let wanted = Wanted::of(&snapshot, &outside.identity);

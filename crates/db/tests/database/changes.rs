@@ -15,6 +15,7 @@ fn change(id: &str, from: Status, to: Status) -> StatusChange {
         to,
         reason: "because".to_owned(),
         conversation: None,
+        is_loss: false,
     }
 }
 

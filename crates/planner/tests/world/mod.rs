@@ -111,6 +111,7 @@ pub(crate) fn snapshot(rows: Vec<Instance>, services: Vec<ObservedService>) -> S
         conversations: std::collections::HashMap::new(),
         evidence: std::collections::HashMap::new(),
         requested_creates: 0,
+        fuse: FuseRecord::default(),
     }
 }
 
@@ -153,6 +154,10 @@ pub(crate) fn execute(plan: &Plan, mut snapshot: Snapshot) -> Snapshot {
         row.epoch = Epoch(row.epoch.0 + 1);
         row.status_changed_at = snapshot.now;
         row.unasked = false;
+        if change.is_loss {
+            let losses = &mut snapshot.fuse.losses;
+            losses.insert(change.id.clone(), snapshot.now);
+        }
         if change.to == Status::Claimed {
             row.claimed_at = row.claimed_at.or(Some(snapshot.now));
         }
@@ -180,6 +185,8 @@ pub(crate) fn execute(plan: &Plan, mut snapshot: Snapshot) -> Snapshot {
             .push(provision(10_000 + n, Stage::Creating(CreateStep::Key)));
     }
     snapshot.requested_creates = 0;
+    snapshot.fuse.tripped.clone_from(&plan.report.fuse);
+    snapshot.fuse.confirmed.clear();
     snapshot
 }
 
