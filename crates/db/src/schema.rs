@@ -67,6 +67,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    claim_requests (key) {
+        key -> Text,
+        fingerprint -> Bytea,
+        claim_token -> Uuid,
+        instance_id -> Text,
+        outcome -> Nullable<Text>,
+        joined -> Nullable<Bool>,
+        invited -> Nullable<Bool>,
+        requested_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     leader_terms (term) {
         term -> BigInt,
         holder -> Text,

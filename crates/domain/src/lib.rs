@@ -5,6 +5,7 @@ mod clock;
 pub mod deployment;
 pub mod event;
 pub mod fuse;
+mod idempotency;
 mod ids;
 mod instance;
 pub mod joinlink;
@@ -22,6 +23,7 @@ pub use clock::{Clock, Entropy, FixedClock, OsEntropy, SeededEntropy, SystemCloc
 pub use deployment::{DeployClass, DeploymentStatus};
 pub use event::Event;
 pub use fuse::{FuseRecord, FuseReport, HeldLoss, RowCount};
+pub use idempotency::{BadKey, Fingerprint, IdempotencyKey};
 pub use ids::{
     ClaimToken, DeploymentId, EnvironmentId, Epoch, InboxId, InstanceId, KeyHash, ProjectId,
     ServiceId, ServicePrefix, Term, VolumeId,

@@ -8,12 +8,12 @@ use diesel::result::DatabaseErrorKind;
 use diesel::sql_types::{
     Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use pool_domain::{ClaimToken, Epoch, InstanceId, Secret, ServiceId};
 
 use crate::Db;
 use crate::claims::milliseconds;
-use crate::db::{Connection, answer};
+use crate::db::answer;
 use crate::error::Error;
 use crate::statement::statement;
 
@@ -47,12 +47,12 @@ pub async fn lease_idle(
     exclude: &[InstanceId],
 ) -> Result<Option<Lease>, Error> {
     let mut connection = db.claim_connection().await?;
-    match ask(&mut connection, token, lease, exclude).await {
+    match answer(ask(&mut connection, token, lease, exclude)).await {
         // The first ask with this token was still under way, and has its lease now.
         Err(Error::Query(diesel::result::Error::DatabaseError(
             DatabaseErrorKind::UniqueViolation,
             _,
-        ))) => ask(&mut connection, token, lease, exclude).await,
+        ))) => answer(ask(&mut connection, token, lease, exclude)).await,
         other => other,
     }
 }
@@ -72,22 +72,19 @@ pub async fn idle_exists(db: &Db, exclude: &[InstanceId]) -> Result<bool, Error>
     Ok(found.found)
 }
 
-async fn ask(
-    connection: &mut Connection,
+pub(super) async fn ask(
+    connection: &mut AsyncPgConnection,
     token: ClaimToken,
     lease: Duration,
     exclude: &[InstanceId],
 ) -> Result<Option<Lease>, Error> {
-    let row: Option<Row> = answer(async {
-        statement(include_str!("lease_idle.sql"))
-            .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<BigInt, _>(milliseconds(lease))
-            .bind::<Array<Text>, _>(texts(exclude))
-            .get_result(connection)
-            .await
-            .optional()
-    })
-    .await?;
+    let row: Option<Row> = statement(include_str!("lease_idle.sql"))
+        .bind::<SqlUuid, _>(token.as_uuid())
+        .bind::<BigInt, _>(milliseconds(lease))
+        .bind::<Array<Text>, _>(texts(exclude))
+        .get_result(connection)
+        .await
+        .optional()?;
     Ok(row.map(Lease::from))
 }
 

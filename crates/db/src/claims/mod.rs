@@ -2,13 +2,14 @@
 //! transaction is held while an agent is called, and nothing here sends a notification, which would
 //! make claims wait for one another.
 
+pub mod keyed;
 mod lease;
 
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use pool_domain::{ClaimToken, InstanceId, State, Status};
 
 pub use lease::{Lease, idle_exists, lease_idle};
@@ -52,29 +53,33 @@ pub async fn confirm(
     confirmation: &Confirmation,
 ) -> Result<Confirmed, Error> {
     let mut connection = db.claim_connection().await?;
-    let changed = answer(
-        statement(include_str!("confirm.sql"))
-            .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(storable(&confirmation.agent_name))
-            .bind::<Nullable<Text>, _>(confirmation.conversation_id.as_deref().map(storable))
-            .bind::<Nullable<Text>, _>(confirmation.invite_url.as_deref().map(storable))
-            .bind::<Text, _>(storable(&confirmation.instructions))
-            .bind::<Nullable<Text>, _>(confirmation.source_branch.as_deref().map(storable))
-            .execute(&mut connection),
-    )
-    .await?;
+    answer(confirm_on(&mut connection, token, confirmation)).await
+}
+
+async fn confirm_on(
+    connection: &mut AsyncPgConnection,
+    token: ClaimToken,
+    confirmation: &Confirmation,
+) -> Result<Confirmed, Error> {
+    let changed = statement(include_str!("confirm.sql"))
+        .bind::<SqlUuid, _>(token.as_uuid())
+        .bind::<Text, _>(storable(&confirmation.agent_name))
+        .bind::<Nullable<Text>, _>(confirmation.conversation_id.as_deref().map(storable))
+        .bind::<Nullable<Text>, _>(confirmation.invite_url.as_deref().map(storable))
+        .bind::<Text, _>(storable(&confirmation.instructions))
+        .bind::<Nullable<Text>, _>(confirmation.source_branch.as_deref().map(storable))
+        .execute(connection)
+        .await?;
     if changed > 0 {
         return Ok(Confirmed::Done);
     }
     // Only a claim that succeeded leaves its token on a row.
-    let confirmed_before: i64 = answer(
-        instances::table
-            .filter(instances::claim_token.eq(token.as_uuid()))
-            .filter(instances::status.ne(Status::Claiming.as_str()))
-            .count()
-            .get_result(&mut connection),
-    )
-    .await?;
+    let confirmed_before: i64 = instances::table
+        .filter(instances::claim_token.eq(token.as_uuid()))
+        .filter(instances::status.ne(Status::Claiming.as_str()))
+        .count()
+        .get_result(connection)
+        .await?;
     Ok(if confirmed_before > 0 {
         Confirmed::Done
     } else {
@@ -92,30 +97,42 @@ pub async fn release(
     counts: bool,
 ) -> Result<Option<Status>, Error> {
     let mut connection = db.claim_connection().await?;
-    let released: Option<Released> = answer(async {
-        statement(include_str!("release.sql"))
-            .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(in_short(reason))
-            .bind::<SmallInt, _>(i16::from(counts))
-            .bind::<Array<Text>, _>(statuses_after_release(counts))
-            .get_result(&mut connection)
-            .await
-            .optional()
-    })
-    .await?;
+    answer(release_on(&mut connection, token, reason, counts)).await
+}
+
+async fn release_on(
+    connection: &mut AsyncPgConnection,
+    token: ClaimToken,
+    reason: &str,
+    counts: bool,
+) -> Result<Option<Status>, Error> {
+    let released: Option<Released> = statement(include_str!("release.sql"))
+        .bind::<SqlUuid, _>(token.as_uuid())
+        .bind::<Text, _>(in_short(reason))
+        .bind::<SmallInt, _>(i16::from(counts))
+        .bind::<Array<Text>, _>(statuses_after_release(counts))
+        .get_result(connection)
+        .await
+        .optional()?;
     Ok(released.and_then(|row| Status::parse(&row.status)))
 }
 
 /// Gives up a lease whose outcome nobody knows. False when the token holds no lease any more.
 pub async fn abandon(db: &Db, token: ClaimToken, reason: &str) -> Result<bool, Error> {
     let mut connection = db.claim_connection().await?;
-    let changed = answer(
-        statement(include_str!("abandon.sql"))
-            .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(in_short(reason))
-            .execute(&mut connection),
-    )
-    .await?;
+    answer(abandon_on(&mut connection, token, reason)).await
+}
+
+async fn abandon_on(
+    connection: &mut AsyncPgConnection,
+    token: ClaimToken,
+    reason: &str,
+) -> Result<bool, Error> {
+    let changed = statement(include_str!("abandon.sql"))
+        .bind::<SqlUuid, _>(token.as_uuid())
+        .bind::<Text, _>(in_short(reason))
+        .execute(connection)
+        .await?;
     Ok(changed > 0)
 }
 

@@ -10,6 +10,7 @@ mod claiming;
 mod encryption;
 mod fixture;
 mod generations;
+mod keys;
 mod leading;
 mod migrating;
 mod people;

@@ -66,6 +66,48 @@ async fn what_ends_a_claim_finds_it_by_its_token() {
     }
 }
 
+#[tokio::test]
+async fn what_is_known_of_a_key_is_found_by_the_key_and_by_the_token() {
+    let fixture = Fixture::new().await;
+    fill(&fixture).await;
+    fixture
+        .execute(
+            "INSERT INTO claim_requests (key, fingerprint, claim_token, instance_id, expires_at) \
+             SELECT n::text, '', gen_random_uuid(), n::text, now() + n * interval '1 s' \
+             FROM generate_series(1, 10000) AS n; \
+             ANALYZE instances; ANALYZE claim_requests",
+        )
+        .await;
+    for (text, values, index) in [
+        (
+            include_str!("../../src/claims/key_known.sql"),
+            "'7'",
+            "using claim_requests_pkey",
+        ),
+        (
+            include_str!("../../src/claims/key_known.sql"),
+            "'7'",
+            "using idx_instances_claim_token",
+        ),
+        (
+            include_str!("../../src/claims/key_claimed.sql"),
+            "gen_random_uuid(), true, true",
+            "using idx_claim_requests_claim_token",
+        ),
+        (
+            include_str!("../../src/claims/key_prune.sql"),
+            "1000",
+            "using idx_claim_requests_expires_at",
+        ),
+    ] {
+        fixture
+            .execute(&format!("DEALLOCATE ALL; PREPARE asking AS {text}"))
+            .await;
+        let plan = explain(&fixture, &format!("asking ({values})")).await;
+        assert!(plan.contains(index), "{plan}");
+    }
+}
+
 async fn fill(fixture: &Fixture) {
     fixture
         .execute(
