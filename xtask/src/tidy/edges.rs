@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("pool-agent", &["pool-domain"]),
     ("pool-credentials", &["pool-domain"]),
     ("pool-simulator", &["pool-domain"]),
+    ("pool-model", &["pool-domain"]),
     ("pool-claims", &["pool-domain", "pool-db", "pool-agent"]),
     (
         "pool-reconciler",

@@ -1,0 +1,58 @@
+//! The names of the steps, for whoever reads the way to a violation.
+
+/// What happens in one step, and to which server or instance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Action {
+    /// What.
+    pub verb: Verb,
+    /// To whom.
+    pub index: u8,
+}
+
+/// What happens in one step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(
+    missing_docs,
+    reason = "each is its own sentence, with a server or an instance"
+)]
+pub enum Verb {
+    ServerLeases,
+    ServerLeasesAndTheAnswerIsLost,
+    ServerFindsNothingIdle,
+    ServerSeesOneThatIsIdle,
+    ServerTakesWhatItSaw,
+    ServerGivesUp,
+    ServerSendsAStatementThatWaits,
+    AgentIsProvisionedAndSaysSo,
+    AgentIsProvisionedAndTheAnswerIsLost,
+    AgentIsSlowAndTheCallIsGivenUp,
+    AgentIsNotProvisionedAndSaysSo,
+    AgentIsProvisionedAfterTheCallWasGivenUp,
+    RequestToAnAgentIsLost,
+    ServerConfirms,
+    ServerConfirmsAndTheAnswerIsLost,
+    ServerReleases,
+    ServerFailsToRelease,
+    ServerAbandons,
+    ServerFailsToAbandon,
+    AStatementThatWaitedTakesEffect,
+    AStatementThatWaitedIsLost,
+    ServerIsKilledAndStartsAnew,
+    LeaseRunsOut,
+    PersonKills,
+    LockIsLost,
+    ServerTakesTheLead,
+    ServerNoticesThatItLeadsNoMore,
+    LeaderPlans,
+    LeaderDoesWhatItPlanned,
+    LeaderPlansAndDoesIt,
+}
+
+impl Verb {
+    /// With its server or instance.
+    #[must_use]
+    pub fn of(self, index: usize) -> Action {
+        let index = u8::try_from(index).unwrap_or(u8::MAX);
+        Action { verb: self, index }
+    }
+}
