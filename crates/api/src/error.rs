@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use pool_claims::ClaimError;
-use pool_domain::InstanceId;
 use pool_domain::joinlink::WrongNetwork;
+use pool_domain::{BadKey, InstanceId};
 use serde_json::json;
 
 /// An agent takes one to two minutes to start.
@@ -50,6 +50,8 @@ pub(crate) enum ApiError {
     HoldsNul(&'static str),
     #[error(transparent)]
     JoinUrlOfWrongNetwork(#[from] WrongNetwork),
+    #[error(transparent)]
+    IdempotencyKey(#[from] BadKey),
     #[error("count must be a number")]
     CountNotNumber,
     #[error("count must not be negative")]
@@ -100,6 +102,7 @@ impl ApiError {
             | Self::JoinUrlNotText
             | Self::HoldsNul(_)
             | Self::JoinUrlOfWrongNetwork(_)
+            | Self::IdempotencyKey(_)
             | Self::CountNotNumber
             | Self::CountNegative
             | Self::IdsMissing
@@ -177,6 +180,23 @@ fn claim_answer(error: &ClaimError) -> (StatusCode, String, Option<Duration>) {
              conversation; it will not be handed out again.",
             None,
         ),
+        ClaimError::KeyReused => (
+            S::UNPROCESSABLE_ENTITY,
+            "This Idempotency-Key was used for a claim with another body.",
+            None,
+        ),
+        ClaimError::KeyInProgress { decided_in } => (
+            S::CONFLICT,
+            "A claim with this Idempotency-Key is still running. Try again in a few seconds.",
+            Some(ASK_AGAIN_IN.min(*decided_in)),
+        ),
+        ClaimError::Destroyed { id } => {
+            let sentence = format!(
+                "Instance {id}, claimed with this Idempotency-Key, was destroyed since. Another \
+                 one takes another key."
+            );
+            return (S::GONE, sentence, None);
+        }
         ClaimError::Lease(error) => return database_answer(error),
     };
     (status, sentence.to_owned(), retry_after)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pool_agent::{ProvisionFailure, ProvisionRequest, Provisioned};
 use pool_db::claims::Lease;
+use pool_db::claims::keyed::Keyed;
 use pool_domain::{ClaimToken, InstanceId};
 use tokio::time::Instant;
 
@@ -19,6 +20,8 @@ const REQUEST_AT_FAULT: [u16; 2] = [400, 413];
 pub(crate) struct Attempts<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) request: ProvisionRequest,
+    /// Where the caller may repeat the claim.
+    pub(crate) keyed: Option<Keyed>,
     pub(crate) tried: Vec<InstanceId>,
     pass: Pass,
     began: Instant,
@@ -49,7 +52,12 @@ enum Outcome {
 }
 
 impl<'a> Attempts<'a> {
-    pub(crate) fn new(shared: &'a Shared, request: ClaimRequest, pass: Pass) -> Self {
+    pub(crate) fn new(
+        shared: &'a Shared,
+        request: ClaimRequest,
+        keyed: Option<Keyed>,
+        pass: Pass,
+    ) -> Self {
         Self {
             shared,
             request: ProvisionRequest {
@@ -57,6 +65,7 @@ impl<'a> Attempts<'a> {
                 instructions: request.instructions,
                 join_url: request.join_url,
             },
+            keyed,
             tried: Vec::with_capacity(ClaimSettings::INSTANCES_MAX),
             pass,
             began: Instant::now(),
@@ -70,12 +79,13 @@ impl<'a> Attempts<'a> {
         let mut last_reason = String::new();
         while self.may_try_another(refused.is_some()) {
             fail::fail_point!("claim.before_lease");
-            let held = match self.lease().await {
+            let before = refused.as_ref().map(|(first, _)| first.token);
+            let held = match self.lease(before).await {
                 Ok(Some(held)) => held,
                 Ok(None) => break,
                 Err(error) => {
                     self.put_back(refused).await;
-                    return Err(ClaimError::Lease(error));
+                    return Err(error);
                 }
             };
             fail::fail_point!("claim.after_lease");
@@ -105,7 +115,7 @@ impl<'a> Attempts<'a> {
                 }
                 Outcome::Unknown { reason, timed_out } => {
                     self.blame_first(&mut refused).await;
-                    self.abandon(&held, &reason).await;
+                    self.abandon(&held, &reason, timed_out).await;
                     return Err(ClaimError::UnknownOutcome { timed_out, reason });
                 }
             }
@@ -148,6 +158,7 @@ impl<'a> Attempts<'a> {
         {
             return failed(format!("health: {not_ready}"));
         }
+        fail::fail_point!("claim.before_provision");
         let limit = self.shared.settings.provision_timeout.min(self.time_left());
         match agent.provision(url, &self.request, limit).await {
             Ok(provisioned) => Outcome::Provisioned(provisioned),

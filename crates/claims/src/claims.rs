@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::attempts::Attempts;
 use crate::breaker::Breaker;
 use crate::door::{Door, Place};
+use crate::repeat;
 use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
 
 /// Ending run-out leases is one statement over a handful of rows; one that takes longer waits for a
@@ -127,14 +128,15 @@ impl Claims {
         self.shared.changes.load(Ordering::SeqCst)
     }
 
-    /// Ends the leases that ran out, each `period`, for ever. Every server does this, outside the
-    /// tick, so that no trouble of Railway or of the leader delays it.
+    /// Ends the leases that ran out, and forgets the keys that did, each `period`, for ever. Every
+    /// server does this, outside the tick, so that no trouble of Railway or of the leader delays it.
     pub async fn expire_leases_every(&self, period: Duration) {
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             self.expire_leases().await;
+            self.forget_keys().await;
         }
     }
 
@@ -154,6 +156,26 @@ impl Claims {
             Err(_elapsed) => tracing::warn!("ending run-out leases took too long; repeated soon"),
         }
     }
+
+    /// Forgets the keys whose answers are kept no longer.
+    pub async fn forget_keys(&self) {
+        for _ in 0..ClaimSettings::KEYS_FORGOTTEN_TIMES {
+            let at_once = ClaimSettings::KEYS_FORGOTTEN_AT_ONCE;
+            let forget = pool_db::claims::keyed::prune(&self.shared.db, at_once);
+            match timeout(EXPIRE_TIMEOUT, forget).await {
+                Ok(Ok(forgotten)) if forgotten == at_once => {}
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "cannot forget old keys of claims; repeated soon");
+                    return;
+                }
+                Err(_elapsed) => {
+                    tracing::warn!("forgetting old keys of claims took too long; repeated soon");
+                    return;
+                }
+            }
+        }
+    }
 }
 
 async fn run(
@@ -166,11 +188,17 @@ async fn run(
     if !contracted.map_err(ClaimError::Lease)? {
         return Err(ClaimError::NotContracted);
     }
+    let keyed = repeat::keyed(&request);
+    if let Some(keyed) = &keyed
+        && let Some(claimed) = repeat::told_before(&shared.db, keyed).await?
+    {
+        return Ok(claimed);
+    }
     let pass = shared
         .breaker
         .admit()
         .map_err(|retry_after| ClaimError::BreakerOpen { retry_after })?;
-    Attempts::new(&shared, request, pass).run().await
+    Attempts::new(&shared, request, keyed, pass).run().await
 }
 
 fn unknown(timed_out: bool, reason: &str) -> ClaimError {

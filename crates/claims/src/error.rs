@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pool_domain::InstanceId;
+
 /// Why a claim gave no agent.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
@@ -44,6 +46,21 @@ pub enum ClaimError {
         timed_out: bool,
         /// What is known. Internal: it may name addresses.
         reason: String,
+    },
+    /// The key was used for another request.
+    #[error("the key was used for another request")]
+    KeyReused,
+    /// The first claim under this key is still running.
+    #[error("a claim under the same key is running")]
+    KeyInProgress {
+        /// When it is decided at the latest.
+        decided_in: Duration,
+    },
+    /// The claim under this key succeeded, and its instance was destroyed since.
+    #[error("{id}, which was claimed under this key, was destroyed since")]
+    Destroyed {
+        /// Which.
+        id: InstanceId,
     },
     /// The database gave no lease: it is away, or it refused the statement.
     #[error("cannot lease an instance")]

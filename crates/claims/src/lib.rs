@@ -6,6 +6,7 @@ mod claims;
 mod door;
 mod error;
 mod lease;
+mod repeat;
 mod request;
 mod settings;
 mod settle;

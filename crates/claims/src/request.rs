@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pool_domain::{InstanceId, Secret};
+use pool_domain::{IdempotencyKey, InstanceId, Secret};
 
 /// What an agent is to become.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct ClaimRequest {
     pub instructions: String,
     /// The conversation that it is to join; none to open one of its own.
     pub join_url: Option<String>,
+    /// The name by which the caller may repeat it.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 impl fmt::Debug for ClaimRequest {
@@ -20,6 +22,7 @@ impl fmt::Debug for ClaimRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClaimRequest")
             .field("agent_name", &self.agent_name)
+            .field("idempotency_key", &self.idempotency_key)
             .finish_non_exhaustive()
     }
 }

@@ -44,6 +44,13 @@ impl ClaimSettings {
         Duration::from_millis(200),
     ];
 
+    /// How long a claim under a key may be repeated, from the end of its lease.
+    pub const ANSWERS_KEPT_FOR: Duration = Duration::from_hours(24);
+    /// Keys that ran out are forgotten so many at once: a statement of milliseconds,
+    pub const KEYS_FORGOTTEN_AT_ONCE: usize = 1_000;
+    /// and so many times each time that leases are ended: 2,000 keys a second, which no pool claims.
+    pub const KEYS_FORGOTTEN_TIMES: usize = 10;
+
     /// How long one claim may go on trying.
     #[must_use]
     pub fn tries_within(&self) -> Duration {

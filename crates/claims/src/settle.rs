@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pool_agent::Provisioned;
-use pool_db::claims::{self, Confirmation, Confirmed};
+use pool_db::claims::{self, Confirmation, Confirmed, keyed};
 use tokio::time::sleep;
 
 use crate::attempts::{Attempts, Held};
@@ -27,11 +27,14 @@ impl Attempts<'_> {
         held: Held,
         provisioned: Provisioned,
     ) -> Result<Claimed, ClaimError> {
+        let provisioned = as_stored(provisioned);
         let confirmation = self.confirmation(&provisioned);
         let mut pause = CONFIRM_AGAIN_AFTER;
         let mut refusals = 0;
         loop {
-            let confirmed = claims::confirm(&self.shared.db, held.token, &confirmation).await;
+            let confirmed = self
+                .ask_to_confirm(&held, &confirmation, &provisioned)
+                .await;
             self.shared.changed();
             match confirmed {
                 Ok(Confirmed::Done) => return Ok(self.claimed(held, provisioned)),
@@ -51,12 +54,31 @@ impl Attempts<'_> {
         }
     }
 
+    async fn ask_to_confirm(
+        &self,
+        held: &Held,
+        confirmation: &Confirmation,
+        provisioned: &Provisioned,
+    ) -> Result<Confirmed, pool_db::Error> {
+        let (db, token) = (&self.shared.db, held.token);
+        if self.keyed.is_none() {
+            return claims::confirm(db, token, confirmation).await;
+        }
+        let invited = provisioned.invite_url.is_some();
+        keyed::confirm(db, token, confirmation, provisioned.joined, invited).await
+    }
+
     /// Gives back an instance that surely was not provisioned. `counts` blames it. If this fails,
     /// the lease runs out.
     pub(crate) async fn release(&self, held: &Held, reason: &str, counts: bool) {
         let id = &held.lease.id;
-        let released =
-            claims::release(&self.shared.db, held.token, &storable(reason), counts).await;
+        fail::fail_point!("claim.before_release");
+        let (db, token, storable) = (&self.shared.db, held.token, storable(reason));
+        let released = match &self.keyed {
+            None => claims::release(db, token, &storable, counts).await,
+            Some(_) => keyed::release(db, token, &storable, counts).await,
+        };
+        fail::fail_point!("claim.after_release");
         self.shared.changed();
         match released {
             Ok(Some(status)) => tracing::warn!(
@@ -76,9 +98,15 @@ impl Attempts<'_> {
 
     /// Gives up an instance of which nobody can know whether it was provisioned. If this fails, the
     /// lease runs out, which means the same.
-    pub(crate) async fn abandon(&self, held: &Held, reason: &str) {
+    pub(crate) async fn abandon(&self, held: &Held, reason: &str, timed_out: bool) {
         let id = &held.lease.id;
-        let abandoned = claims::abandon(&self.shared.db, held.token, &storable(reason)).await;
+        fail::fail_point!("claim.before_abandon");
+        let (db, token, storable) = (&self.shared.db, held.token, storable(reason));
+        let abandoned = match &self.keyed {
+            None => claims::abandon(db, token, &storable).await,
+            Some(_) => keyed::abandon(db, token, &storable, timed_out).await,
+        };
+        fail::fail_point!("claim.after_abandon");
         self.shared.changed();
         match abandoned {
             Ok(_) => tracing::warn!(
@@ -97,10 +125,10 @@ impl Attempts<'_> {
         let invite_url = provisioned.invite_url.as_ref();
         Confirmation {
             agent_name: storable(&request.agent_name),
-            conversation_id: provisioned.conversation_id.as_deref().map(storable),
+            conversation_id: provisioned.conversation_id.clone(),
             invite_url: invite_url
-                .or(request.join_url.as_ref())
-                .map(|url| storable(url)),
+                .cloned()
+                .or_else(|| request.join_url.as_deref().map(storable)),
             instructions: storable(&request.instructions),
             source_branch: self.shared.settings.source_branch.clone(),
         }
@@ -128,6 +156,16 @@ impl Attempts<'_> {
 /// recorded.
 fn storable(text: &str) -> String {
     text.replace('\0', "")
+}
+
+/// What the agent said as the row will hold it, so that a repeated claim is told the same.
+fn as_stored(provisioned: Provisioned) -> Provisioned {
+    let stored = |text: Option<String>| text.as_deref().map(storable);
+    Provisioned {
+        invite_url: stored(provisioned.invite_url),
+        conversation_id: stored(provisioned.conversation_id),
+        joined: provisioned.joined,
+    }
 }
 
 /// The agent is in a conversation, and no row says so: the instance is destroyed.

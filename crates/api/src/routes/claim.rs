@@ -2,14 +2,18 @@
 
 use axum::Json;
 use axum::extract::State;
+use http::{HeaderMap, HeaderName};
 use pool_claims::{ClaimRequest, Claimed};
-use pool_domain::joinlink;
+use pool_domain::{BadKey, IdempotencyKey, joinlink};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::body::Body;
 use crate::error::ApiError;
 use crate::state::Shared;
+
+/// By which a caller may repeat a claim and gets the same answer.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The agent that is the caller's now.
 #[derive(Serialize)]
@@ -25,9 +29,11 @@ pub(crate) struct ClaimAnswer {
 
 pub(crate) async fn claim(
     State(shared): State<Shared>,
+    headers: HeaderMap,
     Body(fields): Body,
 ) -> Result<Json<ClaimAnswer>, ApiError> {
-    let request = read(&fields, &shared.app.environment)?;
+    let mut request = read(&fields, &shared.app.environment)?;
+    request.idempotency_key = idempotency_key(&headers)?;
     let claimed = shared.app.claims.claim(request).await?;
     Ok(Json(claimed.into()))
 }
@@ -54,7 +60,18 @@ fn read(fields: &Map<String, Value>, environment: &str) -> Result<ClaimRequest, 
         agent_name,
         instructions,
         join_url,
+        idempotency_key: None,
     })
+}
+
+/// None where the header is not sent. Sent twice, nobody knows which one counts.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, BadKey> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).into_iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => IdempotencyKey::parse(value.as_bytes()).map(Some),
+        (Some(_), Some(_)) => Err(BadKey),
+    }
 }
 
 /// A text that is not empty.

@@ -7,6 +7,7 @@ mod freshness;
 mod leader;
 mod page;
 mod people;
+mod repeating;
 mod shapes;
 mod stage;
 mod surroundings;

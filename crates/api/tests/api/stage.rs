@@ -159,6 +159,19 @@ impl Stage {
         self.ask(request.body(body).unwrap()).await
     }
 
+    /// A claim with an `Idempotency-Key` for each of these.
+    pub(crate) async fn claim_with_keys(&self, keys: &[&str], body: &str) -> Answer {
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri("/api/pool/claim")
+            .header("authorization", format!("Bearer {KEY}"));
+        for key in keys {
+            request = request.header("idempotency-key", *key);
+        }
+        self.ask(request.body(Body::from(body.to_owned())).unwrap())
+            .await
+    }
+
     pub(crate) async fn ask(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

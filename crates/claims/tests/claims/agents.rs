@@ -17,6 +17,8 @@ use tokio::sync::Semaphore;
 pub(crate) enum Behaviour {
     /// Says yes.
     Serve,
+    /// Says yes and nothing else.
+    ServeSilently,
     /// Says that it is not ready, so that it is not even asked.
     NotReady,
     /// Says no with this status.
@@ -98,6 +100,7 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
     shared.asked.lock().unwrap().push(name.to_owned());
     match behaviour {
         Behaviour::Serve | Behaviour::NotReady => {}
+        Behaviour::ServeSilently => return answer(&mut socket, 200, r#"{"ok":true}"#).await,
         Behaviour::Wait(permits) => permits.acquire().await.unwrap().forget(),
         Behaviour::Refuse(status) => {
             return answer(&mut socket, status, r#"{"error":"no"}"#).await;

@@ -4,4 +4,5 @@ mod agents;
 mod breaker;
 mod failures;
 mod handing_out;
+mod repeats;
 mod stage;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pool_agent::AgentClient;
 use pool_claims::{ClaimError, ClaimRequest, ClaimSettings, Claimed, Claims};
 use pool_db::{Db, DbSettings};
-use pool_domain::{Secret, SeededEntropy};
+use pool_domain::{IdempotencyKey, Secret, SeededEntropy};
 use pool_test_database::TestDatabase;
 
 use crate::agents::Agents;
@@ -45,20 +45,17 @@ impl Stage {
 
     pub(crate) async fn with(settings: ClaimSettings) -> Self {
         let database = TestDatabase::create().await;
-        let few_connections = DbSettings {
-            pool_size: 2,
-            claim_pool_size: 4,
-            ..DbSettings::new(Secret::new(database.url()))
-        };
-        let db = Db::connect(&few_connections).await.unwrap();
-        let agent = AgentClient::new(Secret::new("the-key")).unwrap();
-        let entropy = Arc::new(SeededEntropy::new(1));
         Self {
             agents: Agents::start().await,
-            claims: Claims::new(db, agent, entropy, settings),
+            claims: server(&database, 1, settings).await,
             client: Arc::new(database.client().await),
             database,
         }
+    }
+
+    /// Another server on the same database.
+    pub(crate) async fn other_server(&self) -> Claims {
+        server(&self.database, 2, ClaimSettings::default()).await
     }
 
     /// Idle instances of these names, the first one the oldest, each with its agent.
@@ -97,6 +94,10 @@ impl Stage {
     pub(crate) async fn column(&self, name: &str, column: &str) -> Option<String> {
         let sql = format!("SELECT {column}::text FROM instances WHERE id = $1");
         self.client.query_one(&sql, &[&name]).await.unwrap().get(0)
+    }
+
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        self.client.query_one(sql, &[]).await.unwrap().get(0)
     }
 
     pub(crate) async fn sql(&self, sql: &str) {
@@ -154,10 +155,30 @@ impl Stage {
     }
 }
 
+async fn server(database: &TestDatabase, seed: u64, settings: ClaimSettings) -> Claims {
+    let few_connections = DbSettings {
+        pool_size: 2,
+        claim_pool_size: 4,
+        ..DbSettings::new(Secret::new(database.url()))
+    };
+    let db = Db::connect(&few_connections).await.unwrap();
+    let agent = AgentClient::new(Secret::new("the-key")).unwrap();
+    Claims::new(db, agent, Arc::new(SeededEntropy::new(seed)), settings)
+}
+
 pub(crate) fn request() -> ClaimRequest {
     ClaimRequest {
         agent_name: "Ada".to_owned(),
         instructions: "Be kind.".to_owned(),
         join_url: None,
+        idempotency_key: None,
+    }
+}
+
+/// The same under a key.
+pub(crate) fn keyed(key: &str) -> ClaimRequest {
+    ClaimRequest {
+        idempotency_key: Some(IdempotencyKey::parse(key.as_bytes()).unwrap()),
+        ..request()
     }
 }
