@@ -6,7 +6,7 @@ mod drop;
 mod legacy;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::error::Error;
@@ -94,13 +94,14 @@ impl Backfill {
         Ok(query.load(connection).await?)
     }
 
-    /// Every row, in batches, each a transaction of its own.
+    /// Every row, or those that changed since then, in batches, each a transaction of its own.
     pub(crate) async fn pass(
         &self,
         connection: &mut AsyncPgConnection,
+        since: Option<Watermark>,
         tell: &mut Tell<'_>,
     ) -> Result<Moved, Error> {
-        let total = fill_queue(connection, None).await?;
+        let total = fill_queue(connection, since).await?;
         demote(connection).await?;
         let mut moved = Moved::default();
         let mut done = 0;
@@ -109,7 +110,11 @@ impl Backfill {
             copy(connection, done, until, &mut moved).await?;
             done = until;
             tell(Progress {
-                step: "copying rows",
+                step: if since.is_none() {
+                    "copying rows"
+                } else {
+                    "copying what changed meanwhile"
+                },
                 done: done.unsigned_abs(),
                 total: total.unsigned_abs(),
             });
@@ -148,10 +153,19 @@ async fn fill_queue(
     connection: &mut AsyncPgConnection,
     since: Option<Watermark>,
 ) -> Result<i64, Error> {
-    connection.batch_execute("TRUNCATE backfill_queue").await?;
+    let empty = "TRUNCATE backfill_queue, backfill_changed";
+    connection.batch_execute(empty).await?;
+    if let Some(Watermark(since)) = since {
+        statement(include_str!("changed.sql"))
+            .bind::<BigInt, _>(since)
+            .bind::<BigInt, _>(AGE_MARGIN)
+            .execute(connection)
+            .await?;
+        // How many they are decides how the rows beside them are found.
+        connection.batch_execute("ANALYZE backfill_changed").await?;
+    }
     let queued = statement(include_str!("queue.sql"))
-        .bind::<Nullable<BigInt>, _>(since.map(|mark| mark.0))
-        .bind::<BigInt, _>(AGE_MARGIN)
+        .bind::<Bool, _>(since.is_none())
         .execute(connection)
         .await?;
     connection.batch_execute("ANALYZE backfill_queue").await?;

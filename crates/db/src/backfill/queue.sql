@@ -1,20 +1,25 @@
 -- backfill::fill_queue
--- $1 a transaction: only what changed since it, and whatever competes with that; null for all.
--- $2 how many transactions earlier to begin.
+-- $1 whether all rows are wanted, or only what `backfill_changed` names and whatever competes with that.
 -- Two rows for one service, or of one id: the later claim wins, the other is set aside.
-WITH changed AS MATERIALIZED (
-    SELECT id, service_id
+-- Each way to a row is a join of its own: with an OR between them the database compares every row
+-- with every change.
+WITH near AS (
+    SELECT id, service_id, was_claimed, claimed_at, created_at
     FROM backfill_rows
-    WHERE $1 IS NOT NULL
-        AND age(changed_by) <= pg_snapshot_xmax(pg_current_snapshot())::text::bigint - $1 + $2
+    WHERE $1
+    UNION ALL
+    SELECT id, service_id, was_claimed, claimed_at, created_at
+    FROM backfill_rows
+    WHERE NOT $1 AND id IN (SELECT id FROM backfill_changed)
+    UNION ALL
+    SELECT id, service_id, was_claimed, claimed_at, created_at
+    FROM backfill_rows
+    WHERE NOT $1 AND service_id IN (SELECT service_id FROM backfill_changed)
 ),
 places AS (
     SELECT id, service_id, bool_or(was_claimed) AS was_claimed, max(claimed_at) AS claimed_at,
         max(created_at) AS created_at
-    FROM backfill_rows
-    WHERE $1 IS NULL
-        OR id IN (SELECT id FROM changed)
-        OR service_id IN (SELECT service_id FROM changed)
+    FROM near
     GROUP BY id, service_id
 ),
 ranked AS (

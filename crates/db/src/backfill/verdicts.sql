@@ -8,6 +8,12 @@ CREATE TEMP TABLE IF NOT EXISTS backfill_queue (
     reason text
 );
 
+-- Rows that changed while others were copied.
+CREATE TEMP TABLE IF NOT EXISTS backfill_changed (
+    id text NOT NULL,
+    service_id text NOT NULL
+);
+
 CREATE OR REPLACE TEMP VIEW backfill_verdicts AS
 SELECT
     queue.place,

@@ -50,13 +50,20 @@ pub(super) async fn contract(
     url: &Secret,
     tell: &mut Tell<'_>,
 ) -> Result<Moved, Error> {
-    let since = watermark(connection).await?;
+    let mut since = watermark(connection).await?;
     let backfill = Backfill::prepare(connection).await?;
     let mut moved = Moved::default();
     if let Some(backfill) = &backfill {
-        moved = backfill.pass(connection, tell).await?;
+        moved = backfill.pass(connection, None, tell).await?;
     }
     make_indexes(connection, tell).await?;
+    // All of that may have taken minutes; what came meanwhile takes seconds, and leaves little for
+    // the last batch, during which the older service's writes wait.
+    if let Some(backfill) = &backfill {
+        let later = watermark(connection).await?;
+        moved += backfill.pass(connection, Some(since), tell).await?;
+        since = later;
+    }
     let mut tries = 0;
     loop {
         let finished = connection
@@ -77,7 +84,7 @@ pub(super) async fn contract(
             .await;
         tries += 1;
         match finished {
-            Err(Error::Wait(_)) if tries < LOCK_TRIES => {
+            Err(Error::Wait(why)) if tries < LOCK_TRIES && why.contains("lock timeout") => {
                 tell(Progress {
                     step: "waiting for the lock on instances",
                     done: tries.into(),

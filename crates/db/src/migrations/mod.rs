@@ -87,7 +87,7 @@ pub async fn backfill(url: &str, tell: &mut Tell<'_>) -> Result<Moved, Error> {
         return Ok(Moved::default());
     };
     match Backfill::prepare(connection).await? {
-        Some(backfill) => backfill.pass(connection, tell).await,
+        Some(backfill) => backfill.pass(connection, None, tell).await,
         None => Ok(Moved::default()),
     }
 }

@@ -153,3 +153,42 @@ async fn a_migration_without_its_lock_says_who_holds_it() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn what_changed_while_rows_were_copied_is_not_compared_with_every_row() {
+    let (database, client) = database_of(&pool_instances("claimed_by", "")).await;
+    let url = database.url();
+    // With as little memory for a query as a million rows leave to it.
+    let small = format!(
+        "ALTER DATABASE {} SET work_mem = '64kB'; \
+         INSERT INTO pool_instances (id, railway_service_id, status, created_at) \
+         SELECT 'n' || n, 's' || n, 'idle', now() FROM generate_series(1, 40000) AS n; \
+         ANALYZE pool_instances",
+        database.name()
+    );
+    client.batch_execute(&small).await.unwrap();
+    migrations::run(url).await.unwrap();
+    let claimer = {
+        let client = database.client().await;
+        move || async move {
+            let claim = "UPDATE pool_instances SET claimed_by = 'Ada', claimed_at = now() \
+                         WHERE id LIKE 'n%' AND id < 'n3'";
+            client.execute(claim, &[]).await.unwrap()
+        }
+    };
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let contracting = {
+        let url = url.to_owned();
+        tokio::spawn(async move {
+            let mut tell = |progress: Progress| sender.send(progress).unwrap();
+            migrations::contract_telling(&url, &mut tell).await
+        })
+    };
+    assert_eq!(told.recv().await.unwrap().step, "copying rows");
+    assert_eq!(claimer().await, 22_222);
+    let contracted = timeout(Duration::from_secs(50), contracting).await;
+    let done = contracted.expect("the last batch is as slow as rows times changes");
+    assert!(done.unwrap().unwrap().now);
+    let claimed = "SELECT count(*)::text FROM instances WHERE agent_name = 'Ada'";
+    assert_eq!(lines(&client, claimed).await, "22222");
+}
