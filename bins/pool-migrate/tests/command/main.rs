@@ -1,6 +1,8 @@
 //! The program as an operator runs it.
 
-use std::io::{BufRead, BufReader};
+mod enriching;
+mod killed;
+
 use std::process::{Command, Output};
 
 use pool_test_database::TestDatabase;
@@ -159,48 +161,6 @@ async fn status_says_what_it_would_take_over_and_set_aside_and_drop_legacy_asks(
     let dropped: serde_json::Value = serde_json::from_slice(&dropped.stdout).unwrap();
     let expected = serde_json::json!([{ "table": "pool_instances", "rows": 12000 }]);
     assert_eq!(dropped["dropped"], expected);
-}
-
-/// Kills it when it has said so many lines, and runs it again.
-async fn killed_after(lines: usize, arguments: &[&str]) -> Result<(), Box<dyn std::error::Error>> {
-    let database = TestDatabase::empty().await;
-    let client = database.client().await;
-    client.batch_execute(MANY).await?;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pool-migrate"))
-        .args(arguments)
-        .env("RUST_LOG", "info")
-        .env("DATABASE_URL", database.url())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()?;
-    let said = child.stderr.take().ok_or("it has no stderr")?;
-    let heard = BufReader::new(said).lines().take(lines).count();
-    child.kill()?;
-    child.wait()?;
-    assert_eq!(heard, lines, "it was done before it could be killed");
-    let again = migrate(database.url(), &["up", "--contract"])?;
-    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
-    let row = client
-        .query_one(
-            "SELECT (SELECT count(*) FROM instances WHERE status = 'claimed' AND claimed_at IS NOT \
-             NULL), (SELECT count(*) FROM set_aside), (SELECT count(*) FROM pg_trigger \
-             WHERE tgrelid = 'instances'::regclass), (SELECT count(*) FROM pg_index WHERE NOT \
-             indisvalid)",
-            &[],
-        )
-        .await?;
-    let counts: Vec<i64> = (0..4).map(|column| row.get(column)).collect();
-    assert_eq!(counts, [9_000, 3_000, 3, 0], "killed after {lines} lines");
-    Ok(())
-}
-
-#[tokio::test]
-async fn killed_in_the_middle_of_any_step_it_is_done_by_the_next_run() {
-    // A line for each of the nine migrations, then progress of the copying, then of the rest.
-    for lines in [1, 4, 9, 10, 11] {
-        killed_after(lines, &["up", "--contract"]).await.unwrap();
-    }
-    killed_after(10, &["up"]).await.unwrap();
 }
 
 #[tokio::test]

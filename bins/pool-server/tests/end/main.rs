@@ -9,5 +9,6 @@ mod destruction;
 mod interrupted;
 mod leaders;
 mod leftovers;
+mod migrating;
 mod pool;
 mod shutdown;

@@ -40,8 +40,16 @@ impl Pool {
     }
 
     pub(crate) async fn with(target: usize, options: Options) -> anyhow::Result<Self> {
+        Self::on(TestDatabase::create().await, target, options).await
+    }
+
+    /// On a database that may hold anything.
+    pub(crate) async fn on(
+        database: TestDatabase,
+        target: usize,
+        options: Options,
+    ) -> anyhow::Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let database = TestDatabase::create().await;
         let railway = Simulator::start(options).await?;
         let settings = [
             ("pool-min-idle", target.to_string()),
