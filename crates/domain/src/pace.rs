@@ -68,6 +68,9 @@ impl Pace {
     /// Learns from the creations of a tick that ended now. Where nothing was tried, nothing is
     /// learned.
     pub fn learn(&mut self, tried: &Creations, now: DateTime<Utc>) {
+        if (tried.whole, tried.failed) == (0, 0) {
+            return;
+        }
         self.failed_in_row = match tried.whole {
             0 => self.failed_in_row.saturating_add(tried.failed),
             _ => tried.failed,
@@ -186,6 +189,16 @@ mod tests {
         at += Policy::TRY_CREATING_EVERY;
         pace.learn(&went(1, 0), at);
         assert_eq!((&pace.stopped, pace.allows(at)), (&None, 2));
+    }
+
+    #[test]
+    fn a_tick_that_tries_nothing_does_not_put_off_the_next_try() {
+        let mut pace = Pace::default();
+        pace.learn(&went(0, Policy::CREATE_FAILURES_MAX), BEGIN);
+        let half = BEGIN + Policy::TRY_CREATING_EVERY / 2;
+        pace.learn(&Creations::default(), half);
+        assert_eq!(pace.allows(BEGIN + Policy::TRY_CREATING_EVERY), 1);
+        assert!(pace.stopped.unwrap().why.ends_with("refused"));
     }
 
     #[test]
