@@ -268,7 +268,11 @@ impl<'a> End<'a> {
             DestroyStep::Volumes => {
                 self.lacks_service_surely() && self.belongings.volume_ids.is_empty()
             }
-            DestroyStep::Service => self.lacks_service_surely(),
+            // One that we know by its id is asked to go in any case: a listing that hides it once
+            // would leave it there for ever, and what is gone already may be deleted again.
+            DestroyStep::Service => {
+                self.belongings.service_id.is_none() && self.lacks_service_surely()
+            }
         }
     }
 

@@ -139,6 +139,7 @@ pub fn plan(snapshot: &Snapshot, history: &History, policy: &Policy, identity: &
         adopted_crashed: crashed,
         undecided: &adopted.undecided,
         given_up: given_up(&plan.changes, snapshot, &index),
+        proven_late: proven_late(&plan.changes, snapshot, &index),
         allowed: allowed - resumed,
     };
     let wanted = stock.wanted(policy, report);
@@ -261,5 +262,16 @@ fn given_up(changes: &[StatusChange], snapshot: &Snapshot, index: &Index<'_>) ->
         .filter(|change| matches!(change.to, Status::Dead | Status::Claimed))
         .filter_map(|change| index.row(&change.id))
         .filter(|row| counts_towards_target(row, snapshot))
+        .count()
+}
+
+/// How many rows this plan makes idle that no longer counted towards the target: they took longer
+/// than a start may take.
+fn proven_late(changes: &[StatusChange], snapshot: &Snapshot, index: &Index<'_>) -> usize {
+    changes
+        .iter()
+        .filter(|change| change.to == Status::Idle)
+        .filter_map(|change| index.row(&change.id))
+        .filter(|row| !counts_towards_target(row, snapshot))
         .count()
 }

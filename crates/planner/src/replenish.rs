@@ -20,6 +20,8 @@ pub(crate) struct Stock<'a> {
     /// Rows that this very plan gives up, and that counted towards the target until now. They
     /// still exist outside, so the cap counts them on.
     pub(crate) given_up: usize,
+    /// Rows that this very plan makes idle, and that did not count towards the target any more.
+    pub(crate) proven_late: usize,
     /// How many the pace still allows in this tick.
     pub(crate) allowed: usize,
 }
@@ -88,7 +90,7 @@ impl Stock<'_> {
             .iter()
             .filter(|id| self.undecided_counts(id))
             .count();
-        (rows + self.open_intents() + self.adopted_starting + undecided)
+        (rows + self.proven_late + self.open_intents() + self.adopted_starting + undecided)
             .saturating_sub(self.given_up)
     }
 

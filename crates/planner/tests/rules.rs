@@ -306,6 +306,20 @@ fn a_row_that_has_been_starting_for_too_long_no_longer_counts() {
 }
 
 #[test]
+fn a_slow_start_that_ends_in_this_tick_needs_no_replacement() {
+    let policy = Policy {
+        min_idle: 1,
+        ..Policy::default()
+    };
+    let mut slow = row(1, Status::Starting);
+    slow.status_changed_at = ago(301);
+    let mut ready = snapshot(vec![slow], vec![service(1)]);
+    ready.probes.insert(id(1), Probe::Ready);
+    let plan = decide(&ready, &policy);
+    assert_eq!((plan.changes[0].to, plan.create), (Status::Idle, 0));
+}
+
+#[test]
 fn what_the_cap_holds_back_is_said() {
     let policy = Policy {
         min_idle: 2,
@@ -369,6 +383,19 @@ fn a_dead_row_goes_when_everything_is_destroyed_and_a_later_listing_agrees() {
         provision: true,
     };
     assert_eq!(decide(&world, &quiet()).removals, [removal]);
+}
+
+#[test]
+fn a_service_that_a_listing_hides_is_deleted_all_the_same() {
+    let mut made = provision(1, Stage::Created);
+    made.service_id = Some(service_id(1));
+    made.step_began_at = ago(3_600);
+    let mut hidden = snapshot(vec![row(1, Status::Dead)], Vec::new());
+    hidden.provisions.push(made);
+    let plan = decide(&hidden, &quiet());
+    let destruction = &plan.destructions[0];
+    assert!(destruction.steps.contains(&DestroyStep::Service));
+    assert!(!destruction.already_gone.contains(&DestroyStep::Service));
 }
 
 #[test]
