@@ -9,6 +9,7 @@ mod db;
 mod error;
 pub mod events;
 mod fencing;
+pub mod fuse;
 pub mod instances;
 pub mod leadership;
 pub mod migrations;

@@ -2,7 +2,7 @@
 //! decided from.
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use pool_domain::write::StatusChange;
 use pool_domain::{InstanceId, Policy, Term};
@@ -14,7 +14,8 @@ use crate::fencing::check_term;
 use crate::statement::statement;
 use crate::text::{in_short, storable};
 
-/// Makes the changes whose rows have not moved on, and says which.
+/// Makes the changes whose rows have not moved on, and says which. Those that are losses are counted
+/// for the fuse.
 ///
 /// A change that the transition trigger refuses is a bug of whoever decided it. It is logged and
 /// left out, and the others are made.
@@ -85,7 +86,8 @@ async fn change(
             let found = change.conversation.as_ref();
             found.and_then(|found| found.invite_url.as_deref().map(storable))
         }))
-        .bind::<Text, _>(actor.to_owned());
+        .bind::<Text, _>(actor.to_owned())
+        .bind::<Array<Bool>, _>(column(changes, |change| change.is_loss));
     let rows: Vec<Changed> = answer(connection.transaction(async |connection| {
         check_term(connection, term).await?;
         Ok::<_, Error>(query.load(connection).await?)

@@ -9,6 +9,7 @@ mod changes;
 mod claiming;
 mod encryption;
 mod fixture;
+mod fuse;
 mod generations;
 mod keys;
 mod leading;

@@ -1,0 +1,5 @@
+SET LOCAL lock_timeout = '5s';
+
+DROP TABLE fuse_row_counts;
+DROP TABLE fuse_losses;
+DROP TABLE fuse;
