@@ -116,6 +116,11 @@ pub enum Fault {
     },
     /// Every deployment status is one that no client knows.
     UnknownStatus,
+    /// Every deployment is said to have this status, whatever it does.
+    EveryStatus {
+        /// The status.
+        status: DeploymentStatus,
+    },
     /// A deployment that begins ends in FAILED.
     DeployFails,
     /// A deployment that begins stays INITIALIZING.

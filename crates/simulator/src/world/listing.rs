@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{EnvironmentId, ProjectId};
+use pool_domain::{DeploymentStatus, EnvironmentId, ProjectId};
 
 use super::{
     Caller, Environment, Refusal, Service, ServiceInstance, Volume, VolumeInstance, World,
@@ -39,8 +39,8 @@ pub struct Page<T> {
 pub struct View {
     /// No page is longer.
     pub page_max: Option<usize>,
-    /// Statuses that no client knows.
-    pub unknown_status: bool,
+    /// The status that every deployment is said to have.
+    pub every_status: Option<DeploymentStatus>,
     /// Every so many-th service and volume is not shown; 1 hides all.
     pub hide_every: Option<usize>,
     /// What was created or deleted since this long ago is not known yet.
@@ -63,7 +63,10 @@ impl View {
         for fault in faults {
             match fault {
                 Fault::ClampPage { max } => view.page_max = Some(*max),
-                Fault::UnknownStatus => view.unknown_status = true,
+                Fault::UnknownStatus => {
+                    view.every_status = Some(DeploymentStatus::Other("HIBERNATING".to_owned()));
+                }
+                Fault::EveryStatus { status } => view.every_status = Some(status.clone()),
                 Fault::EmptyListing => view.hide_every = Some(1),
                 Fault::PartialListing { every } => view.hide_every = Some((*every).max(1)),
                 Fault::StaleListing { by_ms } => view.stale = Some(Duration::from_millis(*by_ms)),
@@ -77,6 +80,13 @@ impl View {
             }
         }
         view
+    }
+
+    /// Whether deployments are said to be over that are not.
+    pub(crate) fn says_over(&self) -> bool {
+        use DeploymentStatus::{Crashed, Failed, Removed, Skipped};
+        let status = self.every_status.as_ref();
+        status.is_some_and(|status| matches!(status, Crashed | Failed | Removed | Skipped))
     }
 
     /// Whether a listing without a lag of its own knows of something, and not yet of its end.

@@ -1,6 +1,7 @@
 //! Each fault as a client meets it.
 
 use crate::support::{Client, KEY, Result, running, started};
+use pool_domain::DeploymentStatus;
 use pool_simulator::faults::{Chaos, Lost};
 use pool_simulator::world::LimitBody;
 use pool_simulator::{AgentFault, Fault, FaultRule, Options, Simulator};
@@ -151,6 +152,28 @@ async fn a_listing_may_be_clamped_or_lie() -> Result<()> {
     assert_eq!(strange.pointer(status), Some(&json!("HIBERNATING")));
     assert_eq!(edges(&client.snapshot(500, None).await?.json()), 6);
     assert!(!pool_simulator::sdl().contains("HIBERNATING"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_deployment_may_be_said_to_have_failed() -> Result<()> {
+    let (simulator, client) = started(Options::default()).await?;
+    simulator.seed_services(&running(2))?;
+    for (status, active) in [("REMOVED", 0), ("SUCCESS", 1)] {
+        let status = DeploymentStatus::from(status);
+        let fault = Fault::EveryStatus {
+            status: status.clone(),
+        };
+        simulator.inject(FaultRule::once(fault))?;
+        let said = client.snapshot(500, None).await?.json();
+        for n in 0..2 {
+            let node = format!("/data/environment/serviceInstances/edges/{n}/node");
+            let node = said.pointer(&node).cloned().unwrap_or_default();
+            assert_eq!(node["latestDeployment"]["status"], json!(status.as_str()));
+            let shown = node["activeDeployments"].as_array().map(Vec::len);
+            assert_eq!(shown, Some(active), "{node}");
+        }
+    }
     Ok(())
 }
 

@@ -67,11 +67,7 @@ impl Deployment {
             service_id: Some(place.service.id.to_string()),
             snapshot_id: (deployment.has_snapshot).then(|| format!("snapshot-{}", deployment.id)),
             static_url: domain.map(|domain| domain.domain.clone()),
-            status: if view.unknown_status {
-                DeploymentStatus::Hibernating
-            } else {
-                DeploymentStatus::of(&deployment.status)
-            },
+            status: DeploymentStatus::of(view.every_status.as_ref().unwrap_or(&deployment.status)),
             // The first status was never updated.
             status_updated_at: since_begun.then_some(updated_at),
             suggest_add_service_domain: domain.is_none(),

@@ -95,7 +95,9 @@ impl ServiceInstance {
         let has_source = image.is_some() || repo.is_some();
         let show = |deployment: &world::Deployment| Deployment::of(deployment, place, view);
         Self {
-            active_deployments: instance.active().map(show).collect(),
+            active_deployments: (instance.active().filter(|_| !view.says_over()))
+                .map(show)
+                .collect(),
             build_command: text("/build/buildCommand"),
             builder: Builder::Railpack,
             created_at: DateTime(instance.created_at),
