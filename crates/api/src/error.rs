@@ -56,8 +56,14 @@ pub(crate) enum ApiError {
     CountNotNumber,
     #[error("count must not be negative")]
     CountNegative,
-    #[error("ids (array of strings) is required")]
-    IdsMissing,
+    #[error("ids must be an array of at least one string if provided")]
+    IdsWrong,
+    #[error("The fuse holds nothing back")]
+    FuseHoldsNothing,
+    #[error("The fuse does not hold back {0}")]
+    FuseDoesNotHold(String),
+    #[error("None of these waits any more. Look at what the fuse holds back now.")]
+    NothingConfirmed,
     #[error("The path is not valid")]
     PathNotText,
     #[error("Crashed instance {0} not found")]
@@ -105,7 +111,7 @@ impl ApiError {
             | Self::IdempotencyKey(_)
             | Self::CountNotNumber
             | Self::CountNegative
-            | Self::IdsMissing
+            | Self::IdsWrong
             | Self::PathNotText => (S::BAD_REQUEST, own(), None),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, own(), None),
             Self::BodyTooSlow => (S::REQUEST_TIMEOUT, own(), None),
@@ -113,6 +119,9 @@ impl ApiError {
             Self::BeingClaimed { expires_in, .. } => {
                 let after = CLAIM_DECIDED_IN.min(*expires_in);
                 (S::CONFLICT, own(), Some(after))
+            }
+            Self::FuseHoldsNothing | Self::FuseDoesNotHold(_) | Self::NothingConfirmed => {
+                (S::CONFLICT, own(), None)
             }
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, own(), None),
             Self::Crowded => (S::SERVICE_UNAVAILABLE, own(), Some(ASK_AGAIN_IN)),

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use pool_claims::Claims;
 use pool_db::instances::{self, InstanceView};
 use pool_db::ticks::{self, LastTick};
-use pool_db::{Db, commands};
-use pool_domain::{BudgetReport, Secret};
+use pool_db::{Db, commands, fuse};
+use pool_domain::{BudgetReport, FuseReport, Secret};
 use tokio::sync::Notify;
 
 use crate::cache::Cached;
@@ -47,10 +47,11 @@ pub(crate) struct State {
     changes: AtomicU64,
 }
 
-/// The last tick, and the database's time when it was read.
+/// The last tick, how the fuse stands, and the database's time when they were read.
 #[derive(Debug)]
 pub(crate) struct TickSeen {
     pub(crate) tick: Option<LastTick>,
+    pub(crate) fuse: Option<FuseReport>,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -91,8 +92,9 @@ impl State {
     pub(crate) async fn last_tick(&self) -> Result<Arc<TickSeen>, ApiError> {
         let db = &self.app.db;
         let read = async || {
-            let (tick, now) = (ticks::last(db).await?, db.now().await?);
-            Ok::<_, pool_db::Error>(TickSeen { tick, now })
+            let (tick, fuse) = (ticks::last(db).await?, fuse::tripped(db).await?);
+            let now = db.now().await?;
+            Ok::<_, pool_db::Error>(TickSeen { tick, fuse, now })
         };
         self.last_tick.get(|| self.generation(), read).await
     }

@@ -29,6 +29,7 @@ pub(crate) async fn write_rows(
     let db = &outside.db;
     report.done.refreshed = instances::refresh(db, term, &plan.refreshes).await?;
     let changed = instances::change_statuses(db, term, &plan.changes, ACTOR).await?;
+    report.confirmed.retain(|id| changed.contains(id));
     report.done.changed = changed.len();
     report.done.overtaken = plan.changes.len() - changed.len();
     if !plan.adoptions.is_empty() {

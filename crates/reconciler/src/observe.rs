@@ -51,7 +51,7 @@ pub(crate) async fn observe(
         conversations: HashMap::new(),
         evidence: HashMap::new(),
         requested_creates,
-        fuse: pool_domain::FuseRecord::default(),
+        fuse: pool_db::fuse::load(&outside.db).await?,
     };
     let mut failures = Vec::new();
     let wanted = Wanted::of(&snapshot, &outside.identity);

@@ -1,16 +1,17 @@
 //! One tick: observe, plan, execute, record. It takes no input and is idempotent: the next tick is
 //! the retry.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use pool_db::commands::{CommandKind, PendingCommand};
-use pool_db::{commands, events, ticks};
-use pool_domain::{Pace, Policy, Report, Term};
+use pool_db::{commands, events, fuse, ticks};
+use pool_domain::{InstanceId, Pace, Policy, Report, Term, fuse::counted_rows};
 use pool_planner::{History, plan};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::execute::{create_all, destroy_all, fail, intend, remove, write_rows};
 use crate::observe::{Foreign, observe};
@@ -90,13 +91,10 @@ impl Reconciler {
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         report.bound();
         let tick = ticks::record(&outside.db, self.term, started_at, &report).await?;
-        let all: Vec<_> = asked
-            .iter()
-            .filter(|it| wants_whole_tick(it))
-            .map(|it| it.id)
-            .collect();
-        let result = json!({ "report": report });
-        commands::finish(&outside.db, self.term, &all, Some(tick), &result).await?;
+        for command in asked.iter().filter(|it| wants_whole_tick(it)) {
+            let result = outcome(command, &report);
+            commands::finish(&outside.db, self.term, &[command.id], Some(tick), &result).await?;
+        }
         self.prune().await;
         log(&report, self.term);
         Ok(Ticked {
@@ -112,7 +110,8 @@ impl Reconciler {
     ) -> Result<Report, Error> {
         let requested = asked.iter().map(requested_creates).sum();
         let by_a_person = !asked.is_empty();
-        let observed = observe(outside, &mut self.foreign, requested, by_a_person).await?;
+        let mut observed = observe(outside, &mut self.foreign, requested, by_a_person).await?;
+        observed.snapshot.fuse.confirmed = asked.iter().flat_map(confirmed_losses).collect();
         budget::share_block(outside, self.term).await?;
         let (policy, identity) = (&outside.policy, &outside.identity);
         self.history.record(&observed.snapshot, policy, identity);
@@ -126,6 +125,9 @@ impl Reconciler {
         budget::hold_back_creates(outside, requested, &mut plan, &mut report);
 
         write_rows(outside, self.term, &plan, &mut report).await?;
+        // Only now: as long as nothing was written, what was confirmed still stands in the list.
+        let rows = counted_rows(&observed.snapshot.rows);
+        fuse::save(&outside.db, self.term, report.fuse.as_ref(), rows).await?;
         let intents = intend(outside, self.term, &plan, &mut report).await?;
         self.answer_replenish(outside, asked, report.done.intended)
             .await?;
@@ -192,6 +194,25 @@ fn requested_creates(command: &PendingCommand) -> usize {
     }
 }
 
+/// The losses that a command lets through.
+fn confirmed_losses(command: &PendingCommand) -> HashSet<InstanceId> {
+    match &command.command.kind {
+        CommandKind::ConfirmFuse { ids } => ids.iter().cloned().collect(),
+        CommandKind::Reconcile | CommandKind::Replenish { .. } => HashSet::new(),
+    }
+}
+
+/// What came of a command that a whole tick answers.
+fn outcome(command: &PendingCommand, report: &Report) -> Value {
+    match &command.command.kind {
+        CommandKind::ConfirmFuse { ids } => {
+            let done = report.confirmed.iter().filter(|id| ids.contains(id));
+            json!({ "confirmed": done.collect::<Vec<_>>(), "report": report })
+        }
+        CommandKind::Reconcile | CommandKind::Replenish { .. } => json!({ "report": report }),
+    }
+}
+
 fn wants_whole_tick(command: &PendingCommand) -> bool {
     requested_creates(command) == 0
 }
@@ -229,6 +250,17 @@ fn log(report: &Report, term: Term) {
     for failure in &done.failures {
         let id = failure.id.as_ref().map(pool_domain::InstanceId::as_str);
         warn!(instance.id = id, action = %failure.action, error = %failure.error, "action failed");
+    }
+    for id in &report.confirmed {
+        info!(instance.id = %id, "a person let this loss through");
+    }
+    if let Some(tripped) = &report.fuse {
+        error!(
+            reason = %tripped.why,
+            since = %tripped.tripped_at,
+            losses.waiting = tripped.waiting,
+            "the fuse has tripped: no instance is given up until it is whole or a person confirms"
+        );
     }
     for row in &report.unreadable {
         warn!(row = %row, "a row cannot be read and was skipped");

@@ -7,7 +7,7 @@ use pool_db::instances::InstanceView;
 use pool_db::ticks::LastTick;
 use pool_domain::{Report, Status};
 
-use super::budget;
+use super::{budget, fuse};
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -27,6 +27,7 @@ pub(crate) async fn render(shared: &Shared) -> Result<Markup, ApiError> {
                 div { dt { (status) } dd.(status) { (counts.of(status)) } }
             }
         }
+        @if let Some(tripped) = &last_tick.fuse { (fuse::render(tripped, last_tick.now)) }
         h2 { "Last tick" }
         @match last_tick.tick.as_ref() {
             Some(tick) => (tick_part(shared, tick)),
@@ -97,7 +98,7 @@ fn report_part(report: &Report) -> Markup {
 }
 
 /// A list with its title, or nothing at all.
-fn list<T>(title: &str, entries: &[T], entry: impl Fn(&T) -> Markup) -> Markup {
+pub(super) fn list<T>(title: &str, entries: &[T], entry: impl Fn(&T) -> Markup) -> Markup {
     let more = entries.len().saturating_sub(ENTRIES_MAX);
     html! {
         @if !entries.is_empty() {
@@ -166,7 +167,7 @@ fn linked(row: &InstanceView) -> Markup {
     }
 }
 
-fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+pub(super) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     let exact = at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let age = (now - at).max(TimeDelta::zero()).num_seconds();
     html! {

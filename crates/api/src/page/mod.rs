@@ -2,6 +2,7 @@
 //! nothing but this server, holds no key, and refreshes its live part by itself.
 
 mod budget;
+mod fuse;
 mod live;
 
 use axum::extract::State;

@@ -1,12 +1,14 @@
 //! What only the leader can do: written down as a command, done by the leader's next tick, whichever
 //! server leads.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use pool_db::commands::{self, COMMAND_LIFE, Command, CommandKind};
-use pool_domain::{InstanceId, Policy};
+use pool_db::fuse;
+use pool_domain::{FuseReport, InstanceId, Policy};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -25,9 +27,20 @@ pub(crate) const WAIT_MAX: Duration = COMMAND_LIFE;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const LOOK_AGAIN_AFTER_MAX: Duration = Duration::from_millis(400);
 
+/// A refusal names so many ids; a list of hundreds helps nobody.
+const UNKNOWN_NAMED_MAX: usize = 10;
+
 #[derive(Serialize)]
 pub(crate) struct TickAnswer {
     ok: bool,
+    counts: Counts,
+    report: Value,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ConfirmAnswer {
+    ok: bool,
+    confirmed: Value,
     counts: Counts,
     report: Value,
 }
@@ -62,15 +75,26 @@ pub(crate) async fn replenish(
     }))
 }
 
-/// Goes ahead, once, with what the fuse holds back for these instances.
+/// Goes ahead, once, with the losses that the fuse holds back of these instances; of all that it
+/// lists where none are named.
 pub(crate) async fn confirm_fuse(
     State(shared): State<Shared>,
     Body(fields): Body,
-) -> Result<Json<TickAnswer>, ApiError> {
-    let ids = read_ids(fields.get("ids")).ok_or(ApiError::IdsMissing)?;
-    ticked(&shared, CommandKind::ConfirmFuse { ids })
-        .await
-        .map(Json)
+) -> Result<Json<ConfirmAnswer>, ApiError> {
+    let named = read_ids(fields.get("ids"))?;
+    let ids = listed(named, fuse::tripped(&shared.app.db).await?)?;
+    let kind = CommandKind::ConfirmFuse { ids };
+    let mut outcome = carry_out(&shared, kind, WAIT_MAX).await?;
+    let confirmed = outcome["confirmed"].take();
+    if confirmed.as_array().is_none_or(Vec::is_empty) {
+        return Err(ApiError::NothingConfirmed);
+    }
+    Ok(Json(ConfirmAnswer {
+        ok: true,
+        confirmed,
+        counts: *shared.counts().await?,
+        report: outcome["report"].take(),
+    }))
 }
 
 async fn ticked(shared: &Shared, kind: CommandKind) -> Result<TickAnswer, ApiError> {
@@ -117,10 +141,40 @@ fn how_many(count: i64) -> Option<usize> {
     Some(count.min(Policy::PERSON_COUNT_MAX))
 }
 
-/// A list of ids, each a text.
-fn read_ids(value: Option<&Value>) -> Option<Vec<InstanceId>> {
-    let ids = value?.as_array()?.iter();
-    ids.map(|id| id.as_str().map(InstanceId::from)).collect()
+/// A list of ids, each a text; none where it is missing or null.
+fn read_ids(value: Option<&Value>) -> Result<Option<Vec<InstanceId>>, ApiError> {
+    let Some(value) = value.filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let texts = value.as_array().into_iter().flatten().map(Value::as_str);
+    let ids: Option<Vec<_>> = texts.map(|id| id.map(InstanceId::from)).collect();
+    let ids = ids.filter(|ids| !ids.is_empty());
+    ids.map(Some).ok_or(ApiError::IdsWrong)
+}
+
+/// The named ones, if each is listed; all that are listed, if none is named.
+fn listed(
+    named: Option<Vec<InstanceId>>,
+    tripped: Option<FuseReport>,
+) -> Result<Vec<InstanceId>, ApiError> {
+    let held = tripped.map(|tripped| tripped.held).unwrap_or_default();
+    if held.is_empty() {
+        return Err(ApiError::FuseHoldsNothing);
+    }
+    let held = held.into_iter().map(|loss| loss.id);
+    let Some(named) = named else {
+        return Ok(held.collect());
+    };
+    let held: HashSet<_> = held.collect();
+    let unknown = named.iter().filter(|id| !held.contains(id));
+    let unknown: Vec<_> = unknown
+        .take(UNKNOWN_NAMED_MAX)
+        .map(InstanceId::as_str)
+        .collect();
+    if unknown.is_empty() {
+        return Ok(named);
+    }
+    Err(ApiError::FuseDoesNotHold(unknown.join(", ")))
 }
 
 #[cfg(test)]

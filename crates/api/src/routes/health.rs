@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use pool_domain::BudgetReport;
+use pool_domain::{BudgetReport, FuseReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -27,8 +27,8 @@ pub(crate) struct Readiness {
     /// Whether some leader's last tick ended lately.
     leader: bool,
     last_tick_age_ms: Option<u64>,
-    /// What the fuse holds back; null when it is whole.
-    fuse: Value,
+    /// Why the fuse has tripped, and what it holds back; null while it is whole.
+    fuse: Option<FuseReport>,
     /// How Railway's budget stood at the end of that tick.
     budget: Option<BudgetReport>,
 }
@@ -40,9 +40,10 @@ pub(crate) async fn alive() -> Json<Value> {
 
 /// This server can claim, and somebody keeps the stock.
 pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Readiness>) {
-    let asked = timeout(DATABASE_TIMEOUT, pool_db::ticks::last(&shared.app.db)).await;
-    let answer = match asked {
-        Ok(Ok(last)) => {
+    let db = &shared.app.db;
+    let both = async { tokio::try_join!(pool_db::ticks::last(db), pool_db::fuse::tripped(db)) };
+    let answer = match timeout(DATABASE_TIMEOUT, both).await {
+        Ok(Ok((last, fuse))) => {
             let age = last.as_ref().map(|tick| tick.age);
             let report = last.and_then(|tick| tick.report);
             let late = shared.app.tick_interval * TICKS_MISSED_MAX;
@@ -52,7 +53,7 @@ pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Rea
                 database: true,
                 leader,
                 last_tick_age_ms: age.map(milliseconds),
-                fuse: Value::Null,
+                fuse,
                 budget: report.and_then(|report| report.budget),
             }
         }
@@ -88,7 +89,7 @@ impl Readiness {
             database: false,
             leader: false,
             last_tick_age_ms: None,
-            fuse: Value::Null,
+            fuse: None,
             budget: None,
         }
     }

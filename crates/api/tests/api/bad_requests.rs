@@ -182,7 +182,7 @@ async fn a_body_may_hold_a_mebibyte_and_not_a_byte_more() {
 async fn every_malformed_count_and_list_of_ids_has_its_sentence() {
     let stage = Stage::new().await;
     let number = "count must be a number";
-    let ids = "ids (array of strings) is required";
+    let ids = "ids must be an array of at least one string if provided";
     for (path, body, sentence) in [
         ("drain", r#"{"count":"many"}"#, number),
         ("drain", r#"{"count":[]}"#, number),
@@ -190,7 +190,8 @@ async fn every_malformed_count_and_list_of_ids_has_its_sentence() {
         ("drain", r#"{"count":"-3"}"#, "count must not be negative"),
         ("replenish", r#"{"count":"many"}"#, number),
         ("replenish", r#"{"count":true}"#, number),
-        ("fuse/confirm", "{}", ids),
+        ("fuse/confirm", r#"{"ids":[]}"#, ids),
+        ("fuse/confirm", r#"{"ids":{}}"#, ids),
         ("fuse/confirm", r#"{"ids":"a"}"#, ids),
         ("fuse/confirm", r#"{"ids":["a",7]}"#, ids),
     ] {

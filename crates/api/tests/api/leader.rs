@@ -15,7 +15,12 @@ use crate::stage::{Answer, Stage};
 
 /// Asks, and plays the leader: finishes the command once it is there. Gives the answer, and what
 /// was asked of the leader.
-async fn ask_leader(stage: &Stage, path: &str, body: &str, result: &str) -> (Answer, String) {
+pub(crate) async fn ask_leader(
+    stage: &Stage,
+    path: &str,
+    body: &str,
+    result: &str,
+) -> (Answer, String) {
     let lead = async {
         let pending = "SELECT string_agg(kind || ' ' || arguments, ';') FROM commands \
                        WHERE done_at IS NULL";
@@ -33,7 +38,7 @@ async fn ask_leader(stage: &Stage, path: &str, body: &str, result: &str) -> (Ans
     timeout(Duration::from_secs(10), both).await.unwrap()
 }
 
-fn counts() -> Value {
+pub(crate) fn counts() -> Value {
     json!({
         "starting": 0, "idle": 1, "claiming": 0, "claimed": 0, "crashed": 0, "dead": 0
     })
@@ -96,14 +101,4 @@ async fn replenish_without_a_count_is_a_tick() {
         );
         assert_eq!(asked, r#"replenish {"count": null}"#, "{body}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_confirmation_hands_its_ids_to_the_leader() {
-    let stage = Stage::new().await;
-    stage.instance("a", "idle").await;
-    let (path, body) = ("/api/pool/fuse/confirm", r#"{"ids":["x","y"]}"#);
-    let (answer, asked) = ask_leader(&stage, path, body, r#"{"report":{}}"#).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(asked, r#"confirm_fuse {"ids": ["x", "y"]}"#);
 }

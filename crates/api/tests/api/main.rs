@@ -4,6 +4,7 @@ mod bad_requests;
 mod budget;
 mod claiming;
 mod freshness;
+mod fuse;
 mod leader;
 mod page;
 mod people;
