@@ -10,5 +10,6 @@ mod interrupted;
 mod leaders;
 mod leftovers;
 mod migrating;
+mod liar;
 mod pool;
 mod shutdown;
