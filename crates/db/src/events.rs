@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use diesel_async::RunQueryDsl;
-use pool_domain::{LastEvent, ServiceId, Status};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use pool_domain::{LastEvent, ServiceId, Status, Term};
 
 use crate::Db;
 use crate::claims::milliseconds;
 use crate::db::answer;
 use crate::error::Error;
+use crate::fencing::check_term;
 use crate::schema::instance_events;
 use crate::statement::statement;
 
@@ -38,14 +39,15 @@ pub async fn last_by_service(
 
 /// Forgets events older than `keep`, at most so many at once, and says how many. The last event of
 /// each service is kept for ever: adoption asks for it, however long ago it was.
-pub async fn prune(db: &Db, keep: Duration, at_most: usize) -> Result<usize, Error> {
+pub async fn prune(db: &Db, term: Term, keep: Duration, at_most: usize) -> Result<usize, Error> {
+    let prune = statement(include_str!("events_prune.sql"))
+        .bind::<BigInt, _>(milliseconds(keep))
+        .bind::<BigInt, _>(i64::try_from(at_most).unwrap_or(i64::MAX));
     let mut connection = db.connection().await?;
-    answer(
-        statement(include_str!("events_prune.sql"))
-            .bind::<BigInt, _>(milliseconds(keep))
-            .bind::<BigInt, _>(i64::try_from(at_most).unwrap_or(i64::MAX))
-            .execute(&mut connection),
-    )
+    answer(connection.transaction(async |connection| {
+        check_term(connection, term).await?;
+        Ok::<_, Error>(prune.execute(connection).await?)
+    }))
     .await
 }
 

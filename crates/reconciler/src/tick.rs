@@ -179,7 +179,8 @@ impl Reconciler {
         if self.ticks % PRUNE_EVERY_TICKS != 1 {
             return;
         }
-        let pruned = events::prune(&self.outside.db, self.keep_events, PRUNE_AT_MOST).await;
+        let db = &self.outside.db;
+        let pruned = events::prune(db, self.term, self.keep_events, PRUNE_AT_MOST).await;
         if let Err(error) = pruned {
             warn!(error = %error, "the event log was not pruned; the next ticks try again");
         }

@@ -8,6 +8,7 @@ mod budget;
 mod changes;
 mod claiming;
 mod encryption;
+mod fencing;
 mod fixture;
 mod fuse;
 mod generations;

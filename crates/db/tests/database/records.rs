@@ -30,6 +30,7 @@ async fn the_last_event_of_a_service_says_what_became_of_it() {
 #[tokio::test]
 async fn old_events_go_but_never_the_last_one_of_a_service() {
     let fixture = Fixture::new().await;
+    let (_leader, term) = fixture.leader().await;
     fixture.row("a", "idle").await;
     fixture
         .execute(
@@ -39,10 +40,12 @@ async fn old_events_go_but_never_the_last_one_of_a_service() {
         .await;
     let day = Duration::from_secs(24 * 60 * 60);
     let forgotten = [
-        events::prune(&fixture.db, 2 * 365 * day, 10).await.unwrap(),
-        events::prune(&fixture.db, day, 1).await.unwrap(),
-        events::prune(&fixture.db, day, 10).await.unwrap(),
-        events::prune(&fixture.db, day, 10).await.unwrap(),
+        events::prune(&fixture.db, term, 2 * 365 * day, 10)
+            .await
+            .unwrap(),
+        events::prune(&fixture.db, term, day, 1).await.unwrap(),
+        events::prune(&fixture.db, term, day, 10).await.unwrap(),
+        events::prune(&fixture.db, term, day, 10).await.unwrap(),
     ];
     assert_eq!(forgotten, [0, 1, 1, 0]);
     assert_eq!(

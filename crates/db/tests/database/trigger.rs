@@ -185,3 +185,67 @@ async fn asking_for_destruction_leaves_an_event_between_equal_statuses() {
     let events = fixture.events("a").await;
     assert!(events.ends_with("claimed>claimed me: kill"), "{events}");
 }
+
+#[tokio::test]
+async fn a_row_cannot_begin_in_a_state_that_no_change_leads_to() {
+    let fixture = Fixture::new().await;
+    for status in Status::ALL {
+        for (column, value, may) in [
+            ("unasked", "true", &[Status::Starting, Status::Crashed]),
+            (
+                "delete_requested_at",
+                "now()",
+                &[Status::Claimed, Status::Crashed],
+            ),
+        ] {
+            let insert = format!(
+                "INSERT INTO instances (id, service_id, name, status, {column}) \
+                 VALUES ('{status}-{column}', '{status}-{column}', 'n', '{status}', {value})"
+            );
+            let expected = if may.contains(&status) { "" } else { "PO001" };
+            assert_eq!(code(&fixture, &insert).await, expected, "{insert}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_other_kind_of_statement_gets_round_the_state_machine() {
+    let fixture = Fixture::new().await;
+    for (id, status) in [
+        ("a", "claimed"),
+        ("b", "idle"),
+        ("c", "crashed"),
+        ("d", "dead"),
+    ] {
+        fixture.row(id, status).await;
+    }
+    let before = "SELECT string_agg(concat_ws(' ', id, status, epoch), ', ' ORDER BY id) \
+                  FROM instances";
+    let rows = fixture.text(before).await;
+    for refused in [
+        // As an older build writes what it lists, whatever the row has become.
+        "INSERT INTO instances (id, service_id, name, status) VALUES ('a', 's', 'n', 'idle') \
+         ON CONFLICT (id) DO UPDATE SET status = excluded.status",
+        "INSERT INTO instances (id, service_id, name, status) VALUES \
+         ('x', 'service-d', 'n', 'idle') \
+         ON CONFLICT (service_id) DO UPDATE SET status = excluded.status",
+        "MERGE INTO instances USING (VALUES ('c')) AS new (id) ON instances.id = new.id \
+         WHEN MATCHED THEN UPDATE SET status = 'dead'",
+        "MERGE INTO instances USING (VALUES ('a')) AS new (id) ON instances.id = new.id \
+         WHEN MATCHED THEN DELETE",
+        "WITH all_idle AS (UPDATE instances SET status = 'idle' RETURNING id) \
+         SELECT * FROM all_idle",
+        // One of them may not, so none does.
+        "UPDATE instances SET status = 'dead' WHERE id IN ('a', 'b')",
+        "UPDATE instances SET status = 'claimed', epoch = 0, claim_token = NULL WHERE id = 'b'",
+        "UPDATE instances SET status = 'idle', unasked = false, failed_claims = 0 WHERE id = 'd'",
+        "DELETE FROM instances",
+    ] {
+        assert_eq!(code(&fixture, refused).await, "PO001", "{refused}");
+    }
+    assert_eq!(
+        code(&fixture, "UPDATE instances SET status = NULL").await,
+        "PO001"
+    );
+    assert_eq!(fixture.text(before).await, rows);
+}
