@@ -9,7 +9,7 @@ mod destruction;
 mod interrupted;
 mod leaders;
 mod leftovers;
-mod migrating;
 mod liar;
+mod migrating;
 mod pool;
 mod shutdown;
