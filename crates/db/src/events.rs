@@ -1,12 +1,12 @@
 //! The event log. The transition trigger writes it; here it is asked and kept short.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use pool_domain::{LastEvent, ServiceId, Status, Term};
+use pool_domain::{InstanceId, LastEvent, ServiceId, Status, Term};
 
 use crate::Db;
 use crate::claims::milliseconds;
@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::instance_events;
 use crate::statement::statement;
+use crate::text::storable;
 
 /// What the log last said of each of these services; a service that it never heard of is absent.
 pub async fn last_by_service(
@@ -35,6 +36,23 @@ pub async fn last_by_service(
         .into_iter()
         .map(|(service, to)| (service.into(), last_event(to.as_deref())))
         .collect())
+}
+
+/// Which of these instances had a row that was removed since: their last event says so.
+pub async fn removed(db: &Db, ids: &[InstanceId]) -> Result<HashSet<InstanceId>, Error> {
+    let ids = ids.iter().map(|id| storable(id.as_str()));
+    let mut connection = db.connection().await?;
+    let rows: Vec<(String, Option<String>)> = answer(
+        instance_events::table
+            .filter(instance_events::instance_id.eq_any(ids))
+            .distinct_on(instance_events::instance_id)
+            .order((instance_events::instance_id, instance_events::id.desc()))
+            .select((instance_events::instance_id, instance_events::to_status))
+            .load(&mut connection),
+    )
+    .await?;
+    let removed = rows.into_iter().filter(|(_, to)| to.is_none());
+    Ok(removed.map(|(id, _)| id.into()).collect())
 }
 
 /// Forgets events older than `keep`, at most so many at once, and says how many. The last event of

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backfill;
+pub mod belongings;
 pub mod budget;
 pub mod claims;
 pub mod commands;

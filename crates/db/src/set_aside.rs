@@ -9,6 +9,7 @@ use crate::Db;
 use crate::db::answer;
 use crate::error::Error;
 use crate::schema::set_aside;
+use crate::text::storable;
 
 /// A row that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub async fn reasons(
     let mut connection = db.connection().await?;
     let rows: Vec<(String, Option<String>, String)> = answer(
         set_aside::table
-            .filter(set_aside::id.eq_any(ids.iter().map(InstanceId::as_str)))
+            .filter(set_aside::id.eq_any(ids.iter().map(|id| storable(id.as_str()))))
             .or_filter(of_service.assume_not_null())
             .select((set_aside::id, set_aside::service_id, set_aside::reason))
             .order((set_aside::id, set_aside::from_table))

@@ -16,6 +16,7 @@ mod provision;
 pub mod report;
 mod secret;
 pub mod status;
+pub mod sweep;
 pub mod write;
 
 pub use budget::{BudgetReport, CallPurpose, Ledger, Spent};
@@ -39,3 +40,4 @@ pub use provision::{CreateStep, DestroyStep, Provision, Stage};
 pub use report::Report;
 pub use secret::Secret;
 pub use status::{IllegalTransition, State, Status};
+pub use sweep::SweepReport;
