@@ -1,5 +1,6 @@
 //! AgentMail: one inbox for each instance, found again by its client id.
 
+use pool_domain::sweep::ListedInbox;
 use pool_domain::{InboxId, Secret};
 use reqwest::Method;
 use serde::Deserialize;
@@ -72,34 +73,27 @@ impl Credentials {
 
     /// The inbox with this client id, if there is one.
     pub async fn find_inbox(&self, client_id: &str) -> Result<Option<InboxId>, Error> {
-        let account = &self.agentmail("find_inbox")?.account;
-        let mut token: Option<String> = None;
-        for _ in 0..MAX_PAGES {
-            let mut query = vec![("limit", PAGE_SIZE.to_string())];
-            query.extend(token.iter().map(|token| ("page_token", token.clone())));
-            let page: Page = account
-                .read(Request {
-                    operation: "find_inbox",
-                    method: Method::GET,
-                    path: "/v0/inboxes".to_owned(),
-                    query,
-                    body: None,
-                })
-                .await?;
-            let mut inboxes = page.inboxes.into_iter();
+        let mut pages = self.agentmail("find_inbox")?.pages("find_inbox");
+        while let Some(inboxes) = pages.next().await? {
+            let mut inboxes = inboxes.into_iter();
             if let Some(inbox) = inboxes.find(|i| i.client_id.as_deref() == Some(client_id)) {
                 return Ok(Some(InboxId::new(inbox.inbox_id)));
             }
-            let next = page.next_page_token.filter(|token| !token.is_empty());
-            match next {
-                None => return Ok(None),
-                Some(_) if next == token => {
-                    return Err(account.endless("find_inbox", "a page leads back to itself"));
-                }
-                Some(_) => token = next,
-            }
         }
-        Err(account.endless("find_inbox", "there are more pages than we read"))
+        Ok(None)
+    }
+
+    /// Every inbox of the account, whosever it is. An error where a page of them did not arrive.
+    pub async fn list_inboxes(&self) -> Result<Vec<ListedInbox>, Error> {
+        let mut pages = self.agentmail("list_inboxes")?.pages("list_inboxes");
+        let mut all = Vec::new();
+        while let Some(inboxes) = pages.next().await? {
+            all.extend(inboxes.into_iter().map(|inbox| ListedInbox {
+                inbox_id: InboxId::new(inbox.inbox_id),
+                client_id: inbox.client_id,
+            }));
+        }
+        Ok(all)
     }
 
     /// Deletes an inbox; one that is gone already is deleted.
@@ -121,7 +115,57 @@ impl Credentials {
     }
 }
 
+/// The account's inboxes, page by page.
+struct Pages<'a> {
+    account: &'a Account,
+    operation: &'static str,
+    token: Option<String>,
+    read: usize,
+    is_over: bool,
+}
+
+impl Pages<'_> {
+    /// The inboxes of the next page; none after the last one.
+    async fn next(&mut self) -> Result<Option<Vec<Inbox>>, Error> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let endless = |message| Err(self.account.endless(self.operation, message));
+        if self.read == MAX_PAGES {
+            return endless("there are more pages than we read");
+        }
+        let mut query = vec![("limit", PAGE_SIZE.to_string())];
+        query.extend(self.token.iter().map(|token| ("page_token", token.clone())));
+        let request = Request {
+            operation: self.operation,
+            method: Method::GET,
+            path: "/v0/inboxes".to_owned(),
+            query,
+            body: None,
+        };
+        let page: Page = self.account.read(request).await?;
+        self.read += 1;
+        let next = page.next_page_token.filter(|token| !token.is_empty());
+        if next.is_some() && next == self.token {
+            return endless("a page leads back to itself");
+        }
+        self.is_over = next.is_none();
+        self.token = next;
+        Ok(Some(page.inboxes))
+    }
+}
+
 impl AgentMail {
+    fn pages(&self, operation: &'static str) -> Pages<'_> {
+        Pages {
+            account: &self.account,
+            operation,
+            token: None,
+            read: 0,
+            is_over: false,
+        }
+    }
+
     pub(crate) fn new(settings: AgentMailSettings) -> Result<Self, Error> {
         Ok(Self {
             account: Account::new("AgentMail", &settings.api_url, &settings.api_key)?,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use pool_domain::sweep::ListedKey;
 use pool_domain::{KeyHash, Secret};
 use reqwest::Method;
 use serde::Deserialize;
@@ -83,16 +84,27 @@ impl Credentials {
 
     /// Every key of exactly this name.
     pub async fn find_keys(&self, name: &str) -> Result<Vec<KeyHash>, Error> {
-        let account = &self.openrouter("find_keys")?.account;
+        let keys = self.all_keys("find_keys").await?.into_iter();
+        let keys = keys.filter(|key| key.name.as_deref() == Some(name));
+        Ok(keys.map(|key| key.hash).collect())
+    }
+
+    /// Every key of the account, whosever it is. An error where a page of them did not arrive.
+    pub async fn list_keys(&self) -> Result<Vec<ListedKey>, Error> {
+        self.all_keys("list_keys").await
+    }
+
+    async fn all_keys(&self, operation: &'static str) -> Result<Vec<ListedKey>, Error> {
+        let account = &self.openrouter(operation)?.account;
         let mut seen = HashSet::new();
-        let mut found = Vec::new();
+        let mut all = Vec::new();
         for _ in 0..MAX_PAGES {
             // Keys with which we were counted: a page that brings nothing new is the end too, for a
             // server that does not know of offsets.
             let offset = seen.len();
             let page: Page = account
                 .read(Request {
-                    operation: "find_keys",
+                    operation,
                     method: Method::GET,
                     path: "/api/v1/keys".to_owned(),
                     query: vec![("offset", offset.to_string())],
@@ -100,16 +112,18 @@ impl Credentials {
                 })
                 .await?;
             for key in page.data {
-                let is_ours = key.name.as_deref() == Some(name);
-                if seen.insert(key.hash.clone()) && is_ours {
-                    found.push(KeyHash::new(key.hash));
+                if seen.insert(key.hash.clone()) {
+                    all.push(ListedKey {
+                        hash: KeyHash::new(key.hash),
+                        name: key.name,
+                    });
                 }
             }
             if seen.len() == offset {
-                return Ok(found);
+                return Ok(all);
             }
         }
-        Err(account.endless("find_keys", "there are more pages than we read"))
+        Err(account.endless(operation, "there are more pages than we read"))
     }
 
     /// Deletes a key; one that is gone already is deleted.

@@ -187,6 +187,61 @@ async fn an_inbox_is_found_by_its_client_id_on_a_later_page() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_list_is_whole_or_an_error() -> TestResult {
+    let server = MockServer::start().await;
+    let page = |route: &str, parameter: &str, value: &str, answer: ResponseTemplate| {
+        Mock::given(method("GET"))
+            .and(path(route))
+            .and(query_param(parameter, value))
+            .respond_with(answer)
+    };
+    let json = |json| ResponseTemplate::new(200).set_body_json(json);
+    let keys = |hash: &str| json(json!({"data": [{"hash": hash, "name": null}]}));
+    let inboxes = |id: &str, next: &str| {
+        let inboxes = json!([{"inbox_id": id, "client_id": NAME}]);
+        json(json!({"inboxes": inboxes, "next_page_token": next}))
+    };
+    let refused = ResponseTemplate::new(400);
+    page("/api/v1/keys", "offset", "0", keys("h1"))
+        .mount(&server)
+        .await;
+    page("/api/v1/keys", "offset", "1", keys("h2"))
+        .mount(&server)
+        .await;
+    page("/api/v1/keys", "offset", "2", keys("h1"))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    page("/api/v1/keys", "offset", "2", refused.clone())
+        .mount(&server)
+        .await;
+    page("/v0/inboxes", "page_token", "t2", inboxes("i2", ""))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    page("/v0/inboxes", "page_token", "t2", refused)
+        .mount(&server)
+        .await;
+    page("/v0/inboxes", "limit", "100", inboxes("i1", "t2"))
+        .mount(&server)
+        .await;
+    let credentials = credentials(&server.uri(), None)?;
+    let keys = credentials.list_keys().await?;
+    let hashes: Vec<_> = keys.iter().map(|key| key.hash.as_str()).collect();
+    assert_eq!(hashes, ["h1", "h2"]);
+    let inboxes = credentials.list_inboxes().await?;
+    let ids: Vec<_> = inboxes
+        .iter()
+        .map(|inbox| inbox.inbox_id.as_str())
+        .collect();
+    assert_eq!(ids, ["i1", "i2"]);
+    let expected = Some((ErrorClass::Refused, false));
+    assert_eq!(class(credentials.list_keys().await), expected);
+    assert_eq!(class(credentials.list_inboxes().await), expected);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_page_that_leads_back_to_itself_is_an_error() -> TestResult {
     let page = json!({"inboxes": [], "next_page_token": "again"});
     let answer = ResponseTemplate::new(200).set_body_json(page);
