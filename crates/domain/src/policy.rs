@@ -80,6 +80,15 @@ impl Policy {
     pub const FUSE_LISTED_MAX: usize = 200;
     /// How long a service with another's key is left alone before its key is read again.
     pub const FOREIGN_REREAD_AFTER: Duration = Duration::from_secs(600);
+    /// From one sweep to the next. It lists every key and inbox of accounts that other environments
+    /// share, up to some hundred requests, and what it finds has waited for no one but the bill.
+    pub const SWEEP_EVERY: Duration = Duration::from_secs(600);
+    /// How many things one sweep removes: in a budget that keeps 100 requests an hour for destroying
+    /// on the smallest paid plan, it leaves room for what people destroy.
+    pub const SWEEP_REMOVALS_MAX: usize = 50;
+    /// For how long what belonged to an instance is known after the instance is gone: what a request
+    /// made late shows within hours, and an account that was switched off may be back in a quarter.
+    pub const BELONGINGS_KEPT_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
     /// What to wait before the next attempt, after this many failures in a row.
     #[must_use]

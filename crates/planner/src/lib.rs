@@ -10,6 +10,7 @@ mod probing;
 mod replenish;
 mod resume;
 mod snapshot;
+pub mod sweep;
 mod transition;
 
 pub use history::History;

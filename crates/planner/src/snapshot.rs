@@ -142,6 +142,10 @@ impl<'a> Index<'a> {
             .copied()
     }
 
+    pub(crate) fn provision_with_service(&self, id: &ServiceId) -> Option<&'a Provision> {
+        self.provisions_by_service.get(id).copied()
+    }
+
     pub(crate) fn service(&self, id: &ServiceId) -> Option<&'a ObservedService> {
         self.services.get(id).copied()
     }
