@@ -64,6 +64,8 @@ pub(crate) enum ApiError {
     FuseDoesNotHold(String),
     #[error("None of these waits any more. Look at what the fuse holds back now.")]
     NothingConfirmed,
+    #[error("dryRun must be true or false")]
+    DryRunNotBoolean,
     #[error("The path is not valid")]
     PathNotText,
     #[error("Crashed instance {0} not found")]
@@ -112,6 +114,7 @@ impl ApiError {
             | Self::CountNotNumber
             | Self::CountNegative
             | Self::IdsWrong
+            | Self::DryRunNotBoolean
             | Self::PathNotText => (S::BAD_REQUEST, own(), None),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, own(), None),
             Self::BodyTooSlow => (S::REQUEST_TIMEOUT, own(), None),

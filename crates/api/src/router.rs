@@ -42,6 +42,7 @@ pub fn router(app: App) -> Router {
         .route("/api/pool/claim", post(claim::claim))
         .route("/api/pool/replenish", post(commands::replenish))
         .route("/api/pool/reconcile", post(commands::reconcile))
+        .route("/api/pool/sweep", post(commands::sweep))
         .route("/api/pool/fuse/confirm", post(commands::confirm_fuse))
         .route("/api/pool/drain", post(drain::drain))
         .route("/api/pool/instances/{id}", delete(instances::kill))

@@ -54,6 +54,11 @@ pub enum CommandKind {
         /// Which instances.
         ids: Vec<InstanceId>,
     },
+    /// Remove outside what our records say is ours and nobody needs.
+    Sweep {
+        /// Only say what it would remove.
+        dry_run: bool,
+    },
 }
 
 /// Names a command that was written down.
@@ -184,6 +189,7 @@ impl CommandKind {
             Self::Reconcile => ("reconcile", json!({})),
             Self::Replenish { count } => ("replenish", json!({ "count": count })),
             Self::ConfirmFuse { ids } => ("confirm_fuse", json!({ "ids": ids })),
+            Self::Sweep { dry_run } => ("sweep", json!({ "dryRun": dry_run })),
         }
     }
 
@@ -199,6 +205,13 @@ impl CommandKind {
             "confirm_fuse" => {
                 let ids = serde_json::from_value(arguments.get("ids")?.clone()).ok()?;
                 Some(Self::ConfirmFuse { ids })
+            }
+            "sweep" => {
+                // Whatever another build meant: looking does no harm.
+                let dry_run = arguments.get("dryRun").and_then(Value::as_bool);
+                Some(Self::Sweep {
+                    dry_run: dry_run.unwrap_or(true),
+                })
             }
             _ => None,
         }

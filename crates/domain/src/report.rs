@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BudgetReport, FuseReport, InstanceId, Pace, ServiceId, Status};
+use crate::{BudgetReport, FuseReport, InstanceId, Pace, ServiceId, Status, SweepReport};
 
 /// The report of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Report {
     pub unreadable: Vec<String>,
     /// How Railway's budget stood at the end; none in the report of an older build.
     pub budget: Option<BudgetReport>,
+    /// What the last sweep found, in this tick or before it.
+    pub sweep: Option<SweepReport>,
     /// How long the tick took, in milliseconds.
     pub duration_ms: u64,
 }

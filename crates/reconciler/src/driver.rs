@@ -84,7 +84,8 @@ impl Driver {
         let keep_events = self.settings.keep_events;
         let outside = Arc::clone(&self.outside);
         let pace = report.replenish.pace;
-        let mut reconciler = Reconciler::new(outside, term, last_complete_at, pace, keep_events);
+        let mut reconciler = Reconciler::new(outside, term, last_complete_at, pace, keep_events)
+            .last_swept(report.sweep);
         // Whichever ends first ends the other: without the lock nothing may be done.
         let led = tokio::select! {
             lost = self.hold(&mut candidate) => lost,

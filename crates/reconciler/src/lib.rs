@@ -10,6 +10,7 @@ mod execute;
 mod observe;
 mod outside;
 mod phase;
+mod sweep;
 mod tick;
 
 pub use blueprint::Blueprint;

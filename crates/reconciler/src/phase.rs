@@ -18,3 +18,10 @@ pub(crate) const CREATE: Duration = Duration::from_secs(180);
 pub(crate) const DESTROYS_IN_FLIGHT_MAX: usize = 8;
 /// How many instances are made at once.
 pub(crate) const CREATES_IN_FLIGHT_MAX: usize = 4;
+/// Listing keys and inboxes for a sweep: 100 a page, some pages a second. A tick that sweeps waits for
+/// it, so an account that hangs must not hold it up for long.
+pub(crate) const SWEEP_LIST: Duration = Duration::from_secs(30);
+/// Removing what a sweep found: 50 things, 4 at once, a request each.
+pub(crate) const SWEEP: Duration = Duration::from_secs(60);
+/// How many things a sweep removes at once.
+pub(crate) const SWEEPS_IN_FLIGHT_MAX: usize = 4;

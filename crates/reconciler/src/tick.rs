@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use pool_db::commands::{CommandKind, PendingCommand};
-use pool_db::{commands, events, fuse, ticks};
-use pool_domain::{InstanceId, Pace, Policy, Report, Term, fuse::counted_rows};
+use pool_db::{belongings, commands, events, fuse, ticks};
+use pool_domain::{InstanceId, Pace, Policy, Report, SweepReport, Term, fuse::counted_rows};
 use pool_planner::{History, plan};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::execute::{create_all, destroy_all, fail, intend, remove, write_rows};
 use crate::observe::{Foreign, observe};
+use crate::sweep::{Sweeper, is_sweep};
 use crate::{Error, Outside, budget};
 
 /// How often old events are pruned, and how many at once: far more than a busy pool writes.
@@ -28,6 +29,7 @@ pub struct Reconciler {
     term: Term,
     history: History,
     foreign: Foreign,
+    sweeper: Sweeper,
     keep_events: Duration,
     ticks: u64,
     again_in: Option<Duration>,
@@ -61,10 +63,18 @@ impl Reconciler {
             term,
             history,
             foreign: Foreign::default(),
+            sweeper: Sweeper::default(),
             keep_events,
             ticks: 0,
             again_in: None,
         }
+    }
+
+    /// With what the last sweep of any leader found, so that the next one is due when it would be.
+    #[must_use]
+    pub fn last_swept(mut self, last: Option<SweepReport>) -> Self {
+        self.sweeper = Sweeper::after(last);
+        self
     }
 
     /// One round.
@@ -88,6 +98,7 @@ impl Reconciler {
         let budget = outside.railway.budget_report(now, spent_before);
         report.done.requests = clamp_u32(budget.spent_by_tick.total());
         report.budget = Some(budget);
+        report.sweep = self.sweeper.last().cloned();
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         report.bound();
         let tick = ticks::record(&outside.db, self.term, started_at, &report).await?;
@@ -95,6 +106,9 @@ impl Reconciler {
             let result = outcome(command, &report);
             commands::finish(&outside.db, self.term, &[command.id], Some(tick), &result).await?;
         }
+        self.sweeper
+            .answer(&outside, self.term, &asked, tick)
+            .await?;
         self.prune().await;
         log(&report, self.term);
         Ok(Ticked {
@@ -115,6 +129,9 @@ impl Reconciler {
         budget::share_block(outside, self.term).await?;
         let (policy, identity) = (&outside.policy, &outside.identity);
         self.history.record(&observed.snapshot, policy, identity);
+        self.sweeper
+            .remember_volumes(outside, self.term, &observed.snapshot)
+            .await?;
         let mut plan = plan(&observed.snapshot, &self.history, policy, identity);
         let mut report = std::mem::take(&mut plan.report);
         report.unreadable = observed.unreadable;
@@ -135,6 +152,10 @@ impl Reconciler {
         let destructions = std::mem::take(&mut plan.destructions);
         destroy_all(outside, self.term, destructions, &mut report).await?;
         let creations = create_all(outside, self.term, &plan, intents, &mut report).await?;
+        let listing = &observed.snapshot.listing;
+        self.sweeper
+            .sweep_if_due(outside, self.term, listing, asked)
+            .await?;
         let now = outside.db.now().await?;
         self.history.record_creations(&creations, now);
         report.replenish.pace = self.history.pace().clone();
@@ -184,6 +205,10 @@ impl Reconciler {
         if let Err(error) = pruned {
             warn!(error = %error, "the event log was not pruned; the next ticks try again");
         }
+        let keep = Policy::BELONGINGS_KEPT_FOR;
+        if let Err(error) = belongings::prune(&self.outside.db, keep, PRUNE_AT_MOST).await {
+            warn!(error = %error, "old belongings were not pruned; the next ticks try again");
+        }
     }
 }
 
@@ -191,7 +216,7 @@ impl Reconciler {
 fn requested_creates(command: &PendingCommand) -> usize {
     match &command.command.kind {
         CommandKind::Replenish { count } => count.unwrap_or(0).min(Policy::PERSON_COUNT_MAX),
-        CommandKind::Reconcile | CommandKind::ConfirmFuse { .. } => 0,
+        CommandKind::Reconcile | CommandKind::ConfirmFuse { .. } | CommandKind::Sweep { .. } => 0,
     }
 }
 
@@ -199,7 +224,9 @@ fn requested_creates(command: &PendingCommand) -> usize {
 fn confirmed_losses(command: &PendingCommand) -> HashSet<InstanceId> {
     match &command.command.kind {
         CommandKind::ConfirmFuse { ids } => ids.iter().cloned().collect(),
-        CommandKind::Reconcile | CommandKind::Replenish { .. } => HashSet::new(),
+        CommandKind::Reconcile | CommandKind::Replenish { .. } | CommandKind::Sweep { .. } => {
+            HashSet::new()
+        }
     }
 }
 
@@ -210,12 +237,14 @@ fn outcome(command: &PendingCommand, report: &Report) -> Value {
             let done = report.confirmed.iter().filter(|id| ids.contains(id));
             json!({ "confirmed": done.collect::<Vec<_>>(), "report": report })
         }
-        CommandKind::Reconcile | CommandKind::Replenish { .. } => json!({ "report": report }),
+        CommandKind::Reconcile | CommandKind::Replenish { .. } | CommandKind::Sweep { .. } => {
+            json!({ "report": report })
+        }
     }
 }
 
 fn wants_whole_tick(command: &PendingCommand) -> bool {
-    requested_creates(command) == 0
+    requested_creates(command) == 0 && !is_sweep(command)
 }
 
 fn clamp_u32(count: u64) -> u32 {

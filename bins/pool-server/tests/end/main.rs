@@ -13,3 +13,4 @@ mod liar;
 mod migrating;
 mod pool;
 mod shutdown;
+mod sweep;

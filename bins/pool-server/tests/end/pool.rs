@@ -24,6 +24,7 @@ pub(crate) struct Pool {
     pub(crate) railway: Simulator,
     pub(crate) http: reqwest::Client,
     settings: HashMap<&'static str, String>,
+    has_accounts: bool,
 }
 
 /// A running server.
@@ -69,7 +70,16 @@ impl Pool {
             railway,
             http: reqwest::Client::builder().no_proxy().build()?,
             settings: settings.into(),
+            has_accounts: false,
         })
+    }
+
+    /// With a key of OpenRouter and an inbox of AgentMail for each instance, or without from now on.
+    pub(crate) fn with_accounts(mut self, has_accounts: bool) -> Self {
+        self.has_accounts = has_accounts;
+        let (openrouter, agentmail) = (self.railway.openrouter_url(), self.railway.agentmail_url());
+        self.set("openrouter-api-url", openrouter)
+            .set("agentmail-api-url", agentmail)
     }
 
     /// With another value for a setting, named as its flag is.
@@ -85,11 +95,17 @@ impl Pool {
             .map(|(name, value)| format!("--{name}={value}"));
         let arguments = std::iter::once("pool-server".to_owned()).chain(flags);
         let flags = Flags::try_parse_from(arguments)?;
-        let secrets = [
+        let mut secrets = vec![
             ("DATABASE_URL", self.database.url().to_owned()),
             ("POOL_API_KEY", KEY.to_owned()),
             ("RAILWAY_API_TOKEN", self.railway.token()),
         ];
+        if self.has_accounts {
+            secrets.extend([
+                ("OPENROUTER_MANAGEMENT_KEY", self.railway.openrouter_key()),
+                ("AGENTMAIL_API_KEY", self.railway.agentmail_key()),
+            ]);
+        }
         let secret = |name: &str| {
             secrets
                 .iter()

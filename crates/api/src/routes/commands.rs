@@ -53,6 +53,13 @@ pub(crate) struct ReplenishAnswer {
     counts: Counts,
 }
 
+#[derive(Serialize)]
+pub(crate) struct SweepAnswer {
+    ok: bool,
+    #[serde(flatten)]
+    sweep: Value,
+}
+
 /// A tick now.
 pub(crate) async fn reconcile(
     State(shared): State<Shared>,
@@ -94,6 +101,24 @@ pub(crate) async fn confirm_fuse(
         confirmed,
         counts: *shared.counts().await?,
         report: outcome["report"].take(),
+    }))
+}
+
+/// A sweep now, or only what it would remove.
+pub(crate) async fn sweep(
+    State(shared): State<Shared>,
+    Body(fields): Body,
+) -> Result<Json<SweepAnswer>, ApiError> {
+    let dry_run = match fields.get("dryRun") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(dry_run)) => *dry_run,
+        // What was meant as a look must not remove anything.
+        Some(_) => return Err(ApiError::DryRunNotBoolean),
+    };
+    let mut outcome = carry_out(&shared, CommandKind::Sweep { dry_run }, WAIT_MAX).await?;
+    Ok(Json(SweepAnswer {
+        ok: true,
+        sweep: outcome["sweep"].take(),
     }))
 }
 

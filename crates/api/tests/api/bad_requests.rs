@@ -5,11 +5,12 @@ use http::{Method, Request, StatusCode};
 
 use crate::stage::{KEY, Stage};
 
-const KEYED: [(Method, &str); 8] = [
+const KEYED: [(Method, &str); 9] = [
     (Method::GET, "/api/pool/status"),
     (Method::POST, "/api/pool/claim"),
     (Method::POST, "/api/pool/replenish"),
     (Method::POST, "/api/pool/reconcile"),
+    (Method::POST, "/api/pool/sweep"),
     (Method::POST, "/api/pool/fuse/confirm"),
     (Method::POST, "/api/pool/drain"),
     (Method::DELETE, "/api/pool/instances/x"),

@@ -102,3 +102,40 @@ async fn replenish_without_a_count_is_a_tick() {
         assert_eq!(asked, r#"replenish {"count": null}"#, "{body}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_is_asked_of_the_leader_and_answers_with_what_it_found() {
+    for (body, dry_run) in [
+        ("", false),
+        ("{}", false),
+        (r#"{"dryRun":null}"#, false),
+        (r#"{"dryRun":false}"#, false),
+        (r#"{"dryRun":true}"#, true),
+    ] {
+        let stage = Stage::new().await;
+        let result = r#"{"sweep":{"removed":[],"reported":[]}}"#;
+        let (answer, asked) = ask_leader(&stage, "/api/pool/sweep", body, result).await;
+        assert_eq!(answer.status, StatusCode::OK, "{body}");
+        assert_eq!(
+            answer.json(),
+            json!({ "ok": true, "removed": [], "reported": [] })
+        );
+        assert_eq!(asked, format!(r#"sweep {{"dryRun": {dry_run}}}"#), "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_meant_as_a_look_never_becomes_a_sweep() {
+    let stage = Stage::new().await;
+    for body in [
+        r#"{"dryRun":"true"}"#,
+        r#"{"dryRun":1}"#,
+        r#"{"dryRun":[]}"#,
+    ] {
+        let answer = stage.post("/api/pool/sweep", body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(answer.error(), "dryRun must be true or false");
+    }
+    let asked = stage.value("SELECT count(*)::text FROM commands").await;
+    assert_eq!(asked.as_deref(), Some("0"));
+}

@@ -120,6 +120,8 @@ async fn a_command_waits_for_the_leader_and_tells_what_came_of_it() {
         CommandKind::Reconcile,
         CommandKind::Replenish { count: Some(3) },
         CommandKind::Replenish { count: None },
+        CommandKind::Sweep { dry_run: true },
+        CommandKind::Sweep { dry_run: false },
         CommandKind::ConfirmFuse {
             ids: vec!["a".into(), "b".into()],
         },
@@ -145,7 +147,7 @@ async fn a_command_waits_for_the_leader_and_tells_what_came_of_it() {
         .unwrap();
     let outcome = commands::outcome(&fixture.db, ids[1]).await.unwrap();
     assert_eq!(outcome, Some(result));
-    assert_eq!(commands::pending(&fixture.db, term).await.unwrap().len(), 2);
+    assert_eq!(commands::pending(&fixture.db, term).await.unwrap().len(), 4);
 }
 
 #[tokio::test]
