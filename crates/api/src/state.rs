@@ -9,7 +9,7 @@ use pool_claims::Claims;
 use pool_db::instances::{self, InstanceView};
 use pool_db::ticks::{self, LastTick};
 use pool_db::{Db, commands, fuse};
-use pool_domain::{BudgetReport, FuseReport, Secret};
+use pool_domain::{BudgetReport, FuseReport, Report, Secret};
 use tokio::sync::Notify;
 
 use crate::cache::Cached;
@@ -56,9 +56,14 @@ pub(crate) struct TickSeen {
 }
 
 impl TickSeen {
+    /// What that tick said.
+    pub(crate) fn report(&self) -> Option<&Report> {
+        self.tick.as_ref()?.report.as_ref()
+    }
+
     /// Railway's budget as that tick left it.
     pub(crate) fn budget(&self) -> Option<&BudgetReport> {
-        self.tick.as_ref()?.report.as_ref()?.budget.as_ref()
+        self.report()?.budget.as_ref()
     }
 }
 

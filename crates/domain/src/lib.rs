@@ -10,6 +10,7 @@ mod ids;
 mod instance;
 pub mod joinlink;
 pub mod observation;
+pub mod open;
 mod pace;
 mod policy;
 mod provision;

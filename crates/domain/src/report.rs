@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::open::OpenWork;
 use crate::{BudgetReport, FuseReport, InstanceId, Pace, ServiceId, Status, SweepReport};
 
 /// The report of one tick.
@@ -32,6 +33,8 @@ pub struct Report {
     pub unreadable: Vec<String>,
     /// How Railway's budget stood at the end; none in the report of an older build.
     pub budget: Option<BudgetReport>,
+    /// What is begun outside and not finished.
+    pub open: OpenWork,
     /// What the last sweep found, in this tick or before it.
     pub sweep: Option<SweepReport>,
     /// How long the tick took, in milliseconds.
@@ -191,6 +194,8 @@ impl Report {
         cut(&mut self.confirmed, "confirmed", &mut cut_lists);
         cut(&mut self.done.failures, "failures", &mut cut_lists);
         cut(&mut self.held_back, "held back", &mut cut_lists);
+        cut(&mut self.open.creating, "creations", &mut cut_lists);
+        cut(&mut self.open.destroying, "destructions", &mut cut_lists);
         for (name, count) in cut_lists {
             self.hold_back(format!("entries of {name}"), "the report is full", count);
         }

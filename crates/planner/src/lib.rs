@@ -5,6 +5,7 @@ mod destroy;
 pub mod enrich;
 mod fuse;
 mod history;
+mod open;
 mod plan;
 mod probing;
 mod replenish;

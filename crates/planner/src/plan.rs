@@ -8,6 +8,7 @@ use pool_domain::{
     Probe, Provision, Report, ServiceId, Stage, Status, VolumeId,
 };
 
+use crate::open::open_work;
 use crate::replenish::{Stock, counts_towards_target};
 use crate::transition::{counts_from, happening, is_absent, state_of};
 use crate::{History, Identity, Index, Snapshot, adoption, destroy, enrich, fuse, resume};
@@ -84,7 +85,10 @@ pub struct Resume {
 pub fn plan(snapshot: &Snapshot, history: &History, policy: &Policy, identity: &Identity) -> Plan {
     let index = Index::of(snapshot);
     let mut plan = Plan {
-        report: observed(snapshot),
+        report: Report {
+            open: open_work(snapshot, identity.accounts),
+            ..observed(snapshot)
+        },
         ..Plan::default()
     };
     for row in &snapshot.rows {

@@ -612,3 +612,50 @@ fn the_single_one_is_an_interrupted_one_where_there_is_any() {
     assert_eq!(ids, [&id(2)], "whichever failed least often");
     assert_eq!(plan.create, 0);
 }
+
+#[test]
+fn the_report_says_what_is_open_outside_and_why_those_that_fail_first() {
+    let mut snapshot = snapshot(Vec::new(), Vec::new());
+    snapshot.provisions = vec![
+        provision(1, Stage::Creating(CreateStep::Volume)),
+        Provision {
+            attempts: 2,
+            last_error: Some("too quickly".to_owned()),
+            next_attempt_at: Some(ago(-5)),
+            ..provision(2, Stage::Creating(CreateStep::Key))
+        },
+        provision(3, Stage::Created),
+        Provision {
+            destroyed: vec![
+                DestroyStep::Inbox,
+                DestroyStep::Volumes,
+                DestroyStep::Service,
+            ],
+            ..provision(4, Stage::Destroying)
+        },
+    ];
+    let without_account = Identity {
+        accounts: Accounts::default(),
+        ..identity()
+    };
+    let history = History::new(Some(ago(1)));
+    let open = plan(&snapshot, &history, &quiet(), &without_account)
+        .report
+        .open;
+    let ids: Vec<_> = open.creating.iter().map(|it| it.id.clone()).collect();
+    assert_eq!(ids, [id(2), id(1)]);
+    let failing = &open.creating[0];
+    assert_eq!(failing.left, ["key"]);
+    assert_eq!(
+        (failing.attempts, failing.last_error.as_deref()),
+        (2, Some("too quickly"))
+    );
+    assert_eq!(failing.try_at, Some(ago(-5)));
+    let waiting = &open.destroying[0];
+    assert_eq!(
+        (&waiting.id, &waiting.left),
+        (&id(4), &vec!["key".to_owned()])
+    );
+    assert!(waiting.waits_for_account && open.destroying.len() == 1);
+    assert!(!decide(&snapshot, &quiet()).report.open.destroying[0].waits_for_account);
+}

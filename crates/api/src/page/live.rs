@@ -7,7 +7,7 @@ use pool_db::instances::InstanceView;
 use pool_db::ticks::LastTick;
 use pool_domain::{Report, Status};
 
-use super::{budget, fuse};
+use super::{budget, fuse, outside};
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -30,16 +30,19 @@ pub(crate) async fn render(shared: &Shared) -> Result<Markup, ApiError> {
         @if let Some(tripped) = &last_tick.fuse { (fuse::render(tripped, last_tick.now)) }
         h2 { "Last tick" }
         @match last_tick.tick.as_ref() {
-            Some(tick) => (tick_part(shared, tick)),
+            Some(tick) => (tick_part(shared, tick, last_tick.now)),
             None => p.warn { "No leader has ticked yet." },
         }
         @if let Some(budget) = last_tick.budget() { (budget::render(budget, last_tick.now)) }
+        @if let Some(report) = last_tick.report() {
+            (outside::sweep(report.sweep.as_ref(), last_tick.now))
+        }
         h2 { "Instances" }
         (instances(&rows, last_tick.now))
     })
 }
 
-fn tick_part(shared: &Shared, tick: &LastTick) -> Markup {
+fn tick_part(shared: &Shared, tick: &LastTick, now: DateTime<Utc>) -> Markup {
     let late = tick.age >= shared.app.tick_interval * 3;
     html! {
         p .warn[late] {
@@ -48,13 +51,13 @@ fn tick_part(shared: &Shared, tick: &LastTick) -> Markup {
             @if late { ". Nobody seems to lead." }
         }
         @match &tick.report {
-            Some(report) => (report_part(report)),
+            Some(report) => (report_part(report, now)),
             None => p.warn { "Another version wrote its report; this one cannot read it." },
         }
     }
 }
 
-fn report_part(report: &Report) -> Markup {
+fn report_part(report: &Report, now: DateTime<Utc>) -> Markup {
     let (listing, probes) = (&report.listing, &report.probes);
     let (stock, done) = (&report.replenish, &report.done);
     html! {
@@ -85,6 +88,7 @@ fn report_part(report: &Report) -> Markup {
             @if let Some(id) = &failure.id { " of " code { (id) } }
             ": " (failure.error)
         }))
+        (outside::open_work(&report.open, now))
         (list("Changes", &report.changes, |change| html! {
             code { (change.id) } " " (change.from) " → " (change.to) ": " (change.reason)
         }))

@@ -4,6 +4,7 @@
 mod budget;
 mod fuse;
 mod live;
+mod outside;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

@@ -94,3 +94,49 @@ async fn the_form_asks_for_the_key_and_no_browser_sends_it_by_itself() {
         Some("text/css; charset=utf-8")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_what_is_open_outside_and_what_the_last_sweep_found() {
+    let stage = Stage::new().await;
+    stage
+        .sql(
+            r#"INSERT INTO ticks (term, started_at, complete, report) SELECT 1, now(), true,
+            jsonb_build_object('open', jsonb_build_object(
+                'creating', jsonb_build_array(jsonb_build_object('id', 'made', 'left', '["volume"]'::jsonb,
+                    'since', now() - interval '5 minutes', 'attempts', 2,
+                    'lastError', 'too <quickly>', 'tryAt', now() + interval '10 minutes 5 seconds')),
+                'destroying', jsonb_build_array(
+                    jsonb_build_object('id', 'ends', 'left', '[]'::jsonb, 'since', now(),
+                        'attempts', 0, 'lastError', null, 'tryAt', null),
+                    jsonb_build_object('id', 'waits', 'left', '["key"]'::jsonb, 'since', now(),
+                        'attempts', 0, 'lastError', null, 'tryAt', null, 'waitsForAccount', true))),
+            'sweep', jsonb_build_object('at', now() - interval '3 minutes', 'dryRun', false,
+                'leftForLater', 4,
+                'removed', '[{"kind": "key", "id": "hash-x", "name": "convos-agent-x",
+                    "instanceId": "x", "why": "made for an instance that is gone"}]'::jsonb,
+                'failed', '[{"kind": "inbox", "id": "i@secret", "name": "convos-agent-y",
+                    "instanceId": "y", "why": "gone", "error": "HTTP 500"}]'::jsonb,
+                'reported', '[{"kind": "volume", "id": "vol-1", "name": null, "instanceId": null,
+                    "why": "detached"}]'::jsonb,
+                'incomplete', '["OpenRouter''s keys: page 2 did not arrive"]'::jsonb))"#,
+        )
+        .await;
+    let page = stage.get("/").await.text;
+    for shown in [
+        "<code>made</code> for 5 min, next: volume",
+        "failed 2 times: too &lt;quickly&gt;</span>. Tried again in 10 min",
+        "<code>ends</code> for 0 s, left: to see that it is gone",
+        "left: key<span class=\"warn\">: its account is not configured</span>",
+        "3 min ago: 1 removed, 1 not, 1 only reported; 4 left for the next.",
+        "key <code>convos-agent-x</code> of <code>x</code>: made for an instance that is gone",
+        "inbox <code>convos-agent-y</code>",
+        "HTTP 500",
+        "volume <code>vol-1</code>: detached",
+        "Not whole, so nothing of it was removed: OpenRouter's keys: page 2 did not arrive.",
+    ] {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
+    for hidden in ["hash-x", "i@secret"] {
+        assert!(!page.contains(hidden), "{hidden}");
+    }
+}
