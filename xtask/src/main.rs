@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bench;
+mod chaos;
 mod checkout;
 mod ci;
 mod database;
@@ -8,6 +9,7 @@ mod demo;
 mod interrupt;
 mod migrations;
 mod postgresql;
+mod programs;
 mod running;
 mod schema_check;
 mod stopwatch;
@@ -38,6 +40,8 @@ enum Task {
     Migrations,
     /// Check the rules of the tree that the compiler does not.
     Tidy(tidy::Arguments),
+    /// Let everything fail under real servers, and check the history for harm.
+    Chaos(chaos::Arguments),
     /// Measure what somebody waits for, on this machine.
     Bench(bench::Arguments),
     /// Check that what we use of Railway's schema is still in it: 0 fine, 1 refused, 2 cannot tell.
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Task::Migrations => migrations::from_command_line(),
         Task::Ci => ci::run(),
         Task::Tidy(arguments) => tidy::run(&arguments),
+        Task::Chaos(arguments) => chaos::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::SchemaCheck(arguments) => return schema_check::run(&arguments),
     };

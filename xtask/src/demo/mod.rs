@@ -3,17 +3,14 @@
 
 mod check;
 mod pool;
-mod processes;
-mod program;
-mod slot;
 mod stack;
 
 use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::programs::Slot;
 use crate::{checkout, interrupt, running};
-use slot::Slot;
 use stack::{Pace, Stack};
 
 /// A demonstration; more would only take longer to fill.

@@ -1,22 +1,17 @@
 //! Everything that a demo runs: PostgreSQL, the simulated Railway with its agents, the migrations
 //! and the server.
 
-use std::fs::File;
-use std::io::Read;
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use local_postgres::Options;
-use serde::Deserialize;
 
 use super::pool::{Pool, World};
-use super::program::Program;
-use super::slot::Slot;
 use crate::checkout::Metadata;
 use crate::database::{self, Database};
 use crate::postgresql;
+use crate::programs::{Program, Simulated, Slot, free_port, new_key};
 use crate::stopwatch::{Look, wait_until};
 
 /// The server's own default, which a person knows by heart; any free one when it is taken.
@@ -75,17 +70,6 @@ impl Pace {
     }
 }
 
-/// What the simulator prints when it is ready.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Simulated {
-    graphql_url: String,
-    control_url: String,
-    project_id: String,
-    environment_id: String,
-    token: String,
-}
-
 /// All of it, running. Dropping it ends it, the server first.
 pub(super) struct Stack {
     server: Program,
@@ -99,7 +83,8 @@ impl Stack {
     pub(super) fn start(slot: &Slot, idle: u16, pace: Pace) -> Result<Self> {
         let metadata = Metadata::read()?;
         let database = start_database(slot)?;
-        let (simulator, simulated) = start_simulator(&metadata, pace, slot)?;
+        let (simulator, simulated) =
+            Simulated::start(&metadata, pace.simulator(), slot, START_LIMIT)?;
         let migrate = ("DATABASE_URL", database.url());
         let binary = metadata.binary("pool-migrate");
         Program::start("pool-migrate", &binary, &["up"], &[migrate], slot.dir())?
@@ -179,16 +164,6 @@ fn start_database(slot: &Slot) -> Result<Database> {
     })
 }
 
-fn start_simulator(metadata: &Metadata, pace: Pace, slot: &Slot) -> Result<(Program, Simulated)> {
-    let binary = metadata.binary("pool-simulator");
-    let arguments = pace.simulator();
-    let mut simulator = Program::start("pool-simulator", &binary, arguments, &[], slot.dir())?;
-    let line = simulator.first_line(START_LIMIT)?;
-    let simulated = serde_json::from_str(&line);
-    let simulated = simulated.with_context(|| format!("pool-simulator printed `{line}`"))?;
-    Ok((simulator, simulated))
-}
-
 /// What the server is told.
 struct Settings<'a> {
     idle: u16,
@@ -263,24 +238,4 @@ fn await_up(server: &mut Program, pool: &Pool) -> Result<()> {
             Look::NotYet("it did not answer".to_owned())
         })
     })
-}
-
-/// This port if it is free, or any free one for 0; looked for as the server will listen: on IPv6
-/// and IPv4 together where the machine has both.
-fn free_port(port: u16) -> Result<u16> {
-    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
-        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
-        .context("no free port could be had")?;
-    Ok(listener
-        .local_addr()
-        .context("no free port could be had")?
-        .port())
-}
-
-/// A key that nobody else on this machine knows: 128 bits, as hexadecimal digits.
-fn new_key() -> Result<String> {
-    let mut bytes = [0; 16];
-    let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
-    read.context("/dev/urandom could not be read")?;
-    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }

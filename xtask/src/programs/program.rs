@@ -1,4 +1,4 @@
-//! One program of the demo: started with an environment of its own, in a process group of its own,
+//! One program of a run: started with an environment of its own, in a process group of its own,
 //! its output in files, and ended within a limit.
 
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::processes::MARK;
 use crate::stopwatch::{Look, Stopwatch, wait_until};
 
-/// What a program may see of our own environment. Settings of the person who runs the demo are
+/// What a program may see of our own environment. Settings of the person who runs the task are
 /// meant for another server.
 const PASSED_ON: &[&str] = &[
     "PATH",
@@ -34,8 +34,8 @@ const DROP_LIMIT: Duration = Duration::from_secs(2);
 const TAIL_LINES: usize = 12;
 
 /// A program that runs. Dropping it ends it.
-pub(super) struct Program {
-    name: &'static str,
+pub(crate) struct Program {
+    name: String,
     child: Child,
     log: PathBuf,
     output: PathBuf,
@@ -43,8 +43,8 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn start(
-        name: &'static str,
+    pub(crate) fn start(
+        name: &str,
         binary: &Path,
         arguments: &[&str],
         settings: &[(&str, &str)],
@@ -76,7 +76,7 @@ impl Program {
         let child = command.spawn();
         let child = child.with_context(|| format!("{} could not be run", binary.display()))?;
         Ok(Self {
-            name,
+            name: name.to_owned(),
             child,
             log,
             output,
@@ -85,7 +85,7 @@ impl Program {
     }
 
     /// The first line that it prints.
-    pub(super) fn first_line(&mut self, limit: Duration) -> Result<String> {
+    pub(crate) fn first_line(&mut self, limit: Duration) -> Result<String> {
         let what = format!("{} printing that it is ready", self.name);
         wait_until(limit, &what, || {
             let text = fs::read_to_string(&self.output).unwrap_or_default();
@@ -97,16 +97,28 @@ impl Program {
         })
     }
 
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("a program was lost")
+    }
+
+    /// Ends it at once, without a word to it.
+    pub(crate) fn kill(mut self) {
+        self.ended = true;
+        self.signal(Signal::KILL);
+        let _ = self.child.wait();
+    }
+
     /// An error with the end of its log when it ended by itself.
-    pub(super) fn ensure_running(&mut self) -> Result<()> {
-        match self.child.try_wait().context("a program was lost")? {
+    pub(crate) fn ensure_running(&mut self) -> Result<()> {
+        match self.ended()? {
             None => Ok(()),
             Some(status) => self.fail(status),
         }
     }
 
     /// For one that ends by itself: waits for that, and for it to have gone well.
-    pub(super) fn succeed(mut self, limit: Duration) -> Result<()> {
+    pub(crate) fn succeed(mut self, limit: Duration) -> Result<()> {
         let what = format!("the end of {}", self.name);
         let status = wait_until(limit, &what, || {
             let status = self.child.try_wait().context("a program was lost")?;
@@ -121,7 +133,7 @@ impl Program {
     }
 
     /// Asks it to end, and after `limit` ends it; that is an error, for it should have ended.
-    pub(super) fn stop(mut self, limit: Duration) -> Result<()> {
+    pub(crate) fn stop(mut self, limit: Duration) -> Result<()> {
         if self.end(limit) {
             return Ok(());
         }
@@ -132,7 +144,8 @@ impl Program {
         );
     }
 
-    fn fail(&self, status: ExitStatus) -> Result<()> {
+    /// The error that it ended, with what it said last.
+    pub(crate) fn fail(&self, status: ExitStatus) -> Result<()> {
         // Logs go to one or the other, as the program likes.
         let texts =
             [&self.output, &self.log].map(|path| fs::read_to_string(path).unwrap_or_default());
@@ -160,7 +173,7 @@ impl Program {
         false
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // A group that is gone already is what we want.
             let _ = kill_process_group(group, signal);

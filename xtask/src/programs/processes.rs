@@ -1,5 +1,5 @@
-//! The processes of a demo, found again by a mark in their environment. A list of numbers in a file
-//! would miss a process that was started just before the demo was killed, and might name one that
+//! The processes of a run, found again by a mark in their environment. A list of numbers in a file
+//! would miss a process that was started just before the run was killed, and might name one that
 //! got a number anew; the mark is there from the first moment and is nobody else's.
 
 use std::fs;
@@ -11,16 +11,16 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::stopwatch::Stopwatch;
 
-/// Set for every program of a demo, to the directory of that demo.
-pub(super) const MARK: &str = "WARM_POOL_DEMO";
+/// Set for every program of a run, to the directory of that run.
+pub(super) const MARK: &str = "WARM_POOL_RUN";
 
-/// The server finishes claims in flight when it is told to end; left from a killed demo it has
+/// The server finishes claims in flight when it is told to end; left from a killed run it has
 /// hardly any.
 const TERM_LIMIT: Duration = Duration::from_secs(10);
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Ends every process that belongs to the demo in `dir`; says how many there were.
+/// Ends every process that belongs to the run in `dir`; says how many there were.
 pub(super) fn end_all(dir: &Path) -> Result<usize> {
     let found = signal_all(dir, Signal::TERM);
     if found == 0 || gone_within(dir, TERM_LIMIT) {
@@ -29,7 +29,7 @@ pub(super) fn end_all(dir: &Path) -> Result<usize> {
     signal_all(dir, Signal::KILL);
     if !gone_within(dir, KILL_LIMIT) {
         bail!(
-            "a process of the earlier demo in {} cannot be ended",
+            "a process of the earlier run in {} cannot be ended",
             dir.display()
         );
     }

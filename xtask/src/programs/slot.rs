@@ -1,4 +1,4 @@
-//! The directory of one running demo. Several demos of one checkout each have their own; what a
+//! The directory of one run. Several runs in one checkout each have their own; what a
 //! killed one left in its own is ended before the next one starts.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -12,14 +12,14 @@ use local_postgres::{Server, state_dir};
 use super::processes;
 use crate::{checkout, database};
 
-/// Each demo is four programs; a machine that runs eight of them has other troubles.
+/// Each run is four programs or more; a machine that runs eight of them has other troubles.
 const SLOTS_MAX: u32 = 8;
 
 /// How often a lock file may be removed by its owner between our opening and our locking it.
 const LOCK_TRIES: u32 = 20;
 
 /// A directory that is ours alone for as long as this value lives, and then gone.
-pub(super) struct Slot {
+pub(crate) struct Slot {
     base: PathBuf,
     dir: PathBuf,
     lock: PathBuf,
@@ -30,8 +30,8 @@ pub(super) struct Slot {
 
 impl Slot {
     /// The first free one, empty.
-    pub(super) fn take() -> Result<Self> {
-        Self::take_below(&state_dir("pool-demo", &checkout::root().join("target")))
+    pub(crate) fn take() -> Result<Self> {
+        Self::take_below(&state_dir("pool-runs", &checkout::root().join("target")))
     }
 
     fn take_below(base: &Path) -> Result<Self> {
@@ -41,7 +41,7 @@ impl Slot {
                 base.join(number.to_string()),
                 base.join(format!("{number}.lock")),
             );
-            // Further ones are only of interest for what a killed demo left in them.
+            // Further ones are only of interest for what a killed run left in them.
             if taken.is_some() && !dir.exists() {
                 continue;
             }
@@ -62,26 +62,26 @@ impl Slot {
                 taken = Some(slot);
             }
         }
-        taken.with_context(|| format!("{SLOTS_MAX} demos of this checkout are running already"))
+        taken.with_context(|| format!("{SLOTS_MAX} demos or the like run in this checkout already"))
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Where the server of this demo keeps its data.
-    pub(super) fn postgres(&self) -> PathBuf {
+    /// Where the server of this run keeps its data.
+    pub(crate) fn postgres(&self) -> PathBuf {
         postgres_in(&self.dir)
     }
 
     /// Notes a database beside those of a server that is not ours, for whoever cleans up after us.
-    pub(super) fn note_database(&self, name: &str) -> Result<()> {
+    pub(crate) fn note_database(&self, name: &str) -> Result<()> {
         let path = noted_database_in(&self.dir);
         fs::write(&path, name).with_context(|| format!("{} could not be written", path.display()))
     }
 
     /// Removes everything.
-    pub(super) fn end(mut self) -> Result<()> {
+    pub(crate) fn end(mut self) -> Result<()> {
         self.remove()
     }
 
@@ -90,7 +90,7 @@ impl Slot {
         remove_dir(&self.dir)?;
         // While we still hold it, so that nobody waits for a file that is no longer there.
         let _ = fs::remove_file(&self.lock);
-        // Only when no other demo is in it.
+        // Only when no other run is in it.
         let _ = fs::remove_dir(&self.base);
         Ok(())
     }
@@ -112,7 +112,7 @@ fn noted_database_in(dir: &Path) -> PathBuf {
     dir.join("database")
 }
 
-/// Ends and removes what a killed demo left.
+/// Ends and removes what a killed run left.
 fn end_leftovers(dir: &Path) -> Result<()> {
     if !dir.exists() {
         return Ok(());
@@ -132,7 +132,7 @@ fn end_leftovers(dir: &Path) -> Result<()> {
         ""
     };
     println!(
-        "An earlier demo was killed: ended {ended} of its programs{servers}, removed its data."
+        "An earlier run was killed: ended {ended} of its programs{servers}, removed its data."
     );
     Ok(())
 }
@@ -187,7 +187,7 @@ fn lock_file(base: &Path, path: &Path) -> Result<Option<File>> {
         }
     }
     bail!(
-        "{} could not be locked: other demos come and go too fast",
+        "{} could not be locked: other runs come and go too fast",
         path.display()
     )
 }
@@ -229,7 +229,7 @@ mod tests {
             .map(|_| Slot::take_below(&base).unwrap())
             .collect();
         let error = Slot::take_below(&base).err().unwrap().to_string();
-        assert_eq!(error, "8 demos of this checkout are running already");
+        assert_eq!(error, "8 demos or the like run in this checkout already");
         drop(taken);
     }
 
