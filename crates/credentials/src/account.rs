@@ -48,6 +48,15 @@ pub(crate) struct Account {
     authorization: HeaderValue,
 }
 
+/// What a deletion found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It was there, and it is gone.
+    Now,
+    /// The account says that there is no such thing. A listing tells whether that is so.
+    NotFound,
+}
+
 /// One request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request<'a> {
@@ -100,11 +109,11 @@ impl Account {
         self.decode(request.operation, &body)
     }
 
-    /// Deletes something; what is gone already is deleted. Repeating does no harm.
-    pub(crate) async fn delete(&self, request: Request<'_>) -> Result<(), Error> {
+    /// Deletes something. Repeating does no harm.
+    pub(crate) async fn delete(&self, request: Request<'_>) -> Result<Deleted, Error> {
         match self.send(&request, Error::is_retryable).await {
-            Err(error) if error.status == Some(404) => Ok(()),
-            outcome => outcome.map(|_| ()),
+            Err(error) if error.status == Some(404) => Ok(Deleted::NotFound),
+            outcome => outcome.map(|_| Deleted::Now),
         }
     }
 

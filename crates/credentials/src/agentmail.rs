@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::account::{Account, MAX_PAGES, Request, segment};
-use crate::{Credentials, Error};
+use crate::{Credentials, Deleted, Error};
 
 /// The AgentMail account.
 #[derive(Debug, Clone)]
@@ -96,12 +96,12 @@ impl Credentials {
         Ok(all)
     }
 
-    /// Deletes an inbox; one that is gone already is deleted.
-    pub async fn delete_inbox(&self, inbox: &InboxId) -> Result<(), Error> {
+    /// Deletes an inbox, and says whether it was there.
+    pub async fn delete_inbox(&self, inbox: &InboxId) -> Result<Deleted, Error> {
         let account = &self.agentmail("delete_inbox")?.account;
         // No inbox can have such an id, so there is nothing to delete.
         let Some(segment) = segment(inbox.as_str()) else {
-            return Ok(());
+            return Ok(Deleted::NotFound);
         };
         account
             .delete(Request {

@@ -7,6 +7,7 @@ mod error;
 mod openrouter;
 mod transport;
 
+pub use account::Deleted;
 pub use agentmail::AgentMailSettings;
 pub use client::{Credentials, Settings};
 pub use error::{Error, ErrorClass};

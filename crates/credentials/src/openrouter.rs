@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::account::{Account, MAX_PAGES, Request, segment};
-use crate::{Credentials, Error};
+use crate::{Credentials, Deleted, Error};
 
 /// The OpenRouter account.
 #[derive(Debug, Clone)]
@@ -126,12 +126,12 @@ impl Credentials {
         Err(account.endless(operation, "there are more pages than we read"))
     }
 
-    /// Deletes a key; one that is gone already is deleted.
-    pub async fn delete_key(&self, hash: &KeyHash) -> Result<(), Error> {
+    /// Deletes a key, and says whether it was there.
+    pub async fn delete_key(&self, hash: &KeyHash) -> Result<Deleted, Error> {
         let account = &self.openrouter("delete_key")?.account;
         // No key can have such a hash, so there is nothing to delete.
         let Some(segment) = segment(hash.as_str()) else {
-            return Ok(());
+            return Ok(Deleted::NotFound);
         };
         account
             .delete(Request {

@@ -3,7 +3,8 @@
 use std::error::Error as StdError;
 
 use pool_credentials::{
-    AgentMailSettings, Credentials, Error, ErrorClass, MadeKey, OpenRouterSettings, Settings,
+    AgentMailSettings, Credentials, Deleted, Error, ErrorClass, MadeKey, OpenRouterSettings,
+    Settings,
 };
 use pool_domain::{InboxId, KeyHash, Secret};
 use serde_json::json;
@@ -112,8 +113,12 @@ async fn a_server_that_ignores_offsets_does_not_loop() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_gone_already_is_deleted() -> TestResult {
-    for status in [200, 204, 404] {
+async fn a_deletion_says_whether_there_was_anything_to_delete() -> TestResult {
+    for (status, deleted) in [
+        (200, Deleted::Now),
+        (204, Deleted::Now),
+        (404, Deleted::NotFound),
+    ] {
         let server = server(vec![
             ("DELETE", "/api/v1/keys/h1", ResponseTemplate::new(status)),
             (
@@ -124,9 +129,10 @@ async fn what_is_gone_already_is_deleted() -> TestResult {
         ])
         .await;
         let credentials = credentials(&server.uri(), None)?;
-        credentials.delete_key(&KeyHash::new("h1")).await?;
+        let key = KeyHash::new("h1");
+        assert_eq!(credentials.delete_key(&key).await?, deleted);
         let inbox = InboxId::new("convos@agentmail.to");
-        credentials.delete_inbox(&inbox).await?;
+        assert_eq!(credentials.delete_inbox(&inbox).await?, deleted);
         assert_eq!(
             server.received_requests().await.unwrap_or_default().len(),
             2
