@@ -36,7 +36,7 @@ pub struct Stopped {
 pub struct Creations {
     /// Instances that became whole.
     pub whole: usize,
-    /// Instances of which a step failed.
+    /// Steps that failed; a commit of several instances is one.
     pub failed: usize,
     /// The last failure, in words.
     pub last_error: Option<String>,
