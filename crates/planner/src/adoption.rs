@@ -61,11 +61,7 @@ pub fn decide<S: std::hash::BuildHasher>(
         }
         match evidence.get(&service.service_id) {
             None => adopted.undecided.push(service.service_id.clone()),
-            Some(known) if !known.variables.has_our_key => {
-                report
-                    .foreign
-                    .push(foreign(service, "its POOL_API_KEY is not ours"));
-            }
+            // Before its variables are looked at: those of a service that is gone are gone too.
             Some(known) if known.last_event == Some(LastEvent::Removed) => {
                 report.hold_back(
                     format!("adopting {}", service.name),
@@ -75,6 +71,11 @@ pub fn decide<S: std::hash::BuildHasher>(
                 adopted
                     .again
                     .extend(destroyed_again(service, index, identity));
+            }
+            Some(known) if !known.variables.has_our_key => {
+                report
+                    .foreign
+                    .push(foreign(service, "its POOL_API_KEY is not ours"));
             }
             Some(known) => adopted.adoptions.extend(adoption(service, known, identity)),
         }
@@ -105,6 +106,9 @@ fn doubt(
     let Some(id) = InstanceId::from_service_name(&identity.prefix, &service.name) else {
         return Some("its name is not the prefix and 12 of [A-Za-z0-9_-]");
     };
+    if index.provision(&id).is_some() {
+        return Some("the id in its name is the id of an instance that another service is for");
+    }
     if service.image.is_none() && service.deployment.is_none() {
         return Some("it has neither an image nor a deployment in this environment");
     }
@@ -166,6 +170,7 @@ fn destroyed_again(
         steps: vec![DestroyStep::Volumes, DestroyStep::Service],
         already_gone: vec![DestroyStep::Key, DestroyStep::Inbox],
         attempts: 0,
+        may_still_show: false,
     })
 }
 

@@ -64,6 +64,7 @@ fn is_ending(
 ) -> bool {
     match provision.stage {
         Stage::Destroying => true,
+        Stage::Creating(_) if index.is_name_taken(provision) => true,
         Stage::Creating(step) if step > CreateStep::Row => true,
         Stage::Creating(_) => is_older(snapshot.now, provision.created_at, policy.stuck_timeout),
         Stage::Created => {
@@ -226,7 +227,14 @@ impl<'a> End<'a> {
                 1,
             );
         }
+        let hidden = self.open().filter(|step| self.is_hidden(*step)).count();
+        report.hold_back(
+            "deleting a key or an inbox",
+            "nobody knows which it is, and a list may not show it yet",
+            hidden,
+        );
         let is_begun = self.provision.is_some_and(|p| p.stage == Stage::Destroying);
+        let may_still_show = self.may_still_show();
         if !steps.is_empty() || !already_gone.is_empty() || !is_begun {
             let attempts = match self.provision {
                 Some(provision) if is_begun => provision.attempts,
@@ -238,6 +246,7 @@ impl<'a> End<'a> {
                 steps,
                 already_gone,
                 attempts,
+                may_still_show,
             });
         }
     }
@@ -280,8 +289,12 @@ impl<'a> End<'a> {
     /// after.
     fn is_to_do(&self, step: DestroyStep) -> bool {
         match step {
-            DestroyStep::Key => !self.is_done(step) && self.accounts.openrouter,
-            DestroyStep::Inbox => !self.is_done(step) && self.accounts.agentmail,
+            DestroyStep::Key => {
+                !self.is_done(step) && self.accounts.openrouter && !self.is_hidden(step)
+            }
+            DestroyStep::Inbox => {
+                !self.is_done(step) && self.accounts.agentmail && !self.is_hidden(step)
+            }
             DestroyStep::Volumes => {
                 self.knows_its_volumes()
                     && (!self.is_done(step) || (!self.live_volumes.is_empty() && self.is_late()))
@@ -292,6 +305,27 @@ impl<'a> End<'a> {
                     && (!self.is_done(step) || (self.service_seen && self.is_late()))
             }
         }
+    }
+
+    /// It may have been made, nobody was told by which id, and a list may not show it yet.
+    fn is_hidden(&self, step: DestroyStep) -> bool {
+        let is_unknown = match step {
+            DestroyStep::Key => {
+                self.accounts.openrouter && self.belongings.openrouter_key_hash.is_none()
+            }
+            DestroyStep::Inbox => {
+                self.accounts.agentmail && self.belongings.agentmail_inbox_id.is_none()
+            }
+            DestroyStep::Volumes | DestroyStep::Service => false,
+        };
+        is_unknown && !self.is_nothing(step) && self.may_still_show()
+    }
+
+    /// What its last step made may not be in any list yet.
+    fn may_still_show(&self) -> bool {
+        let now = self.snapshot.now;
+        self.provision
+            .is_some_and(|it| !is_older(now, it.step_began_at, self.policy.missing_grace))
     }
 
     /// The service goes only after its volumes are known: a volume that nobody recorded is found by

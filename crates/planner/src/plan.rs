@@ -49,6 +49,9 @@ pub struct Destruction {
     pub already_gone: Vec<DestroyStep>,
     /// How often it failed in a row until now.
     pub attempts: u32,
+    /// Whether its last step began so lately that a list may not show yet what it made: then a key
+    /// or an inbox that is not found is not gone.
+    pub may_still_show: bool,
 }
 
 /// A row, or a provision, or both, of which nothing is left outside.

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use chrono::TimeDelta;
-use pool_domain::{CreateStep, Policy, Provision, Report, Stage};
+use pool_domain::{CreateStep, ObservedService, Policy, Provision, Report, Stage, Status};
 
 use crate::{Index, Resume, Snapshot};
 
@@ -23,7 +23,7 @@ pub(crate) fn resumes(
         let Stage::Creating(step) = provision.stage else {
             continue;
         };
-        if is_given_up(provision, step, snapshot, index, policy) {
+        if index.is_name_taken(provision) || is_given_up(provision, step, snapshot, index, policy) {
             continue;
         }
         if is_settled(provision, step, snapshot, index, policy) {
@@ -71,16 +71,12 @@ fn is_settled(
     index: &Index<'_>,
     policy: &Policy,
 ) -> bool {
-    if provision
-        .next_attempt_at
-        .is_some_and(|due| due > snapshot.now)
-    {
-        return false;
-    }
+    let is_due_by = |time| provision.next_attempt_at.is_none_or(|due| due <= time);
     if step <= CreateStep::Row {
-        return true;
+        return is_due_by(snapshot.now);
     }
-    if !snapshot.listing.is_complete() {
+    // The listing decides, so it is the listing that must not have begun too early.
+    if !snapshot.listing.is_complete() || !is_due_by(snapshot.listing.started_at) {
         return false;
     }
     let grace = TimeDelta::from_std(policy.missing_grace).unwrap_or(TimeDelta::MAX);
@@ -120,7 +116,18 @@ fn resume(provision: &Provision, step: CreateStep, index: &Index<'_>) -> Resume 
             .clone()
             .or_else(|| volume.map(|volume| volume.volume_id.clone())),
         has_domain: service.is_some_and(|service| service.host.is_some()),
-        is_committed: service
-            .is_some_and(|service| service.image.is_some() || service.deployment.is_some()),
+        is_committed: is_committed(provision, service, index),
     }
+}
+
+/// Whether it was deployed, as the listing shows it or as its row says: the listing may lag, and the
+/// agent may have answered meanwhile.
+fn is_committed(
+    provision: &Provision,
+    service: Option<&ObservedService>,
+    index: &Index<'_>,
+) -> bool {
+    let row = index.row(&provision.id);
+    service.is_some_and(|service| service.image.is_some() || service.deployment.is_some())
+        || row.is_some_and(|row| row.status != Status::Starting || row.deploy_status.is_some())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use pool_domain::{
     Conversation, FuseRecord, Instance, InstanceId, LastEvent, Listing, ObservedService,
     ObservedVolume, Probe, Provision, ServiceId, ServicePrefix, ServiceVariables,
@@ -72,6 +72,18 @@ pub struct Accounts {
     pub agentmail: bool,
 }
 
+/// By how much Railway's clock may be behind the database's.
+const CLOCKS_DIFFER_BY_MAX: TimeDelta = TimeDelta::hours(1);
+
+/// Whether a service that bears a provision's name may be the one whose answer was lost: made after
+/// the intent, with nothing but its name. Nothing of ours is deployed before its id is recorded.
+fn is_made_for(service: &ObservedService, provision: &Provision) -> bool {
+    provision.service_id.is_none()
+        && service.image.is_none()
+        && service.deployment.is_none()
+        && service.created_at > provision.created_at - CLOCKS_DIFFER_BY_MAX
+}
+
 /// The snapshot by id.
 #[derive(Debug)]
 pub struct Index<'a> {
@@ -134,12 +146,14 @@ impl<'a> Index<'a> {
         self.provisions.get(id).copied()
     }
 
-    /// The provision that a service belongs to: by its id, else by its name, which is unique.
+    /// The provision that a service belongs to: by its id, else by its name, where it is what that
+    /// provision set out to make.
     pub(crate) fn provision_of_service(&self, service: &ObservedService) -> Option<&'a Provision> {
-        self.provisions_by_service
-            .get(&service.service_id)
-            .or_else(|| self.provisions_by_name.get(service.name.as_str()))
-            .copied()
+        let by_id = self.provisions_by_service.get(&service.service_id).copied();
+        by_id.or_else(|| {
+            let named = self.provisions_by_name.get(service.name.as_str()).copied();
+            named.filter(|provision| is_made_for(service, provision))
+        })
     }
 
     pub(crate) fn provision_with_service(&self, id: &ServiceId) -> Option<&'a Provision> {
@@ -154,8 +168,22 @@ impl<'a> Index<'a> {
     pub(crate) fn service_of(&self, provision: &Provision) -> Option<&'a ObservedService> {
         match &provision.service_id {
             Some(id) => self.service(id),
-            None => self.services_by_name.get(provision.name.as_str()).copied(),
+            None => self
+                .named(provision)
+                .filter(|service| is_made_for(service, provision)),
         }
+    }
+
+    /// Whether somebody else's service has the name that a provision's is to have.
+    pub(crate) fn is_name_taken(&self, provision: &Provision) -> bool {
+        provision.service_id.is_none()
+            && self
+                .named(provision)
+                .is_some_and(|service| !is_made_for(service, provision))
+    }
+
+    fn named(&self, provision: &Provision) -> Option<&'a ObservedService> {
+        self.services_by_name.get(provision.name.as_str()).copied()
     }
 
     pub(crate) fn volumes_of(&self, service: &ServiceId) -> &[&'a ObservedVolume] {

@@ -1,5 +1,6 @@
 //! One rule each, as small as it can be shown.
 
+mod leftovers;
 mod world;
 
 use chrono::TimeDelta;

@@ -23,6 +23,9 @@ use crate::{Error, Outside, phase};
 pub(crate) struct Built {
     /// How many became whole, how many did not, and what Railway said.
     pub(crate) creations: Creations,
+    /// How many an earlier tick had made whole without hearing of it. They say nothing of whether
+    /// Railway makes any now.
+    pub(crate) settled: usize,
     /// How many were not gone on with, since Railway wants no more of them.
     pub(crate) held_back: usize,
     /// Those that failed, the step at which they failed, and why.
@@ -37,6 +40,7 @@ struct Draft {
     step: CreateStep,
     /// Intended in this very tick: nothing of it can be outside yet.
     is_fresh: bool,
+    /// How often the present step failed in a row.
     attempts: u32,
     service_id: Option<ServiceId>,
     volume_id: Option<VolumeId>,
@@ -153,7 +157,7 @@ pub(crate) async fn build(
     for resume in committed {
         let id = &resume.provision.id;
         provisions::advance(&outside.db, term, id, Made::Nothing, Stage::Created).await?;
-        built.creations.whole += 1;
+        built.settled += 1;
     }
     let drafts: Vec<_> = drafts
         .into_iter()
@@ -233,6 +237,23 @@ async fn assemble(
     Ok(service)
 }
 
+/// Records what the present step made, and goes on to the next one.
+async fn advance(
+    outside: &Outside,
+    term: Term,
+    draft: &mut Draft,
+    made: Made,
+    next: CreateStep,
+) -> Result<(), Ended> {
+    if next != draft.step {
+        draft.attempts = 0;
+    }
+    draft.step = next;
+    let stage = Stage::Creating(next);
+    provisions::advance(&outside.db, term, &draft.id, made, stage).await?;
+    Ok(())
+}
+
 /// Records that the step begins. One whose record is gone or being destroyed is not gone on with.
 async fn begin(
     outside: &Outside,
@@ -243,13 +264,20 @@ async fn begin(
     if provisions::begin_step(&outside.db, term, id, step).await? {
         return Ok(());
     }
-    let why = "its record is gone or being destroyed".to_owned();
-    Err(Ended::Failed(StepFailed {
+    Err(refused(
+        step,
+        "its record is gone or being destroyed".to_owned(),
+    ))
+}
+
+/// A step that surely was not taken.
+fn refused(step: CreateStep, why: String) -> Ended {
+    Ended::Failed(StepFailed {
         step,
         why,
         may_have_happened: false,
         is_limit: false,
-    }))
+    })
 }
 
 /// Only the run that made a key knows it, so a run that takes over makes it anew.
@@ -258,11 +286,9 @@ async fn make_key(outside: &Outside, term: Term, draft: &mut Draft) -> Result<()
     if !outside.makes_keys() {
         return Ok(());
     }
-    let failed = |error: pool_credentials::Error| StepFailed {
-        step: STEP,
-        may_have_happened: false, // It is looked for by its name and deleted before the next try.
-        why: error.to_string(),
-        is_limit: false,
+    let failed = |error: pool_credentials::Error| {
+        // It is looked for by its name and deleted before the next try.
+        refused(STEP, error.to_string())
     };
     let old = if draft.is_fresh {
         Vec::new()
@@ -271,26 +297,21 @@ async fn make_key(outside: &Outside, term: Term, draft: &mut Draft) -> Result<()
             .credentials
             .find_keys(&draft.name)
             .await
-            .map_err(|e| Ended::Failed(failed(e)))?
+            .map_err(failed)?
     };
     for hash in old.iter().chain(&draft.key_hash) {
-        outside
-            .credentials
-            .delete_key(hash)
-            .await
-            .map_err(|e| Ended::Failed(failed(e)))?;
+        outside.credentials.delete_key(hash).await.map_err(failed)?;
     }
     if draft.step == STEP {
         begin(outside, term, &draft.id, STEP).await?;
     }
     fail_point!("create.key.before");
     let made = outside.credentials.make_key(&draft.name).await;
-    let made = made.map_err(|error| Ended::Failed(failed(error)))?;
+    let made = made.map_err(failed)?;
     fail_point!("create.key.after");
-    draft.step = draft.step.max(CreateStep::Inbox);
-    let next = Stage::Creating(draft.step);
+    let next = draft.step.max(CreateStep::Inbox);
     let hash = made.hash.clone();
-    provisions::advance(&outside.db, term, &draft.id, Made::Key(hash), next).await?;
+    advance(outside, term, draft, Made::Key(hash), next).await?;
     draft.key_hash = Some(made.hash);
     draft.key = Some(made.key);
     Ok(())
@@ -303,13 +324,7 @@ async fn make_inbox(outside: &Outside, term: Term, draft: &mut Draft) -> Result<
     }
     let failed = |error: pool_credentials::Error| {
         // It is looked for by its client id before the next try.
-        let why = error.to_string();
-        Ended::Failed(StepFailed {
-            step: STEP,
-            why,
-            may_have_happened: false,
-            is_limit: false,
-        })
+        refused(STEP, error.to_string())
     };
     begin(outside, term, &draft.id, STEP).await?;
     fail_point!("create.inbox.before");
@@ -331,16 +346,8 @@ async fn make_inbox(outside: &Outside, term: Term, draft: &mut Draft) -> Result<
             .map_err(failed)?,
     };
     fail_point!("create.inbox.after");
-    draft.step = CreateStep::Service;
-    let next = Stage::Creating(draft.step);
-    provisions::advance(
-        &outside.db,
-        term,
-        &draft.id,
-        Made::Inbox(inbox.clone()),
-        next,
-    )
-    .await?;
+    let record = Made::Inbox(inbox.clone());
+    advance(outside, term, draft, record, CreateStep::Service).await?;
     draft.inbox_id = Some(inbox);
     Ok(())
 }
@@ -370,16 +377,8 @@ async fn make_service(
         })?
     };
     fail_point!("create.service.after");
-    draft.step = CreateStep::Row;
-    let next = Stage::Creating(draft.step);
-    provisions::advance(
-        &outside.db,
-        term,
-        &draft.id,
-        Made::Service(service.clone()),
-        next,
-    )
-    .await?;
+    let record = Made::Service(service.clone());
+    advance(outside, term, draft, record, CreateStep::Row).await?;
     draft.service_id = Some(service.clone());
     Ok(service)
 }
@@ -404,15 +403,18 @@ async fn insert_row(
         "at a failpoint".into()
     )
     .into()));
-    pool_db::instances::insert_created(&outside.db, term, &row).await?;
+    let inserted = pool_db::instances::insert_created(&outside.db, term, &row).await;
+    inserted.map_err(|error| match error {
+        // Another's row has its id or its service: this one cannot be, and the others can.
+        pool_db::Error::InsertInstance { .. } => refused(CreateStep::Row, error.to_string()),
+        error => Ended::Database(error),
+    })?;
     fail_point!("create.row.after", |_| Err(pool_db::Error::Lose(
         "at a failpoint".into()
     )
     .into()));
     if draft.step <= CreateStep::Row {
-        draft.step = CreateStep::Volume;
-        let next = Stage::Creating(draft.step);
-        provisions::advance(&outside.db, term, &draft.id, Made::Nothing, next).await?;
+        advance(outside, term, draft, Made::Nothing, CreateStep::Volume).await?;
     }
     Ok(())
 }
@@ -442,16 +444,7 @@ async fn make_volume(
             Made::Volume(made)
         }
     };
-    draft.step = CreateStep::Domain;
-    provisions::advance(
-        &outside.db,
-        term,
-        &draft.id,
-        made,
-        Stage::Creating(draft.step),
-    )
-    .await?;
-    Ok(())
+    advance(outside, term, draft, made, CreateStep::Domain).await
 }
 
 async fn make_domain(
@@ -471,10 +464,7 @@ async fn make_domain(
         made.map_err(|error| step_failed(STEP, &error))?;
         fail_point!("create.domain.after");
     }
-    draft.step = CreateStep::Commit;
-    let next = Stage::Creating(draft.step);
-    provisions::advance(&outside.db, term, &draft.id, Made::Nothing, next).await?;
-    Ok(())
+    advance(outside, term, draft, Made::Nothing, CreateStep::Commit).await
 }
 
 impl StepFailed {
@@ -522,10 +512,15 @@ async fn commit_all(
     built: &mut Built,
 ) -> Result<(), Error> {
     const STEP: CreateStep = CreateStep::Commit;
-    let mut batches = vec![whole];
-    while let Some(mut batch) = batches.pop() {
-        for (draft, _) in &batch {
-            provisions::begin_step(&outside.db, term, &draft.id, STEP).await?;
+    // One that failed before goes alone: whatever is wrong with it holds back no other.
+    let (again, first): (Vec<_>, Vec<_>) =
+        whole.into_iter().partition(|(draft, _)| draft.attempts > 0);
+    let mut batches: Vec<_> = again.into_iter().map(|one| vec![one]).collect();
+    batches.push(first);
+    while let Some(batch) = batches.pop() {
+        let mut batch = begun(outside, term, batch).await?;
+        if batch.is_empty() {
+            continue;
         }
         let patches: Vec<_> = batch.iter().map(|whole| patch(outside, whole)).collect();
         fail_point!("create.commit.before");
@@ -543,13 +538,28 @@ async fn commit_all(
                 batches.extend([half, batch]);
             }
             Err(error) => {
+                let failed_before = built.creations.failed;
                 for (draft, _) in &batch {
                     note(outside, term, draft, StepFailed::new(STEP, &error), built).await?;
                 }
+                // One request failed, whoever of them it was that spoilt it.
+                built.creations.failed = failed_before + 1;
             }
         }
     }
     Ok(())
+}
+
+/// Records that the commit begins, and leaves out those that are being destroyed by now.
+async fn begun(outside: &Outside, term: Term, batch: Vec<Whole>) -> Result<Vec<Whole>, Error> {
+    let mut begun = Vec::with_capacity(batch.len());
+    for whole in batch {
+        let id = &whole.0.id;
+        if provisions::begin_step(&outside.db, term, id, CreateStep::Commit).await? {
+            begun.push(whole);
+        }
+    }
+    Ok(begun)
 }
 
 /// Railway read the patch and did not take it: another part of it may be fine.

@@ -157,7 +157,7 @@ pub(crate) async fn create_all(
     let built = build(outside, term, plan.resumes.clone(), intents).await?;
     let requests = outside.railway.requests_sent() - requests_before;
     report.done.creating_requests = u32::try_from(requests).unwrap_or(u32::MAX);
-    report.done.created = built.creations.whole;
+    report.done.created = built.creations.whole + built.settled;
     report.hold_back(
         "making intended instances",
         "Railway wants no more of them for now",

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use pool_domain::{
-    Conversation, InstanceId, Listing, ObservedService, Policy, Probe, Secret, ServiceId,
-    ServiceVariables,
+    Conversation, InstanceId, LastEvent, Listing, ObservedService, Policy, Probe, Secret,
+    ServiceId, ServiceVariables,
 };
 use pool_planner::{
     Evidence, Identity, Index, ProbeTarget, Snapshot, adoption, conversations_to_ask, probes,
@@ -163,6 +163,15 @@ async fn evidence(
     if unknown.is_empty() {
         return Ok(known);
     }
+    let recorded = recorded(outside, unknown).await?;
+    // What was removed is known by that alone, and its variables may be gone with it.
+    let (removed, unknown): (Vec<_>, Vec<_>) = recorded
+        .into_iter()
+        .partition(|(_, evidence)| evidence.last_event == Some(LastEvent::Removed));
+    known.extend(removed);
+    if unknown.is_empty() {
+        return Ok(known);
+    }
     let variables = match timeout(phase::READ_VARIABLES, outside.railway.variables()).await {
         Ok(Ok(variables)) => variables,
         Ok(Err(error)) => {
@@ -177,7 +186,7 @@ async fn evidence(
             return Ok(known);
         }
     };
-    for (service, evidence) in recorded(outside, unknown).await? {
+    for (service, evidence) in unknown {
         let Some(found) = variables.get(&service) else {
             continue;
         };

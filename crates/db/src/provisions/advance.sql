@@ -3,10 +3,11 @@
 UPDATE provisions
 SET step = CASE WHEN step = 'destroying' THEN step ELSE $2 END,
     step_began_at = now(),
-    attempts = 0,
+    -- A key that is made anew for a later step does not make that step succeed.
+    attempts = CASE WHEN step = $2 THEN attempts ELSE 0 END,
     -- Due, and surely not begun: whoever goes on need not wait for a listing to show it.
     next_attempt_at = CASE WHEN $2 <> 'created' AND step <> 'destroying' THEN now() END,
-    last_error = NULL,
+    last_error = CASE WHEN step = $2 THEN last_error END,
     openrouter_key_hash = coalesce($3, openrouter_key_hash),
     agentmail_inbox_id = coalesce($4, agentmail_inbox_id),
     service_id = coalesce($5, service_id),
