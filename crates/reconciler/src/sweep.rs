@@ -296,7 +296,7 @@ async fn remove(outside: &Outside, thing: &Thing) -> Result<(), String> {
         Thing::Key(hash) => credentials.delete_key(hash).await,
         Thing::Inbox(id) => credentials.delete_inbox(id).await,
     };
-    deleted.map_err(|error| error.to_string())
+    deleted.map(drop).map_err(|error| error.to_string())
 }
 
 /// What was done each time; what is only reported, the first time.

@@ -24,7 +24,7 @@ pub(crate) struct Pool {
     pub(crate) railway: Simulator,
     pub(crate) http: reqwest::Client,
     settings: HashMap<&'static str, String>,
-    has_accounts: bool,
+    secrets: HashMap<&'static str, String>,
 }
 
 /// A running server.
@@ -70,16 +70,26 @@ impl Pool {
             railway,
             http: reqwest::Client::builder().no_proxy().build()?,
             settings: settings.into(),
-            has_accounts: false,
+            secrets: HashMap::new(),
         })
     }
 
-    /// With a key of OpenRouter and an inbox of AgentMail for each instance, or without from now on.
-    pub(crate) fn with_accounts(mut self, has_accounts: bool) -> Self {
-        self.has_accounts = has_accounts;
+    /// With the accounts that the simulator has, or without them again.
+    pub(crate) fn with_accounts(mut self, are_configured: bool) -> Self {
+        let secrets = [
+            ("OPENROUTER_MANAGEMENT_KEY", self.railway.openrouter_key()),
+            ("AGENTMAIL_API_KEY", self.railway.agentmail_key()),
+        ];
+        self.secrets = secrets.into_iter().filter(|_| are_configured).collect();
         let (openrouter, agentmail) = (self.railway.openrouter_url(), self.railway.agentmail_url());
         self.set("openrouter-api-url", openrouter)
             .set("agentmail-api-url", agentmail)
+    }
+
+    /// With another secret.
+    pub(crate) fn secret(mut self, name: &'static str, value: &str) -> Self {
+        self.secrets.insert(name, value.to_owned());
+        self
     }
 
     /// With another value for a setting, named as its flag is.
@@ -95,22 +105,15 @@ impl Pool {
             .map(|(name, value)| format!("--{name}={value}"));
         let arguments = std::iter::once("pool-server".to_owned()).chain(flags);
         let flags = Flags::try_parse_from(arguments)?;
-        let mut secrets = vec![
+        let secrets = [
             ("DATABASE_URL", self.database.url().to_owned()),
             ("POOL_API_KEY", KEY.to_owned()),
             ("RAILWAY_API_TOKEN", self.railway.token()),
         ];
-        if self.has_accounts {
-            secrets.extend([
-                ("OPENROUTER_MANAGEMENT_KEY", self.railway.openrouter_key()),
-                ("AGENTMAIL_API_KEY", self.railway.agentmail_key()),
-            ]);
-        }
         let secret = |name: &str| {
-            secrets
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| value.clone())
+            let secret = secrets.iter().find(|(known, _)| *known == name);
+            let secret = secret.map(|(_, value)| value.clone());
+            secret.or_else(|| self.secrets.get(name).cloned())
         };
         Ok(Config::resolve(&flags, secret)?)
     }

@@ -42,10 +42,6 @@ impl Step {
         inside("destroy.row"),
         inside("destroy.record"),
     ];
-
-    pub(super) fn is_of_a_death(self) -> bool {
-        self.name.starts_with("destroy")
-    }
 }
 
 /// What befalls a step, once.
@@ -98,9 +94,11 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// Every cell, fault by fault, so that those which need the server to be started anew come
+    /// together.
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        let of_step = |step| Fault::ALL.map(|fault| Self { step, fault });
-        Step::ALL.into_iter().flat_map(of_step)
+        let of_fault = |fault| Step::ALL.map(|step| Self { step, fault });
+        Fault::ALL.into_iter().flat_map(of_fault)
     }
 
     /// What the server is told to die of, or to fail at.
@@ -123,6 +121,13 @@ impl Cell {
             Fault::AnswerLost => Outside::AnswerLost { how: Lost::Dropped },
             Fault::KilledBefore | Fault::KilledAfter => return None,
         };
-        Some(FaultRule::once(fault).on(self.step.operation?))
+        // A deletion that fails is repeated twice before the next tick repeats it.
+        let is_repeated = ["keyDelete", "inboxDelete"].contains(&self.step.operation?);
+        let times = if is_repeated && self.fault == Fault::Fails {
+            3
+        } else {
+            1
+        };
+        Some(FaultRule::once(fault).on(self.step.operation?).times(times))
     }
 }

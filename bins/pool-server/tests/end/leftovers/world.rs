@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use pool_db::{Db, DbSettings};
 use pool_simulator::faults::Fault as Outside;
 use pool_simulator::{FaultRule, Options, Settings, Simulator};
 use pool_test_database::TestDatabase;
@@ -18,8 +19,6 @@ use super::ledger;
 use super::steps::Cell;
 use crate::pool::{KEY, PATIENCE};
 
-/// How many servers run at once, each with 28 connections to the database.
-pub(super) const PROCESSES_AT_ONCE: usize = 12;
 /// From one tick to the next.
 pub(super) const TICK: Duration = Duration::from_millis(500);
 /// Longer than anything lags.
@@ -32,6 +31,7 @@ const TARGET: usize = 2;
 pub(super) struct World {
     database: TestDatabase,
     client: Client,
+    db: Db,
     railway: Simulator,
     log: PathBuf,
     server: Option<Child>,
@@ -54,20 +54,29 @@ impl World {
         let accounts_lag = FaultRule::always(Outside::StaleListing { by_ms });
         railway.inject(accounts_lag.on("keyList").on("inboxList"))?;
         let client = database.client().await;
+        let settings = DbSettings {
+            url: pool_domain::Secret::new(database.url()),
+            pool_size: 1,
+            claim_pool_size: 1,
+        };
+        let db = Db::connect(&settings).await?;
         let log = std::env::temp_dir().join(format!("{}.log", database.name()));
         Ok(Self {
             database,
             client,
+            db,
             railway,
             log,
             server: None,
         })
     }
 
-    /// Starts the program, with these variables beside the usual ones.
+    /// Starts the program, with these variables beside the usual ones, instead of the one that runs.
     pub(super) fn start(&mut self, more: &[(&str, String)]) -> anyhow::Result<()> {
+        self.kill()?;
         let railway = &self.railway;
-        let log = File::options().create(true).append(true).open(&self.log)?;
+        // Anew, so that what a test reads there is of this run.
+        let log = File::create(&self.log)?;
         let server = Command::new(env!("CARGO_BIN_EXE_pool-server"))
             .env_clear()
             .env("DATABASE_URL", self.database.url())
@@ -119,7 +128,10 @@ impl World {
         let began = Instant::now();
         loop {
             let has_struck = match cell.rule() {
-                Some(rule) => !self.railway.view().faults.contains(&rule),
+                Some(rule) => {
+                    let on = self.railway.view().faults;
+                    on.iter().all(|it| it.operations != rule.operations)
+                }
                 None => self.log()?.contains("at a failpoint"),
             };
             if has_struck {
@@ -132,13 +144,7 @@ impl World {
 
     /// Retires one, as a person does.
     pub(super) async fn drain_one(&self) -> anyhow::Result<()> {
-        let settings = pool_db::DbSettings {
-            url: pool_domain::Secret::new(self.database.url()),
-            pool_size: 1,
-            claim_pool_size: 1,
-        };
-        let db = pool_db::Db::connect(&settings).await?;
-        let drained = pool_db::instances::drain(&db, 1, "a test").await?;
+        let drained = pool_db::instances::drain(&self.db, 1, "a test").await?;
         ensure!(drained.len() == 1, "one is drained");
         Ok(())
     }
@@ -177,6 +183,14 @@ impl World {
         }
     }
 
+    fn kill(&mut self) -> anyhow::Result<()> {
+        if let Some(mut server) = self.server.take() {
+            server.kill()?;
+            server.wait()?;
+        }
+        Ok(())
+    }
+
     fn log(&self) -> anyhow::Result<String> {
         Ok(std::fs::read_to_string(&self.log)?)
     }
@@ -184,10 +198,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(server) = &mut self.server {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+        let _ = self.kill();
         if !std::thread::panicking() {
             let _ = std::fs::remove_file(&self.log);
         }
