@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
-use crate::database::{Database, temporary_server};
+use crate::database::{Database, VARIABLE, temporary_server};
 use crate::{checkout, interrupt, running};
 
 /// Without a migration, claims are watched for so long.
@@ -34,13 +34,42 @@ enum Benchmark {
         #[arg(long, default_value_t = 1_000_000)]
         rows: u32,
     },
+    /// How many leases a second the database gives, and how long each takes, beside a plain update.
+    Claims {
+        /// How many idle instances.
+        #[arg(long, default_value_t = 100_000)]
+        rows: u32,
+    },
+    /// How long a tick's planning takes.
+    Tick,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     interrupt::listen()?;
     match arguments.benchmark {
         Benchmark::Backfill { rows } => backfill(rows),
+        Benchmark::Claims { rows } => claims(rows),
+        Benchmark::Tick => running::run(bench("pool-planner", "tick").env_remove(VARIABLE)),
     }
+}
+
+fn bench(package: &str, name: &str) -> Command {
+    let mut command = checkout::cargo();
+    command.args(["bench", "--quiet", "--package", package, "--bench", name]);
+    command
+}
+
+/// On a server of our own what was committed is on its disk, as in production.
+fn claims(rows: u32) -> Result<()> {
+    let name = format!("pool_bench_{}", std::process::id());
+    let database = Database::fresh(&name, || Ok(temporary_server()?.durable(true)))?;
+    let mut command = bench("pool-db", "claims");
+    command
+        .env(VARIABLE, database.url())
+        .env("BENCH_ROWS", rows.to_string());
+    let measured = running::run(&mut command);
+    let ended = database.end();
+    measured.and(ended)
 }
 
 /// Every hundredth is idle, for the claims; nine of ten were claimed, with instructions of a usual
