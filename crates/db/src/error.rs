@@ -21,6 +21,9 @@ pub enum Error {
     /// No connection could be made.
     #[error("the database cannot be reached: {0}")]
     Connect(String),
+    /// It answered, and knows no such database or user, or another password.
+    #[error("the database does not let us in: {0}")]
+    RefuseLogin(String),
     /// Every connection of the pool was in use for too long.
     #[error("no connection to the database became free in time")]
     Acquire,
@@ -70,7 +73,7 @@ impl Error {
     pub const fn is_unavailable(&self) -> bool {
         matches!(
             self,
-            Self::Connect(_) | Self::Acquire | Self::Lose(_) | Self::Wait(_)
+            Self::Connect(_) | Self::RefuseLogin(_) | Self::Acquire | Self::Lose(_) | Self::Wait(_)
         )
     }
 }

@@ -105,6 +105,16 @@ fn what_cannot_be_done_is_one_sentence_and_an_exit_code_without_the_password() {
     assert_eq!(stdout(&output), "{\"error\":\"DATABASE_URL is not set\"}\n");
 }
 
+#[tokio::test]
+async fn a_database_that_is_not_there_is_a_wrong_setting_and_no_reason_to_wait() {
+    let database = TestDatabase::empty().await;
+    let url = database.url().replace(database.name(), "no_such_database");
+    let output = migrate(&url, &["status"]).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let sentence = "pool-migrate: the database does not let us in: ";
+    assert!(stderr(&output).starts_with(sentence), "{}", stderr(&output));
+}
+
 #[test]
 fn the_help_documents_the_exit_codes_and_shows_no_secret() {
     let output = migrate("postgres://u:hunter2@h/d", &["--help"]).unwrap();

@@ -7,6 +7,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use pool_domain::Secret;
 use tokio::time::timeout;
 use tokio_postgres::Config;
+use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::connection::{Address, tls};
@@ -85,6 +86,13 @@ impl Session {
     }
 }
 
+/// What does not pass by waiting: somebody has to change the address, or the server.
+const REFUSED: [SqlState; 3] = [
+    SqlState::INVALID_CATALOG_NAME,
+    SqlState::INVALID_PASSWORD,
+    SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+];
+
 /// Makes sessions of one kind.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -122,11 +130,17 @@ impl Connector {
     }
 
     async fn establish(&self) -> Result<AsyncPgConnection, Error> {
-        let (client, connection) = self
-            .config
-            .connect(self.tls.clone())
-            .await
-            .map_err(|error| Error::Connect(in_one_line(&error)))?;
+        let (client, connection) =
+            self.config
+                .connect(self.tls.clone())
+                .await
+                .map_err(|error| {
+                    let why = in_one_line(&error);
+                    match error.code() {
+                        Some(code) if REFUSED.contains(code) => Error::RefuseLogin(why),
+                        _ => Error::Connect(why),
+                    }
+                })?;
         let mut connection =
             AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
         connection.batch_execute(&self.session.settings()).await?;
