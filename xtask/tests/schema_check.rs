@@ -297,6 +297,27 @@ fn a_server_that_gives_no_schema_is_quoted_and_nothing_is_kept() -> Result<()> {
 }
 
 #[test]
+fn a_token_that_a_server_says_back_is_not_repeated() -> Result<()> {
+    if !has_curl() {
+        return Ok(());
+    }
+    let echo = || format!("{{\"errors\": [{{\"message\": \"no {TOKEN} here\"}}]}}").into_bytes();
+    let server = Server::start(vec![("200 OK", echo()), ("200 OK", echo())])?;
+    let mut command = schema_check();
+    command.arg("--live").env("RAILWAY_API_URL", &server.url);
+    let output = command.env("RAILWAY_API_TOKEN", TOKEN).output()?;
+    assert_eq!(ending(&output), Some(2), "{}", errors(&output));
+    assert!(
+        errors(&output).contains("no (token) here"),
+        "{}",
+        errors(&output)
+    );
+    assert!(!errors(&output).contains(TOKEN), "{}", errors(&output));
+    server.asked()?;
+    Ok(())
+}
+
+#[test]
 fn a_server_that_is_not_there_and_a_token_with_a_line_break_end_in_a_sentence() -> Result<()> {
     if !has_curl() {
         return Ok(());

@@ -28,17 +28,30 @@ pub(super) struct Endpoint {
     pub(super) url: String,
     /// Railway answers an introspection without a token as well, with a smaller budget.
     header: Option<String>,
+    /// What no error may repeat, whatever a server says back.
+    token: Option<String>,
 }
 
 impl Endpoint {
     pub(super) fn from_environment() -> Result<Self> {
-        let header = match (set("RAILWAY_TOKEN")?, set("RAILWAY_API_TOKEN")?) {
-            (Some(token), _) => Some(format!("Project-Access-Token: {token}")),
-            (None, Some(token)) => Some(format!("Authorization: Bearer {token}")),
-            (None, None) => None,
+        let (header, token) = match (set("RAILWAY_TOKEN")?, set("RAILWAY_API_TOKEN")?) {
+            (Some(token), _) => (Some(format!("Project-Access-Token: {token}")), Some(token)),
+            (None, Some(token)) => (Some(format!("Authorization: Bearer {token}")), Some(token)),
+            (None, None) => (None, None),
         };
         let url = set("RAILWAY_API_URL")?.unwrap_or_else(|| DEFAULT_URL.to_owned());
-        Ok(Self { url, header })
+        Ok(Self { url, header, token })
+    }
+
+    /// The error without the token.
+    fn masked(&self, error: anyhow::Error) -> anyhow::Error {
+        let sentence = format!("{error:#}");
+        match self.token.as_deref() {
+            Some(token) if sentence.contains(token) => {
+                anyhow::Error::msg(sentence.replace(token, "(token)"))
+            }
+            _ => error,
+        }
     }
 
     /// What curl reads: one option a line, its value in quotes.
@@ -78,6 +91,10 @@ fn quoted(text: &str) -> String {
 
 /// The answer to an introspection, which is known to describe a schema.
 pub(super) fn fetch(endpoint: &Endpoint) -> Result<Vec<u8>> {
+    fetch_as_told(endpoint).map_err(|error| endpoint.masked(error))
+}
+
+fn fetch_as_told(endpoint: &Endpoint) -> Result<Vec<u8>> {
     let mut refusal = None;
     for request in REQUESTS {
         let (status, body) = ask(endpoint, request)?;
@@ -160,6 +177,7 @@ mod tests {
         let endpoint = Endpoint {
             url: "http://localhost/a\"b".to_owned(),
             header: Some("X: a\\b".to_owned()),
+            token: None,
         };
         let config = endpoint.curl_config("{\"query\": \"{ a }\"}\n");
         assert!(
