@@ -2,7 +2,11 @@
 //! of it. The two take turns. Run by `cargo xtask bench tick`.
 
 #[path = "../tests/world/mod.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(
+    dead_code,
+    clippy::wildcard_imports,
+    reason = "the tests use the rest of it, and may import so"
+)]
 mod world;
 
 use std::hint::black_box;

@@ -1,4 +1,8 @@
 //! The program as an operator runs it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test has nothing else to do with an error"
+)]
 
 mod enriching;
 mod killed;

@@ -189,6 +189,6 @@ async fn what_changed_while_rows_were_copied_is_not_compared_with_every_row() {
     let contracted = timeout(Duration::from_secs(50), contracting).await;
     let done = contracted.expect("the last batch is as slow as rows times changes");
     assert!(done.unwrap().unwrap().now);
-    let claimed = "SELECT count(*)::text FROM instances WHERE agent_name = 'Ada'";
-    assert_eq!(lines(&client, claimed).await, "22222");
+    let taken = "SELECT count(*)::text FROM instances WHERE agent_name = 'Ada'";
+    assert_eq!(lines(&client, taken).await, "22222");
 }
