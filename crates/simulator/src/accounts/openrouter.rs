@@ -101,13 +101,19 @@ impl OpenRouter {
     }
 
     /// `GET /api/v1/keys`: a page, the latest key first. A key made or deleted meanwhile moves the
-    /// others to another page.
+    /// others to another page. An endless list begins again where it ends, as that of a server which
+    /// does not know of offsets does.
     #[must_use]
     pub fn list(&self, now: DateTime<Utc>, offset: usize, view: &View) -> Vec<Key> {
         let size = view.page_max.map_or(PAGE_SIZE, |max| max.min(PAGE_SIZE));
         let keys = (0..).zip(&self.keys);
         let shown = keys.filter(|(_, key)| view.shows(now, key.created_at, key.deleted_at));
         let shown = view.bend(shown.collect());
+        let count = shown.len();
+        let offset = match offset.checked_rem(count) {
+            Some(again) if view.endless => again,
+            _ => offset,
+        };
         let latest_first = shown.into_iter().rev().map(|(_, key)| key);
         latest_first.skip(offset).take(size).cloned().collect()
     }

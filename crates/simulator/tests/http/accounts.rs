@@ -278,6 +278,52 @@ async fn an_accounts_list_may_be_short_stale_or_a_lie() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_accounts_list_may_never_end_or_show_what_is_gone() -> Result<()> {
+    let (simulator, client) = started(Options::default()).await?;
+    let made = keys(&simulator, &client, "POST", "", new_key("a")).await?;
+    inboxes(&simulator, &client, "POST", "", new_inbox("a")).await?;
+    let lists = |fault| FaultRule::always(fault).on("keyList").on("inboxList");
+    simulator.inject(lists(Fault::EndlessListing))?;
+    for offset in [0, 1, 7] {
+        let rest = format!("?offset={offset}");
+        let page = keys(&simulator, &client, "GET", &rest, Value::Null);
+        assert_eq!(page.await?.json()["data"].as_array().map(Vec::len), Some(1));
+    }
+    let page = inboxes(&simulator, &client, "GET", "", Value::Null).await?;
+    let token = text(&page.json(), "/next_page_token")?;
+    let rest = format!("?page_token={token}");
+    let page = inboxes(&simulator, &client, "GET", &rest, Value::Null).await?;
+    assert_eq!(page.json()["inboxes"], json!([]), "{}", page.json());
+    simulator.clear_faults();
+
+    let gone = format!("/{}", text(&made.json(), "/data/hash")?);
+    keys(&simulator, &client, "DELETE", &gone, Value::Null).await?;
+    inboxes(
+        &simulator,
+        &client,
+        "DELETE",
+        "/a%40agentmail.to",
+        Value::Null,
+    )
+    .await?;
+    for (fault, count) in [(Some(Fault::BackAgain { by_ms: 60_000 }), 1), (None, 0)] {
+        simulator.clear_faults();
+        if let Some(fault) = fault {
+            simulator.inject(lists(fault))?;
+        }
+        let page = keys(&simulator, &client, "GET", "", Value::Null)
+            .await?
+            .json();
+        assert_eq!(page["data"].as_array().map(Vec::len), Some(count));
+        let page = inboxes(&simulator, &client, "GET", "", Value::Null)
+            .await?
+            .json();
+        assert_eq!(page["inboxes"].as_array().map(Vec::len), Some(count));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_and_an_inbox_that_nobody_uses_are_found() -> Result<()> {
     let (simulator, client) = started(Options::default()).await?;
     let made = keys(&simulator, &client, "POST", "", new_key("convos-agent-a"))
