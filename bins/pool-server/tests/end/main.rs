@@ -7,6 +7,7 @@ mod claims;
 mod creation;
 mod destruction;
 mod interrupted;
+mod kill_points;
 mod leaders;
 mod leftovers;
 mod liar;
