@@ -1,6 +1,7 @@
 //! The whole server over real sockets: real Postgres, the simulated Railway, real HTTP clients.
 
 mod adoption;
+mod agents;
 mod bad_input;
 mod budget;
 mod claims;
