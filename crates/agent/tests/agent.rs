@@ -325,6 +325,100 @@ async fn an_agent_that_takes_too_long_is_unknown_and_timed_out() -> TestResult {
     Ok(())
 }
 
+/// What a peer does once it has read a request's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Silent,
+    DripsItsHead,
+    DripsItsBody,
+    NeverEnds,
+    Closes,
+    ClosesInItsHead,
+    ClosesInItsBody,
+}
+
+impl Peer {
+    const ALL: [Self; 7] = [
+        Self::Silent,
+        Self::DripsItsHead,
+        Self::DripsItsBody,
+        Self::NeverEnds,
+        Self::Closes,
+        Self::ClosesInItsHead,
+        Self::ClosesInItsBody,
+    ];
+
+    /// Whether only the caller's patience ends the call.
+    fn dawdles(self) -> bool {
+        matches!(self, Self::Silent | Self::DripsItsHead | Self::DripsItsBody)
+    }
+
+    async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 4000000000\r\n\r\n";
+        match self {
+            Self::Silent => std::future::pending().await,
+            Self::DripsItsHead => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nx: ").await?;
+                drip(stream).await
+            }
+            Self::DripsItsBody => {
+                stream.write_all(head).await?;
+                drip(stream).await
+            }
+            Self::NeverEnds => {
+                stream.write_all(head).await?;
+                loop {
+                    stream.write_all(&[b' '; 64 * 1024]).await?;
+                }
+            }
+            Self::Closes => Ok(()),
+            Self::ClosesInItsHead => stream.write_all(b"HTTP/1.1 20").await,
+            Self::ClosesInItsBody => {
+                stream.write_all(head).await?;
+                stream.write_all(b"{\"ready\": true, \"ok\": true").await
+            }
+        }
+    }
+}
+
+async fn drip(mut stream: TcpStream) -> std::io::Result<()> {
+    loop {
+        stream.write_all(b" ").await?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_call_of_a_peer_that_misbehaves_ends_in_time_and_says_what_is_known() -> TestResult {
+    let patience = Duration::from_millis(400);
+    for conduct in Peer::ALL {
+        let url = || peer(move |stream| conduct.serve(stream));
+        let client = client()?;
+        let calls = async {
+            let healthy = client.health(&url().await?, patience).await;
+            let conversation = client.conversation(&url().await?, patience).await;
+            let at = url().await?;
+            let provisioned = client.provision(&at, &request(None), patience).await;
+            Ok::<_, std::io::Error>((healthy, conversation, provisioned))
+        };
+        // Whatever the machine does beside this: not the minutes that four gigabytes or a drip take.
+        let (healthy, conversation, provisioned) =
+            tokio::time::timeout(Duration::from_secs(60), calls).await??;
+        assert!(healthy.is_err(), "{conduct:?}");
+        let asked = match conduct {
+            // It did answer, only not what was asked: its health decides.
+            Peer::NeverEnds => Conversation::None,
+            _ => Conversation::NoAnswer,
+        };
+        assert_eq!(conversation, asked, "{conduct:?}");
+        let Err(ProvisionFailure::Unknown { timed_out, reason }) = provisioned else {
+            return Err(format!("{conduct:?}: {provisioned:?}").into());
+        };
+        assert_eq!(timed_out, conduct.dawdles(), "{conduct:?}: {reason}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_adopted_agent_tells_its_conversation() -> TestResult {
     let found = Conversation::In {
