@@ -296,6 +296,7 @@ async fn remove(outside: &Outside, thing: &Thing) -> Result<(), String> {
         Thing::Key(hash) => credentials.delete_key(hash).await,
         Thing::Inbox(id) => credentials.delete_inbox(id).await,
     };
+    // What the account does not know any more is gone; if it is not, the next list shows it.
     deleted.map(drop).map_err(|error| error.to_string())
 }
 
