@@ -28,7 +28,7 @@ impl Attempts<'_> {
         provisioned: Provisioned,
     ) -> Result<Claimed, ClaimError> {
         let provisioned = as_stored(provisioned);
-        let confirmation = self.confirmation(&provisioned);
+        let confirmation = self.confirmation(&held, &provisioned);
         let mut pause = CONFIRM_AGAIN_AFTER;
         let mut refusals = 0;
         loop {
@@ -120,10 +120,11 @@ impl Attempts<'_> {
         }
     }
 
-    fn confirmation(&self, provisioned: &Provisioned) -> Confirmation {
+    fn confirmation(&self, held: &Held, provisioned: &Provisioned) -> Confirmation {
         let request = &self.request;
         let invite_url = provisioned.invite_url.as_ref();
         Confirmation {
+            instance: held.lease.id.clone(),
             agent_name: storable(&request.agent_name),
             conversation_id: provisioned.conversation_id.clone(),
             invite_url: invite_url

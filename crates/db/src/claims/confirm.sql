@@ -1,5 +1,5 @@
 -- claims::confirm
--- $1 the token, then what the agent is now.
+-- $1 the token, then what the agent is now; $7 the instance whose agent it is.
 UPDATE instances
 SET status = 'claimed',
     status_actor = 'claim',
@@ -15,4 +15,6 @@ SET status = 'claimed',
 -- The token stays, so that a repeated confirmation is recognised. Also after the expiry, while
 -- nobody else has decided: the agent is this claimer's in any case.
 -- IS TRUE keeps the planner off the index of the statuses, which is full of leases long over.
-WHERE claim_token = $1 AND (status = 'claiming') IS TRUE
+-- The instance is named, too: a lease that takes effect after it was given up puts the token on
+-- another one, whose agent nobody called.
+WHERE claim_token = $1 AND (id = $7) IS TRUE AND (status = 'claiming') IS TRUE

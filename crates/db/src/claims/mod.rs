@@ -24,6 +24,8 @@ use crate::text::{in_short, storable};
 /// What an agent is once it was provisioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmation {
+    /// The instance whose agent was provisioned.
+    pub instance: InstanceId,
     /// The name that its claimer gave it.
     pub agent_name: String,
     /// The conversation it is in, where it says.
@@ -68,6 +70,7 @@ async fn confirm_on(
         .bind::<Nullable<Text>, _>(confirmation.invite_url.as_deref().map(storable))
         .bind::<Text, _>(storable(&confirmation.instructions))
         .bind::<Nullable<Text>, _>(confirmation.source_branch.as_deref().map(storable))
+        .bind::<Text, _>(confirmation.instance.to_string())
         .execute(connection)
         .await?;
     if changed > 0 {
@@ -76,6 +79,7 @@ async fn confirm_on(
     // Only a claim that succeeded leaves its token on a row.
     let confirmed_before: i64 = instances::table
         .filter(instances::claim_token.eq(token.as_uuid()))
+        .filter(instances::id.eq(confirmation.instance.as_str()))
         .filter(instances::status.ne(Status::Claiming.as_str()))
         .count()
         .get_result(connection)

@@ -10,8 +10,9 @@ use tokio::sync::Barrier;
 
 use crate::fixture::{Fixture, LEASE, token};
 
-fn confirmation() -> Confirmation {
+fn confirmation(instance: &str) -> Confirmation {
     Confirmation {
+        instance: instance.into(),
         agent_name: "Ada".to_owned(),
         conversation_id: Some("conversation".to_owned()),
         invite_url: Some("https://invite".to_owned()),
@@ -73,7 +74,7 @@ async fn a_token_whose_claim_is_over_leases_nothing_more() {
     fixture.row("a", "idle").await;
     fixture.row("b", "idle").await;
     lease(&fixture, 1).await.unwrap();
-    claims::confirm(&fixture.db, token(1), &confirmation())
+    claims::confirm(&fixture.db, token(1), &confirmation("a"))
         .await
         .unwrap();
     assert_eq!(lease(&fixture, 1).await, None);
@@ -170,7 +171,7 @@ async fn a_confirmation_makes_it_claimed_and_may_be_repeated() {
         .await;
     lease(&fixture, 1).await.unwrap();
     for _ in 0..2 {
-        let confirmed = claims::confirm(&fixture.db, token(1), &confirmation()).await;
+        let confirmed = claims::confirm(&fixture.db, token(1), &confirmation("a")).await;
         assert_eq!(confirmed.unwrap(), Confirmed::Done);
     }
     let row = "SELECT concat_ws(', ', status, agent_name, conversation_id, invite_url, \
@@ -191,13 +192,33 @@ async fn a_confirmation_after_the_expiry_succeeds_while_nobody_else_decided() {
     lease(&fixture, 2).await.unwrap();
     let ran_out = "UPDATE instances SET claim_expires_at = now() - interval '1 hour'";
     fixture.execute(ran_out).await;
-    let late = claims::confirm(&fixture.db, token(1), &confirmation()).await;
+    let late = claims::confirm(&fixture.db, token(1), &confirmation("a")).await;
     assert_eq!(late.unwrap(), Confirmed::Done);
     let expired = claims::expire(&fixture.db, LEASE).await.unwrap();
     assert_eq!(expired, [InstanceId::from("b")]);
-    let too_late = claims::confirm(&fixture.db, token(2), &confirmation()).await;
+    let too_late = claims::confirm(&fixture.db, token(2), &confirmation("b")).await;
     assert_eq!(too_late.unwrap(), Confirmed::Overtaken);
     assert_eq!(fixture.status("b").await, "dead");
+}
+
+#[tokio::test]
+async fn a_lease_that_takes_effect_late_is_not_confirmed_in_place_of_the_one_that_was_called() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    fixture.row("b", "idle").await;
+    assert_eq!(lease(&fixture, 1).await.unwrap().id.as_str(), "a");
+    let ran_out = "UPDATE instances SET claim_expires_at = now() - interval '1 hour' \
+                   WHERE status = 'claiming'";
+    fixture.execute(ran_out).await;
+    claims::expire(&fixture.db, LEASE).await.unwrap();
+    // The first of two asks, which its sender has long given up, arrives.
+    assert_eq!(lease(&fixture, 1).await.unwrap().id.as_str(), "b");
+    for _ in 0..2 {
+        let confirmed = claims::confirm(&fixture.db, token(1), &confirmation("a")).await;
+        assert_eq!(confirmed.unwrap(), Confirmed::Overtaken);
+    }
+    let statuses = "SELECT string_agg(id || ' ' || status, ', ' ORDER BY id) FROM instances";
+    assert_eq!(fixture.text(statuses).await, "a dead, b claiming");
 }
 
 #[tokio::test]
@@ -207,7 +228,7 @@ async fn a_text_that_postgres_cannot_store_does_not_keep_a_claim_from_succeeding
     lease(&fixture, 1).await.unwrap();
     let odd = Confirmation {
         instructions: "Be\0kind.".to_owned(),
-        ..confirmation()
+        ..confirmation("a")
     };
     let confirmed = claims::confirm(&fixture.db, token(1), &odd).await;
     assert_eq!(confirmed.unwrap(), Confirmed::Done);

@@ -20,8 +20,9 @@ fn keyed(key: &str) -> Keyed {
     }
 }
 
-fn confirmation() -> Confirmation {
+fn confirmation(instance: &str) -> Confirmation {
     Confirmation {
+        instance: instance.into(),
         agent_name: "Ada".to_owned(),
         conversation_id: Some("conversation".to_owned()),
         invite_url: Some("https://invite".to_owned()),
@@ -44,7 +45,10 @@ async fn leased(fixture: &Fixture, key: &str, seed: u64) -> InstanceId {
 }
 
 async fn confirm(fixture: &Fixture, seed: u64, invited: bool) {
-    let confirmed = keyed::confirm(&fixture.db, token(seed), &confirmation(), true, invited).await;
+    let leased = token(seed).as_uuid();
+    let leased = format!("SELECT id FROM instances WHERE claim_token = '{leased}'");
+    let confirmation = confirmation(&fixture.text(&leased).await);
+    let confirmed = keyed::confirm(&fixture.db, token(seed), &confirmation, true, invited).await;
     assert_eq!(confirmed.unwrap(), Confirmed::Done);
 }
 
@@ -277,7 +281,7 @@ async fn a_lease_that_ran_out_leaves_an_unknown_outcome_also_when_confirmed_too_
     claims::expire(&fixture.db, LEASE).await.unwrap();
     let unknown = Known::Unknown { timed_out: false };
     assert_eq!(known(&fixture, "k").await, unknown);
-    let late = keyed::confirm(&fixture.db, token(1), &confirmation(), true, true).await;
+    let late = keyed::confirm(&fixture.db, token(1), &confirmation("a"), true, true).await;
     assert_eq!(late.unwrap(), Confirmed::Overtaken);
     assert_eq!(known(&fixture, "k").await, unknown);
 }

@@ -46,7 +46,7 @@ async fn what_ends_a_claim_finds_it_by_its_token() {
     for (text, other_values) in [
         (
             include_str!("../../src/claims/confirm.sql"),
-            "NULL, NULL, NULL, NULL, NULL",
+            "NULL, NULL, NULL, NULL, NULL, 'a'",
         ),
         (
             include_str!("../../src/claims/release.sql"),
