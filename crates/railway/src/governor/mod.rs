@@ -23,7 +23,7 @@ use self::shares::Standing;
 use self::spacing::Spacing;
 use self::spending::Spending;
 pub(crate) use self::task::Task;
-use crate::limits::{DEFAULT_BLOCK, Limits, SLOWEST_LISTING, TRIAL_LIMIT, WINDOW};
+use crate::limits::{DEFAULT_BLOCK, LONGEST_BLOCK, Limits, SLOWEST_LISTING, TRIAL_LIMIT, WINDOW};
 use crate::{ErrorClass, headers};
 
 /// What Railway said last of the current window.
@@ -179,7 +179,7 @@ impl Governor {
 
     /// Railway's limiter wants a silence, this long if it told.
     pub(crate) fn blocked_by_railway(&self, retry_after: Option<Duration>) -> Duration {
-        let length = retry_after.unwrap_or(DEFAULT_BLOCK);
+        let length = retry_after.unwrap_or(DEFAULT_BLOCK).min(LONGEST_BLOCK);
         let now = Instant::now();
         let mut state = self.state();
         state.heard = Some(now);

@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 
 use pool_domain::CallPurpose;
 use pool_domain::budget::Blocker;
+use proptest::prelude::*;
 use tokio::time::advance;
 
 use super::*;
-use crate::limits::EDGE_BLOCK;
+use crate::limits::{EDGE_BLOCK, LONGEST_BLOCK};
 
 const ALL: [Task; 7] = [
     Task::FirstPage,
@@ -364,4 +365,31 @@ async fn what_this_process_heard_last_is_not_replaced_by_what_another_heard_befo
     assert_eq!(second.budget().remaining, Some(100));
     first.load(&second.unsaved(now), now);
     assert_eq!(first.budget().remaining, Some(100));
+}
+
+/// A number that Railway would never send, and anybody may.
+#[tokio::test(start_paused = true)]
+async fn a_silence_that_is_longer_than_time_itself_is_the_longest_one() {
+    let governor = governor();
+    governor.observe(&window("1000", "0", "1800"));
+    let told = governor.blocked_by_railway(Some(Duration::from_secs(u64::MAX)));
+    assert_eq!(told, LONGEST_BLOCK);
+    governor.blocked_by_edge(Some(Duration::from_secs(u64::MAX)));
+    assert!(governor.admit(Task::Destroy).await.is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_headers_make_the_governor_panic(
+        values in prop::array::uniform3("[0-9]{0,25}|[-+0-9.eE]{0,12}|[ -~]{0,20}"),
+        silence in any::<Option<u64>>(),
+    ) {
+        let governor = governor();
+        let [limit, remaining, seconds] = values;
+        governor.observe(&window(&limit, &remaining, &seconds));
+        governor.blocked_by_railway(silence.map(Duration::from_secs));
+        governor.observe(&window(&limit, &remaining, &seconds));
+        let report = governor.report(time(), Spent::default());
+        prop_assert!(report.limit > 0 || report.remaining == 0);
+    }
 }
