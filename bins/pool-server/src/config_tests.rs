@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use clap::{CommandFactory, Parser};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -267,5 +268,32 @@ fn the_example_file_and_the_readme_name_every_setting_and_no_other() {
             readme.contains(&format!("`{name}`")),
             "README.md does not name {name}"
         );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_value_of_a_setting_makes_it_panic_and_a_duration_is_within_its_bounds(
+        value in "[-+0-9.eE_]{0,25}|\\PC{0,30}",
+    ) {
+        for name in ["TICK_INTERVAL_MS", "PORT", "POOL_MIN_IDLE", "OPENROUTER_KEY_LIMIT"] {
+            let mut settings = least();
+            settings.insert(name.to_owned(), value.clone());
+            match resolve(&settings) {
+                Ok(config) => {
+                    let interval = config.policy.tick_interval.as_millis();
+                    prop_assert!((100..=86_400_000).contains(&interval));
+                }
+                Err(bad) => prop_assert!(bad.to_string().contains(name), "{}", bad),
+            }
+        }
+    }
+
+    #[test]
+    fn a_duration_in_its_bounds_is_read_back(ms in 100_u64..=86_400_000) {
+        let mut settings = least();
+        settings.insert("POOL_STUCK_TIMEOUT_MS".to_owned(), ms.to_string());
+        let config = resolve(&settings).unwrap();
+        prop_assert_eq!(config.policy.stuck_timeout, Duration::from_millis(ms));
     }
 }

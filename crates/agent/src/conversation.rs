@@ -109,6 +109,8 @@ fn text(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn found(id: &str, invite_url: Option<&str>) -> Conversation {
@@ -150,5 +152,23 @@ mod tests {
     fn a_join_that_waits_to_be_let_in_is_asked_again() {
         let body = br#"{"conversationId":null,"pending":true}"#;
         assert_eq!(read(body), Conversation::NoAnswer);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(&body);
+        }
+
+        #[test]
+        fn an_answer_that_names_a_conversation_is_never_read_as_none(id in "[a-z0-9-]{1,40}") {
+            for body in [
+                serde_json::json!({ "conversationId": id }),
+                serde_json::json!({ "conversation": { "id": id }, "conversationId": null }),
+            ] {
+                let read = read(body.to_string().as_bytes());
+                prop_assert!(!matches!(read, Conversation::None | Conversation::NoAnswer));
+            }
+        }
     }
 }

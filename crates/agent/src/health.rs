@@ -75,6 +75,8 @@ fn read(body: &[u8]) -> Result<Health, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -103,5 +105,18 @@ mod tests {
                 runtime: None
             })
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(&body);
+        }
+
+        #[test]
+        fn what_a_ready_agent_says_is_read_back(version in "\\PC{0,40}") {
+            let body = serde_json::json!({ "ready": true, "version": version }).to_string();
+            prop_assert_eq!(read(body.as_bytes()).unwrap().version, Some(version));
+        }
     }
 }

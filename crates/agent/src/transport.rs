@@ -131,6 +131,8 @@ fn html_title(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -154,5 +156,21 @@ mod tests {
         let _already = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().tls_backend_preconfigured(compiled_in_roots());
         assert!(client.build().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_what_is_left_is_short_and_without_the_secret(
+            before in "(<html>|<title|<TITLE>|</title)?\\PC{0,60}",
+            secret in "[a-z0-9]{8,20}",
+            after in "(<title>|</title>)?[\\r\\n]?\\PC{0,60}",
+            max_chars in 0_usize..80,
+        ) {
+            let text = format!("{before}{secret}{after}");
+            let said = excerpt(&text, max_chars, &[&secret]);
+            prop_assert!(!said.contains(&secret), "{}", said);
+            prop_assert!(said.chars().count() <= max_chars + 1, "{}", said);
+            prop_assert!(!said.contains(char::is_control), "{:?}", said);
+        }
     }
 }

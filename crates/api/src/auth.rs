@@ -53,12 +53,14 @@ fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn carries(value: &str) -> bool {
+    fn carries(value: &str, key: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, value.parse().unwrap());
-        carries_key(&headers, &Secret::new("the-key"))
+        carries_key(&headers, &Secret::new(key))
     }
 
     #[test]
@@ -69,7 +71,7 @@ mod tests {
             "BEARER  the-key",
             "bEaReR the-key ",
         ] {
-            assert!(carries(value), "{value}");
+            assert!(carries(value, "the-key"), "{value}");
         }
         for value in [
             "",
@@ -82,7 +84,7 @@ mod tests {
             "Bearer The-Key",
             "Bearer the-key the-key",
         ] {
-            assert!(!carries(value), "{value}");
+            assert!(!carries(value, "the-key"), "{value}");
         }
         assert!(!carries_key(&HeaderMap::new(), &Secret::new("the-key")));
     }
@@ -100,5 +102,26 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, "Bearer ".parse().unwrap());
         assert!(!carries_key(&headers, &Secret::new("")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic_and_only_the_key_opens(
+            value in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            if let Ok(value) = http::HeaderValue::from_bytes(&value) {
+                let mut headers = HeaderMap::new();
+                headers.insert(AUTHORIZATION, value);
+                prop_assert!(!carries_key(&headers, &Secret::new("the key that is not drawn")));
+            }
+        }
+
+        #[test]
+        fn every_key_without_spaces_around_it_opens_in_its_own_header(key in "[!-~]([ -~]{0,40}[!-~])?") {
+            let header = format!("Bearer {key}");
+            prop_assert!(carries(&header, &key));
+            let longer = format!("{header}x");
+            prop_assert!(!carries(&longer, &key));
+        }
     }
 }

@@ -74,6 +74,8 @@ impl Body {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn count(body: &str) -> Result<Option<i64>, String> {
@@ -113,5 +115,37 @@ mod tests {
             let sentence = "count must be a number".to_owned();
             assert_eq!(count(body), Err(sentence), "{body}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..400)) {
+            if let Ok(body) = Body::parse(&body) {
+                let _ = body.count();
+            }
+        }
+
+        #[test]
+        fn no_count_makes_it_panic(count in "[-+.0-9eEinfa]{0,30}|\\PC{0,20}") {
+            let text = serde_json::json!({ "count": count }).to_string();
+            let _ = self::count(&text);
+            let _ = self::count(&format!(r#"{{"count":{count}}}"#));
+        }
+
+        #[test]
+        fn a_whole_number_is_read_back(number in -1_000_000_000_i64..1_000_000_000) {
+            prop_assert_eq!(count(&format!(r#"{{"count":{number}}}"#)), Ok(Some(number)));
+            prop_assert_eq!(count(&format!(r#"{{"count":"{number}"}}"#)), Ok(Some(number)));
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_nested_without_end_is_refused() {
+        let deep = "[".repeat(BODY_BYTES_MAX);
+        let deep = format!(r#"{{"count":{deep}"#);
+        assert!(matches!(
+            Body::parse(deep.as_bytes()),
+            Err(ApiError::BodyNotJson)
+        ));
     }
 }

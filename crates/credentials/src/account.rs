@@ -320,6 +320,8 @@ fn log(error: &Error) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -331,6 +333,23 @@ mod tests {
         assert_eq!(segment("..%2f").as_deref(), Some("..%252f"));
         for id in ["", ".", ".."] {
             assert_eq!(segment(id), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = said(&body);
+        }
+
+        #[test]
+        fn an_id_is_one_segment_of_a_path_whatever_it_holds(id in "\\PC{0,30}|[./%?#\\r\\n]{0,6}") {
+            if let Some(segment) = segment(&id) {
+                let url = reqwest::Url::parse(&format!("https://h/keys/{segment}")).unwrap();
+                let segments: Vec<_> = url.path_segments().unwrap().collect();
+                prop_assert_eq!(segments, ["keys", segment.as_str()]);
+                prop_assert!(url.query().is_none() && url.fragment().is_none());
+            }
         }
     }
 }

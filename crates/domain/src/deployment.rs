@@ -143,6 +143,8 @@ pub enum DeployClass {
 mod tests {
     use std::fmt::Write;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -164,5 +166,13 @@ mod tests {
             .unwrap();
         }
         insta::assert_snapshot!(table);
+    }
+
+    proptest! {
+        #[test]
+        fn no_word_makes_it_panic_and_an_unknown_one_is_never_a_failure(word in "[A-Z_]{0,20}|\\PC{0,20}") {
+            let status = DeploymentStatus::from(word.as_str());
+            prop_assert_eq!(status.to_string(), word);
+        }
     }
 }

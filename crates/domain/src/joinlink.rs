@@ -28,6 +28,8 @@ pub fn check(join_url: &str, environment: &str) -> Result<(), WrongNetwork> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -47,5 +49,18 @@ mod tests {
         assert_eq!(check("https://popup.convos.org/x", "production"), Ok(()));
         assert_eq!(check("https://dev.convos.org/x", "staging"), Ok(()));
         assert_eq!(check("a-slug", "production"), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_link_makes_it_panic_and_each_is_refused_in_one_environment_at_most(
+            link in "\\PC{0,60}(dev|popup|POPUP)?\\.?(convos\\.ORG)?\\PC{0,20}",
+        ) {
+            let production = check(&link, "production").is_err();
+            let staging = check(&link, "staging").is_err();
+            let lower = link.to_ascii_lowercase();
+            prop_assert_eq!(production, lower.contains("dev.convos.org"));
+            prop_assert_eq!(staging, lower.contains("popup.convos.org"));
+        }
     }
 }

@@ -75,6 +75,8 @@ fn spoiled_row(path: &[Value]) -> Option<(String, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use serde_json::json;
 
@@ -95,5 +97,29 @@ mod tests {
         assert_eq!(row(json!(["environment"])), None);
         assert_eq!(row(json!(["edges", 3])), None);
         assert_eq!(row(json!(["a", "edges", "x"])), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            path in prop::collection::vec("edges|node|[a-z]{0,6}|[0-9]{1,20}", 0..8),
+            message in "\\PC{0,60}",
+        ) {
+            let _ = serde_json::from_slice::<Envelope<Value>>(&bytes);
+            let path: Vec<Value> = path
+                .into_iter()
+                .map(|part| part.parse::<u64>().map_or_else(|_| part.into(), Value::from))
+                .collect();
+            let _ = spoiled_row(&path);
+            let body = json!({
+                "data": null,
+                "errors": [{ "message": message, "path": path, "extensions": { "code": message } }],
+            });
+            let envelope: Envelope<Value> = serde_json::from_value(body).unwrap();
+            for status in [200, 400, 403, 429, 500, 599] {
+                let _ = crate::classify::class_of(status, envelope.errors());
+            }
+        }
     }
 }

@@ -169,6 +169,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -282,5 +284,27 @@ mod tests {
         ]);
         assert_eq!(retry_after(&date), Some(Duration::from_secs(10)));
         assert_eq!(retry_after(&headers(&[("retry-after", "later")])), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_headers_make_it_panic(
+            values in prop::collection::vec("[-+0-9.eE,;=wq\" ]{0,40}|[ -~]{0,40}", 6),
+        ) {
+            let names = [LIMIT, REMAINING, RESET, POLICY, "retry-after", "date"];
+            let pairs: Vec<_> = names.into_iter().zip(values.iter().map(String::as_str)).collect();
+            let headers = headers(&pairs);
+            let said = limits(&headers);
+            let _ = (retry_after(&headers), come_from_railway(&headers));
+            if let Some(window) = said.hour {
+                prop_assert!(window.left.is_none() || window.resets_at.is_some());
+            }
+        }
+
+        #[test]
+        fn seconds_are_read_back(seconds in any::<u64>()) {
+            let headers = headers(&[("retry-after", &seconds.to_string())]);
+            prop_assert_eq!(retry_after(&headers), Some(Duration::from_secs(seconds)));
+        }
     }
 }

@@ -202,6 +202,8 @@ fn percent_decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(url: &str) -> Result<Address, AddressError> {
@@ -286,6 +288,35 @@ mod tests {
             let error = parse(url).err().unwrap().to_string();
             assert!(error.starts_with(sentence), "{url}: {error}");
             assert!(!error.contains("hun") && !error.contains("ter2"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_no_error_tells_what_may_be_a_password(
+            rest in "[a-z0-9:@/?&=%._-]{0,40}|\\PC{0,30}",
+            password in "[a-zA-Z0-9]{12}",
+        ) {
+            for url in [
+                format!("postgres://user:{password}@host/{rest}"),
+                format!("postgres://{rest}:{password}@{rest}"),
+                format!("{rest}{password}"),
+                format!("postgres://host/d?password={password}&{rest}"),
+            ] {
+                if let Err(error) = parse(&url) {
+                    let said = format!("{error} {error:?}");
+                    prop_assert!(!said.contains(&password), "{}", said);
+                }
+            }
+        }
+
+        #[test]
+        fn every_password_comes_through_percent_encoded(password in "\\PC{1,30}") {
+            let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            for mode in ["", "?sslmode=verify-full&sslrootcert=system", "?sslmode=disable"] {
+                let address = parse(&format!("postgres://u:{encoded}@h/d{mode}")).unwrap();
+                prop_assert_eq!(address.config.get_password(), Some(password.as_bytes()));
+            }
         }
     }
 }
