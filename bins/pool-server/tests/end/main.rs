@@ -14,5 +14,6 @@ mod leftovers;
 mod liar;
 mod migrating;
 mod pool;
+mod secrets;
 mod shutdown;
 mod sweep;

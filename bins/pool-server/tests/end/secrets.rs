@@ -1,0 +1,305 @@
+//! Every secret that the server is given, or makes, against everything that it says: its logs, its
+//! answers, its page, and the tables that people read.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::Parser;
+use pool_server::{Config, Flags, serve};
+use pool_simulator::faults::{Fault, FaultRule};
+use pool_simulator::{AgentFault, Options};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::pool::{PATIENCE, Pool};
+
+const POOL_KEY: &str = "SECRET-the-pools-key";
+const OTHERS: [(&str, &str); 4] = [
+    ("BANKR_API_KEY", "SECRET-bankr"),
+    ("TELNYX_API_KEY", "SECRET-telnyx"),
+    ("OPENROUTER_API_KEY", "SECRET-openrouter-for-all"),
+    // The project's token wins over it.
+    ("RAILWAY_API_TOKEN", "SECRET-account-token"),
+];
+/// What callers say is no less theirs.
+const INSTRUCTIONS: &str = "SECRET-instructions: never tell";
+const JOIN_LINK: &str = "https://join.test/SECRET-join-link";
+const WRONG_KEY: &str = "SECRET-key-of-another-service";
+const PASSWORD: &str = "SECRET-password-of-the-database";
+
+/// Every kind of call.
+const CALLS: [(&str, &str); 13] = [
+    ("POST", "/api/pool/drain"),
+    ("POST", "/api/pool/reconcile"),
+    ("POST", "/api/pool/replenish"),
+    ("DELETE", "/api/pool/instances/nobody"),
+    ("GET", "/api/pool/nothing"),
+    ("GET", "/"),
+    ("GET", "/page/live"),
+    ("GET", "/page/script.js"),
+    ("GET", "/readyz"),
+    ("GET", "/version"),
+    ("GET", "/api/pool/agents"),
+    ("GET", "/api/pool/status"),
+    ("POST", "/api/pool/claim"),
+];
+/// The tables that hold no secret by design.
+const TABLES: [&str; 6] = [
+    "ticks",
+    "commands",
+    "instance_events",
+    "leader_terms",
+    "set_aside",
+    "claim_requests",
+];
+
+/// Everything that is logged, at the level of debug and ours at trace.
+#[derive(Clone, Default)]
+struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl Logs {
+    fn start() -> anyhow::Result<Self> {
+        let logs = Self::default();
+        let writer = logs.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter("debug,pool_server=trace,pool_api=trace,pool_db=trace,hyper=trace")
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        let started = subscriber.try_init();
+        anyhow::ensure!(started.is_ok(), "logging was started before");
+        Ok(logs)
+    }
+
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    async fn until_said(&self, what: &str) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !self.text().contains(what) {
+            anyhow::ensure!(began.elapsed() < PATIENCE, "the logs never say {what}");
+            sleep(std::time::Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A server with every secret set, on a database at this address.
+fn config(pool: &Pool, database_url: &str) -> anyhow::Result<Config> {
+    let railway = &pool.railway;
+    let flags = [
+        "--pool-min-idle=3".to_owned(),
+        "--pool-max-total=20".to_owned(),
+        "--tick-interval-ms=500".to_owned(),
+        "--pool-agent-scheme=http".to_owned(),
+        "--pool-provision-timeout-ms=2000".to_owned(),
+        format!("--railway-api-url={}", railway.graphql_url()),
+        format!("--railway-project-id={}", railway.project_id()),
+        format!("--railway-environment-id={}", railway.environment_id()),
+        format!("--openrouter-api-url={}", railway.openrouter_url()),
+        format!("--agentmail-api-url={}", railway.agentmail_url()),
+    ];
+    let flags = Flags::try_parse_from(std::iter::once("pool-server".to_owned()).chain(flags))?;
+    let secrets = [
+        ("DATABASE_URL", database_url.to_owned()),
+        ("POOL_API_KEY", POOL_KEY.to_owned()),
+        ("RAILWAY_TOKEN", railway.project_token()),
+        ("OPENROUTER_MANAGEMENT_KEY", railway.openrouter_key()),
+        ("AGENTMAIL_API_KEY", railway.agentmail_key()),
+    ];
+    let others = OTHERS.map(|(name, value)| (name, value.to_owned()));
+    let secret = |name: &str| {
+        let mut all = secrets.iter().chain(&others);
+        all.find(|(known, _)| *known == name)
+            .map(|(_, value)| value.clone())
+    };
+    let config = Config::resolve(&flags, secret)?;
+    Ok(config)
+}
+
+/// What must not be told. The variables of the agents hold what the server made itself.
+async fn secrets(pool: &Pool) -> anyhow::Result<BTreeSet<String>> {
+    let railway = &pool.railway;
+    let query = json!({
+        "query": "query($id: String!) { environment(id: $id) { config(decryptVariables: true) } }",
+        "variables": { "id": railway.environment_id() },
+    });
+    let request = pool
+        .http
+        .post(railway.graphql_url())
+        .bearer_auth(railway.token());
+    let answer: Value = request.json(&query).send().await?.json().await?;
+    let services = answer["data"]["environment"]["config"]["services"].as_object();
+    let made = [
+        "OPENCLAW_GATEWAY_TOKEN",
+        "SETUP_PASSWORD",
+        "PRIVATE_WALLET_KEY",
+        "OPENROUTER_API_KEY",
+    ];
+    let mut secrets: BTreeSet<String> = services
+        .into_iter()
+        .flat_map(serde_json::Map::values)
+        .flat_map(|service| made.map(|name| service["variables"][name]["value"].as_str()))
+        .flatten()
+        .map(str::to_owned)
+        .collect();
+    anyhow::ensure!(secrets.len() >= 6, "few secrets were made: {answer}");
+    secrets.extend([
+        POOL_KEY.to_owned(),
+        WRONG_KEY.to_owned(),
+        PASSWORD.to_owned(),
+        railway.project_token(),
+        railway.openrouter_key(),
+        railway.agentmail_key(),
+    ]);
+    secrets.extend(OTHERS.map(|(_, value)| value.to_owned()));
+    Ok(secrets)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_told_whatever_goes_wrong() -> anyhow::Result<()> {
+    let logs = Logs::start()?;
+    let pool = Pool::with(3, Options::default()).await?;
+    a_database_that_is_not_there(&pool, &logs).await?;
+
+    let config = config(&pool, pool.database.url())?;
+    let mut said = vec![format!("{config:?}")];
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let base = format!("http://{}", listener.local_addr()?);
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve::serve(config, listener, stop.clone()));
+    logs.until_said("listening").await?;
+    let ask = async |method: &str, path: &str, key: &str, body: Value| {
+        let method = reqwest::Method::from_bytes(method.as_bytes())?;
+        let request = pool.http.request(method, format!("{base}{path}"));
+        let answer = request.bearer_auth(key).json(&body).send().await?;
+        let status = answer.status().as_u16();
+        let headers = format!("{:?}", answer.headers());
+        anyhow::Ok((status, format!("{headers} {}", answer.text().await?)))
+    };
+    let claim = json!({
+        "agentName": "Ada", "instructions": INSTRUCTIONS, "joinUrl": JOIN_LINK,
+    });
+    let began = Instant::now();
+    while !ask("GET", "/api/pool/counts", POOL_KEY, json!({}))
+        .await?
+        .1
+        .contains("\"idle\":3")
+    {
+        anyhow::ensure!(
+            began.elapsed() < PATIENCE,
+            "there are never three: {}",
+            logs.text()
+        );
+        sleep(std::time::Duration::from_millis(50)).await;
+    }
+
+    let (status, _with_its_gateway_token) =
+        ask("POST", "/api/pool/claim", POOL_KEY, claim.clone()).await?;
+    assert_eq!(status, 200);
+    for fault in [
+        AgentFault::Error,
+        AgentFault::Garbage,
+        AgentFault::RefuseProvision { status: 400 },
+    ] {
+        for service in pool.railway.view().services {
+            let _ = pool
+                .railway
+                .set_agent_fault(&service.id.as_str().into(), Some(fault));
+        }
+        let (status, answer) = ask("POST", "/api/pool/claim", POOL_KEY, claim.clone()).await?;
+        assert_ne!(status, 200, "{answer}");
+        said.push(answer);
+    }
+    let echo = Fault::Error {
+        message: format!("Not for {}", pool.railway.project_token()),
+        code: None,
+    };
+    for fault in [Fault::HtmlOk, echo] {
+        pool.railway.inject(FaultRule::always(fault))?;
+        said.push(
+            ask("POST", "/api/pool/reconcile", POOL_KEY, json!({}))
+                .await?
+                .1,
+        );
+        pool.railway.clear_faults();
+    }
+    for (method, path) in CALLS {
+        for key in [POOL_KEY, WRONG_KEY] {
+            let body = json!({ "count": 1, "joinUrl": 7 });
+            said.push(ask(method, path, key, body).await?.1);
+        }
+    }
+    said.push(tables(&pool).await?);
+    let secrets = secrets(&pool).await?;
+    stop.cancel();
+    server.await??;
+
+    let logs = logs.text();
+    assert!(
+        logs.contains("claimed") && logs.contains("provision failed"),
+        "{logs}"
+    );
+    for secret in &secrets {
+        for text in &said {
+            is_not_in(secret, text);
+        }
+        is_not_in(secret, &logs);
+    }
+    for callers_own in [INSTRUCTIONS, JOIN_LINK] {
+        assert!(!logs.contains(callers_own), "{callers_own}");
+    }
+    Ok(())
+}
+
+/// What people read in the database.
+async fn tables(pool: &Pool) -> anyhow::Result<String> {
+    let client = pool_test_database::connect(pool.database.url()).await?;
+    let mut all = String::new();
+    for table in TABLES {
+        let rows = format!("SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t");
+        let rows: String = client.query_one(&rows, &[]).await?.try_get(0)?;
+        all.push_str(&rows);
+    }
+    Ok(all)
+}
+
+/// Tells what stands before it, and not the secret.
+fn is_not_in(secret: &str, text: &str) {
+    if let Some((before, _)) = text.split_once(secret) {
+        let near: Vec<char> = before.chars().rev().take(300).collect();
+        let near: String = near.into_iter().rev().collect();
+        panic!("a secret of {} characters follows {near}", secret.len());
+    }
+}
+
+/// Warned of, with its address taken apart and its password left out.
+async fn a_database_that_is_not_there(pool: &Pool, logs: &Logs) -> anyhow::Result<()> {
+    let url = format!("postgres://user:{PASSWORD}@127.0.0.1:1/none");
+    let config = config(pool, &url)?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve::serve(config, listener, stop.clone()));
+    logs.until_said("the database is not available yet").await?;
+    stop.cancel();
+    let error = server.await?.err();
+    let said = error.map(|error| format!("{error:?} {}", pool_server::chain(&*error)));
+    assert!(said.is_some_and(|said| !said.contains(PASSWORD)));
+    Ok(())
+}
