@@ -2,6 +2,7 @@
 //! sentence that begins with the place.
 
 mod edges;
+mod invariants;
 mod lock_file;
 mod sources;
 
@@ -32,6 +33,7 @@ pub(crate) fn check() -> Result<()> {
     complaints.extend(edges::check_document(&root));
     complaints.extend(lock_file::check(&root)?);
     complaints.extend(sources::check(&root)?);
+    complaints.extend(invariants::check(&root)?);
     for complaint in &complaints {
         eprintln!("{complaint}");
     }

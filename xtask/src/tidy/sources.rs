@@ -26,6 +26,20 @@ const UNFINISHED: &[&str] = &[
 const EXCEPTION_WITHOUT_REASON: &[&str] = &[concat!("#[al", "low("), concat!("#![al", "low(")];
 
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for file in files(root)? {
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        complaints.extend(complaints_about(
+            file.strip_prefix(root).unwrap_or(&file),
+            &text,
+        ));
+    }
+    Ok(complaints)
+}
+
+/// Every file of ours that holds code.
+pub(super) fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for folder in FOLDERS
         .iter()
@@ -35,16 +49,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
         collect(&folder, &mut files)?;
     }
     files.sort();
-    let mut complaints = Vec::new();
-    for file in files {
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        complaints.extend(complaints_about(
-            file.strip_prefix(root).unwrap_or(&file),
-            &text,
-        ));
-    }
-    Ok(complaints)
+    Ok(files)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
