@@ -368,7 +368,7 @@ impl Peer {
             Self::NeverEnds => {
                 stream.write_all(head).await?;
                 loop {
-                    stream.write_all(&[b' '; 64 * 1024]).await?;
+                    stream.write_all(&[b' '; 8 * 1024]).await?;
                 }
             }
             Self::Closes => Ok(()),
