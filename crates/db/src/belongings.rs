@@ -67,14 +67,15 @@ pub async fn remember_volumes(
 }
 
 /// Forgets what was released longer ago than `keep`, at most so many at once, and says how many.
-pub async fn prune(db: &Db, keep: Duration, at_most: usize) -> Result<usize, Error> {
+pub async fn prune(db: &Db, term: Term, keep: Duration, at_most: usize) -> Result<usize, Error> {
+    let prune = statement(include_str!("belongings_prune.sql"))
+        .bind::<BigInt, _>(milliseconds(keep))
+        .bind::<BigInt, _>(i64::try_from(at_most).unwrap_or(i64::MAX));
     let mut connection = db.connection().await?;
-    answer(
-        statement(include_str!("belongings_prune.sql"))
-            .bind::<BigInt, _>(milliseconds(keep))
-            .bind::<BigInt, _>(i64::try_from(at_most).unwrap_or(i64::MAX))
-            .execute(&mut connection),
-    )
+    answer(connection.transaction(async |connection| {
+        check_term(connection, term).await?;
+        Ok::<_, Error>(prune.execute(connection).await?)
+    }))
     .await
 }
 

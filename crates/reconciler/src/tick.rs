@@ -206,7 +206,7 @@ impl Reconciler {
             warn!(error = %error, "the event log was not pruned; the next ticks try again");
         }
         let keep = Policy::BELONGINGS_KEPT_FOR;
-        if let Err(error) = belongings::prune(&self.outside.db, keep, PRUNE_AT_MOST).await {
+        if let Err(error) = belongings::prune(db, self.term, keep, PRUNE_AT_MOST).await {
             warn!(error = %error, "old belongings were not pruned; the next ticks try again");
         }
     }

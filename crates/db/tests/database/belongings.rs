@@ -93,6 +93,7 @@ async fn a_volume_that_was_seen_is_remembered_once_and_by_the_leader_alone() {
 #[tokio::test]
 async fn what_was_released_long_ago_is_forgotten_and_what_is_in_use_is_not() {
     let fixture = Fixture::new().await;
+    let (_leader, term) = fixture.leader().await;
     fixture
         .execute(
             "INSERT INTO belongings (kind, outside_id, instance_id, released_at) VALUES \
@@ -102,7 +103,11 @@ async fn what_was_released_long_ago_is_forgotten_and_what_is_in_use_is_not() {
         )
         .await;
     let keep = Duration::from_secs(90 * 24 * 60 * 60);
-    let prune = async |at_most| belongings::prune(&fixture.db, keep, at_most).await.unwrap();
+    let prune = async |at_most| {
+        belongings::prune(&fixture.db, term, keep, at_most)
+            .await
+            .unwrap()
+    };
     assert_eq!([prune(1).await, prune(9).await, prune(9).await], [1, 1, 0]);
     assert_eq!(all(&fixture).await, "key new b !, key used c");
 }

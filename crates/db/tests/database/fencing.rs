@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pool_db::commands::{self, Command, CommandId, CommandKind};
 use pool_db::provisions::{self, Made, NewProvision};
-use pool_db::{Db, Error, budget, events, fuse, instances, ticks};
+use pool_db::{Db, Error, belongings, budget, events, fuse, instances, ticks};
 use pool_domain::budget::SpentMinute;
 use pool_domain::write::{Adoption, Belongings, NewInstance, Refresh, StatusChange};
 use pool_domain::{
@@ -21,12 +21,13 @@ use crate::fixture::Fixture;
 /// What writes without a term, and why it may: the claim's side, whose guard is its token; people,
 /// whose statements look at the row that they lock; what several processes do under a lock of their
 /// own; and what only adds to a record.
-const WRITES_WITHOUT_A_TERM: [&str; 18] = [
+const WRITES_WITHOUT_A_TERM: [&str; 19] = [
     "budget::add",
     "claims::abandon",
     "claims::confirm",
     "claims::expire",
     "claims::lease_idle",
+    "claims::prune",
     "claims::release",
     "commands::submit",
     "instances::dismiss",
@@ -43,12 +44,15 @@ const WRITES_WITHOUT_A_TERM: [&str; 18] = [
 ];
 
 /// What only reads, or only wakes.
-const READS: [&str; 15] = [
+const READS: [&str; 18] = [
+    "belongings::owners",
     "budget::load",
     "claims::idle_exists",
+    "claims::look",
     "commands::outcome",
     "commands::wake",
     "events::last_by_service",
+    "events::removed",
     "fuse::load",
     "fuse::tripped",
     "instances::counts",
@@ -169,6 +173,7 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         held: Vec::new(),
     };
     let dead = [("dead".into(), Epoch(0))];
+    let volumes = [("volume-a".into(), id())];
     let old = Duration::from_secs(1);
     macro_rules! tried {
         ($($function:path => $write:expr),+ $(,)?) => {
@@ -190,6 +195,8 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         provisions::remove => provisions::remove(db, term, &[id()]),
         commands::pending => commands::pending(db, term),
         commands::finish => commands::finish(db, term, &[CommandId(1)], None, &json!({})),
+        belongings::remember_volumes => belongings::remember_volumes(db, term, &volumes),
+        belongings::prune => belongings::prune(db, term, old, 10),
         events::prune => events::prune(db, term, old, 10),
         budget::save => budget::save(db, term, &spent),
         fuse::save => fuse::save(db, term, Some(&tripped), 7),
