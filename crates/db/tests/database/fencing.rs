@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use pool_db::commands::{self, Command, CommandId, CommandKind};
 use pool_db::provisions::{self, Made, NewProvision};
 use pool_db::{Db, Error, belongings, budget, events, fuse, instances, ticks};
@@ -91,35 +92,26 @@ fn functions() -> Vec<(String, bool)> {
     found
 }
 
-/// Each write of a leader, by its name, tried in this term.
-async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
-    let id = || InstanceId::from("a");
-    let (reason, name) = ("because".to_owned(), "convos-agent-b".to_owned());
-    let change = StatusChange {
-        id: id(),
-        from: Status::Idle,
-        epoch: Epoch(0),
-        to: Status::Dead,
-        reason: reason.clone(),
-        conversation: None,
-        is_loss: true,
-    };
-    let adoption = Adoption {
+fn adoption(created_at: DateTime<Utc>) -> Adoption {
+    Adoption {
         id: "b".into(),
         service_id: "service-b".into(),
-        name: name.clone(),
+        name: "convos-agent-b".to_owned(),
         url: None,
         status: Status::Starting,
         deploy_status: None,
         runtime_image: None,
         gateway_token: None,
         agentmail_inbox_id: None,
-        created_at: db.now().await.unwrap(),
+        created_at,
         claimed_at: None,
-        reason,
-    };
-    let refresh = Refresh {
-        id: id(),
+        reason: "because".to_owned(),
+    }
+}
+
+fn refresh() -> Refresh {
+    Refresh {
+        id: "a".into(),
         epoch: Epoch(0),
         name: "another".to_owned(),
         url: None,
@@ -130,6 +122,21 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         claimed_at: None,
         missing_since: None,
         unasked: false,
+    }
+}
+
+/// Each write of a leader, by its name, tried in this term.
+async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
+    let id = || InstanceId::from("a");
+    let name = "convos-agent-b".to_owned();
+    let change = StatusChange {
+        id: id(),
+        from: Status::Idle,
+        epoch: Epoch(0),
+        to: Status::Dead,
+        reason: "because".to_owned(),
+        conversation: None,
+        is_loss: true,
     };
     let created = NewInstance {
         id: "b".into(),
@@ -182,9 +189,9 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
     }
     tried![
         instances::change_statuses => instances::change_statuses(db, term, &[change], "x"),
-        instances::refresh => instances::refresh(db, term, &[refresh]),
+        instances::refresh => instances::refresh(db, term, &[refresh()]),
         instances::insert_created => instances::insert_created(db, term, &created),
-        instances::insert_adopted => instances::insert_adopted(db, term, &[adoption]),
+        instances::insert_adopted => instances::insert_adopted(db, term, &[adoption(now)]),
         instances::remove => instances::remove(db, term, &dead, "x"),
         provisions::intend => provisions::intend(db, term, &[intent]),
         provisions::begin_step => provisions::begin_step(db, term, &id(), CreateStep::Key),
