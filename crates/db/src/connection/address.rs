@@ -312,7 +312,8 @@ mod tests {
 
         #[test]
         fn every_password_comes_through_percent_encoded(password in "\\PC{1,30}") {
-            let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let bytes = password.bytes().map(|byte| format!("%{byte:02X}"));
+            let encoded = bytes.collect::<Vec<_>>().concat();
             for mode in ["", "?sslmode=verify-full&sslrootcert=system", "?sslmode=disable"] {
                 let address = parse(&format!("postgres://u:{encoded}@h/d{mode}")).unwrap();
                 prop_assert_eq!(address.config.get_password(), Some(password.as_bytes()));
