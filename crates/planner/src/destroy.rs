@@ -7,6 +7,7 @@ use pool_domain::{
     CreateStep, DestroyStep, Instance, ObservedVolume, Policy, Provision, Report, Stage,
 };
 
+use crate::transition::is_missing;
 use crate::{Accounts, Destruction, Identity, Index, Removal, Snapshot};
 
 /// What there is to destroy and to remove.
@@ -82,6 +83,9 @@ struct End<'a> {
     snapshot: &'a Snapshot,
     /// Whether the listing shows the service.
     service_seen: bool,
+    /// Whether a row's service has been absent for as long as makes it missing; or there is no row,
+    /// and so nothing was attached to the service yet.
+    is_missing: bool,
     /// The volumes that the listing shows and that nobody has deleted yet.
     live_volumes: Vec<&'a ObservedVolume>,
     policy: &'a Policy,
@@ -182,6 +186,7 @@ impl<'a> End<'a> {
             .service_id
             .as_ref()
             .is_some_and(|id| index.service(id).is_some());
+        let is_missing = row.is_none_or(|row| is_missing(row, snapshot, index, policy));
         let accounts = identity.accounts;
         Self {
             belongings,
@@ -189,6 +194,7 @@ impl<'a> End<'a> {
             provision,
             snapshot,
             service_seen,
+            is_missing,
             live_volumes,
             policy,
             accounts,
@@ -223,7 +229,7 @@ impl<'a> End<'a> {
         if !self.knows_its_volumes() {
             report.hold_back(
                 "destroying an instance",
-                "its volume and service: the listing is incomplete",
+                "its volume and service: no listing shows its volumes",
                 1,
             );
         }
@@ -275,7 +281,9 @@ impl<'a> End<'a> {
                     && (!self.accounts.agentmail || !self.may_have_made(CreateStep::Inbox))
             }
             DestroyStep::Volumes => {
-                self.lacks_service_surely() && self.belongings.volume_ids.is_empty()
+                self.knows_its_volumes()
+                    && self.lacks_service_surely()
+                    && self.belongings.volume_ids.is_empty()
             }
             // One that we know by its id is asked to go in any case: a listing that hides it once
             // would leave it there for ever, and what is gone already may be deleted again.
@@ -329,12 +337,14 @@ impl<'a> End<'a> {
     }
 
     /// The service goes only after its volumes are known: a volume that nobody recorded is found by
-    /// the service that it is attached to, and no longer once that is gone.
+    /// the service that it is attached to, and no longer once that is gone. A listing that hides
+    /// the service may hide the volume, too, unless the service is missing.
     fn knows_its_volumes(&self) -> bool {
-        self.snapshot.listing.is_complete()
-            || self
-                .provision
-                .is_some_and(|provision| provision.volume_id.is_some())
+        let is_recorded = self
+            .provision
+            .is_some_and(|provision| provision.volume_id.is_some());
+        let is_shown = self.service_seen || self.is_missing;
+        is_recorded || (self.snapshot.listing.is_complete() && is_shown)
     }
 
     /// A key or inbox may have been made although no answer told us which. Once the destruction has

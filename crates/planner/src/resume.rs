@@ -75,8 +75,12 @@ fn is_settled(
     if step <= CreateStep::Row {
         return is_due_by(snapshot.now);
     }
-    // The listing decides, so it is the listing that must not have begun too early.
-    if !snapshot.listing.is_complete() || !is_due_by(snapshot.listing.started_at) {
+    // The listing decides, so it is the listing that must not have begun too early; and what lists no
+    // service says nothing of its volume, its domain or its deployment. One that is really gone is
+    // missing soon.
+    let listing = &snapshot.listing;
+    let may_decide = listing.is_complete() && is_due_by(listing.started_at);
+    if !may_decide || index.service_of(provision).is_none() {
         return false;
     }
     let grace = TimeDelta::from_std(policy.missing_grace).unwrap_or(TimeDelta::MAX);

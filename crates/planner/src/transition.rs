@@ -88,7 +88,12 @@ pub(crate) fn is_absent(
 }
 
 /// Absent from two complete listings, each begun more than the grace after the status changed.
-fn is_missing(row: &Instance, snapshot: &Snapshot, index: &Index<'_>, policy: &Policy) -> bool {
+pub(crate) fn is_missing(
+    row: &Instance,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    policy: &Policy,
+) -> bool {
     is_absent(row, &snapshot.listing, index, policy)
         && row.missing_since.is_some_and(|since| {
             since > counts_from(row, policy) && since < snapshot.listing.started_at

@@ -387,9 +387,45 @@ fn a_dead_row_goes_when_everything_is_destroyed_and_a_later_listing_agrees() {
 }
 
 #[test]
+fn a_service_whose_volume_nobody_recorded_waits_for_a_listing_that_shows_it() {
+    let mut lost = provision(1, Stage::Creating(CreateStep::Domain));
+    lost.service_id = Some(service_id(1));
+    lost.step_began_at = ago(3_600);
+    let mut hidden = snapshot(vec![row(1, Status::Dead)], Vec::new());
+    hidden.provisions.push(lost);
+    let takes_service = |seen: &Snapshot| {
+        let steps = &decide(seen, &quiet()).destructions[0].steps;
+        steps.contains(&DestroyStep::Service)
+    };
+    assert!(!takes_service(&hidden), "one listing alone may lie");
+    let mut shown = hidden.clone();
+    shown.listing.services.push(service(1));
+    assert!(takes_service(&shown));
+    hidden.rows[0].missing_since = Some(ago(30));
+    assert!(takes_service(&hidden), "it is missing");
+}
+
+#[test]
+fn an_interrupted_creation_waits_for_a_listing_that_shows_its_service() {
+    let mut lost = provision(1, Stage::Creating(CreateStep::Commit));
+    lost.service_id = Some(service_id(1));
+    lost.step_began_at = ago(3_600);
+    let mut seen = snapshot(vec![row(1, Status::Starting)], Vec::new());
+    seen.provisions.push(lost);
+    assert_eq!(decide(&seen, &quiet()).resumes, []);
+    seen.listing.services.push(ObservedService {
+        deployment: None,
+        image: None,
+        ..service(1)
+    });
+    assert_eq!(decide(&seen, &quiet()).resumes.len(), 1);
+}
+
+#[test]
 fn a_service_that_a_listing_hides_is_deleted_all_the_same() {
     let mut made = provision(1, Stage::Created);
     made.service_id = Some(service_id(1));
+    made.volume_id = Some("volume-1".into());
     made.step_began_at = ago(3_600);
     let mut hidden = snapshot(vec![row(1, Status::Dead)], Vec::new());
     hidden.provisions.push(made);
