@@ -12,6 +12,7 @@ mod postgresql;
 mod programs;
 mod running;
 mod schema_check;
+mod simulate;
 mod stopwatch;
 mod test;
 mod tidy;
@@ -34,6 +35,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Run every test with a PostgreSQL server of its own.
     Test(test::Arguments),
+    /// Tell the story of one seed of the simulation, or run many.
+    Simulate(simulate::Arguments),
     /// Run all that must hold on main.
     Ci,
     /// Migrate an empty database up, down to nothing, and up again.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
+        Task::Simulate(arguments) => simulate::run(&arguments),
         Task::Migrations => migrations::from_command_line(),
         Task::Ci => ci::run(),
         Task::Tidy(arguments) => tidy::run(&arguments),

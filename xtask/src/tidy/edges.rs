@@ -18,6 +18,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("pool-credentials", &["pool-domain"]),
     ("pool-simulator", &["pool-domain"]),
     ("pool-model", &["pool-domain"]),
+    (
+        "pool-simulation",
+        &["pool-domain", "pool-planner", "pool-simulator"],
+    ),
     ("pool-claims", &["pool-domain", "pool-db", "pool-agent"]),
     (
         "pool-reconciler",
