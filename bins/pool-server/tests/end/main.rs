@@ -15,5 +15,6 @@ mod liar;
 mod migrating;
 mod pool;
 mod secrets;
+mod seeds;
 mod shutdown;
 mod sweep;
