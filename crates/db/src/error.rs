@@ -33,6 +33,9 @@ pub enum Error {
     /// The database took too long, or waited too long for somebody's lock.
     #[error("the database did not answer in time: {0}")]
     Wait(String),
+    /// The database has no disk, no memory or no connection left for it.
+    #[error("the database is out of something: {0}")]
+    Exhaust(String),
     /// Another server leads by now: this one's decisions are stale and change nothing.
     #[error("another server leads by now, so nothing was written")]
     StaleTerm,
@@ -73,7 +76,12 @@ impl Error {
     pub const fn is_unavailable(&self) -> bool {
         matches!(
             self,
-            Self::Connect(_) | Self::RefuseLogin(_) | Self::Acquire | Self::Lose(_) | Self::Wait(_)
+            Self::Connect(_)
+                | Self::RefuseLogin(_)
+                | Self::Acquire
+                | Self::Lose(_)
+                | Self::Wait(_)
+                | Self::Exhaust(_)
         )
     }
 }
@@ -86,6 +94,10 @@ impl From<diesel::result::Error> for Error {
                 DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection,
                 information,
             ) => Self::Lose(information.message().to_owned()),
+            // A standby after a failover; the next connection finds the primary.
+            DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, information) => {
+                Self::Lose(information.message().to_owned())
+            }
             DatabaseError(_, information) => {
                 of_server(&**information).unwrap_or(Self::Query(error))
             }
@@ -107,19 +119,31 @@ fn of_server(information: &dyn DatabaseErrorInformation) -> Option<Error> {
     of_message(information.message())
 }
 
-/// And what passes by itself by how the server's message begins. A server that does not speak
-/// English makes a bug of it: whoever asked is told so, and the next tick tries again all the same.
+/// And what passes by itself by the server's message. Every session asks for English messages
+/// (`Session::settings`), which only a superuser is granted. A server that speaks another language
+/// all the same makes a bug of it: whoever asked is told so, and the next tick tries again.
 pub(crate) fn of_message(message: &str) -> Option<Error> {
     let begins = |starts: &[&str]| starts.iter().any(|start| message.starts_with(start));
+    let holds = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
     if begins(&["canceling statement", "deadlock detected"]) {
         return Some(Error::Wait(message.to_owned()));
+    }
+    if begins(&["out of memory", "out of shared memory"])
+        || holds(&[
+            "No space left on device",
+            "Disk quota exceeded",
+            "Cannot allocate memory",
+            "Too many open files",
+            "Input/output error",
+        ])
+    {
+        return Some(Error::Exhaust(message.to_owned()));
     }
     begins(&[
         "terminating connection",
         "the database system is",
         "sorry, too many clients",
         "remaining connection slots",
-        "cannot execute", // … in a read-only transaction: a standby after a failover
     ])
     .then(|| Error::Lose(message.to_owned()))
 }
@@ -152,4 +176,45 @@ pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_a_bug_by_the_servers_message() {
+        let kind = |message: &str| match of_message(message) {
+            Some(error) if !error.is_unavailable() => "a bug that passes",
+            Some(Error::Wait(_)) => "wait",
+            Some(Error::Exhaust(_)) => "exhausted",
+            Some(_) => "lost",
+            None => "a bug",
+        };
+        let said = [
+            ("canceling statement due to lock timeout", "wait"),
+            ("deadlock detected", "wait"),
+            ("terminating connection due to idle-session timeout", "lost"),
+            ("the database system is in recovery mode", "lost"),
+            ("sorry, too many clients already", "lost"),
+            (
+                "could not extend file \"base/5/16384\": No space left on device",
+                "exhausted",
+            ),
+            (
+                "could not write to file \"pg_wal/xlogtemp.7\": No space left on device",
+                "exhausted",
+            ),
+            ("out of shared memory", "exhausted"),
+            (
+                "could not open file \"base/5/1\": Too many open files in system",
+                "exhausted",
+            ),
+            ("column \"nope\" does not exist", "a bug"),
+            ("syntax error at or near \"SELCT\"", "a bug"),
+        ];
+        for (message, expected) in said {
+            assert_eq!(kind(message), expected, "{message}");
+        }
+    }
 }

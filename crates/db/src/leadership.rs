@@ -19,8 +19,9 @@ use crate::statement::statement;
 /// Any number that nothing else in the database uses: `poollead` in ASCII.
 const LOCK: i64 = 0x706f_6f6c_6c65_6164;
 
-/// The database gives up a vanished leader's connection after 9 s; a leader that hears nothing for
-/// less than that stops before another can begin.
+/// How long the database may take to answer the leader. It ends a leader's session that it has not
+/// heard of for 8 s (`Session::LEADER`); a leader asks every 2 s, and so stops before another can
+/// begin.
 const PING_LIMIT: Duration = Duration::from_secs(5);
 /// Taking the lead waits for the last transactions of the leader before, which take 5 s at most.
 const LEAD_LIMIT: Duration = Duration::from_secs(10);

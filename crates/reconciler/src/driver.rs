@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use pool_db::leadership::Candidate;
 use pool_db::{DbSettings, migrations, ticks};
+use pool_domain::Term;
 use tokio::sync::Notify;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -75,6 +76,21 @@ impl Driver {
             }
         };
         info!(leader.term = term.0, "leading");
+        // Whichever ends first ends the other: without the lock nothing may be done.
+        let led = tokio::select! {
+            lost = self.hold(&mut candidate) => lost,
+            ended = self.lead(term, shutdown) => ended,
+        };
+        if let Err(error) = candidate.resign().await {
+            // The database frees the lock when it notices that the connection is gone.
+            warn!(error = %chain(&error), "the lead was not given back");
+        }
+        info!(leader.term = term.0, "leading no more");
+        led
+    }
+
+    /// What a leader does: takes over what earlier generations left, and ticks.
+    async fn lead(&self, term: Term, shutdown: &CancellationToken) -> Result<(), Error> {
         let url = self.settings.database.url.expose();
         migrations::contract(url).await?;
         budget::learn(&self.outside.db, &self.outside.railway).await?;
@@ -86,28 +102,22 @@ impl Driver {
         let pace = report.replenish.pace;
         let mut reconciler = Reconciler::new(outside, term, last_complete_at, pace, keep_events)
             .last_swept(report.sweep);
-        // Whichever ends first ends the other: without the lock nothing may be done.
-        let led = tokio::select! {
-            lost = self.hold(&mut candidate) => lost,
-            ended = self.tick_on(&mut reconciler, shutdown) => ended,
-        };
-        if let Err(error) = candidate.resign().await {
-            // The database frees the lock when it notices that the connection is gone.
-            warn!(error = %chain(&error), "the lead was not given back");
-        }
-        info!(leader.term = term.0, "leading no more");
-        led
+        self.tick_on(&mut reconciler, shutdown).await
     }
 
-    /// Holds the lock: asks for it every two seconds, and passes on what wakes the leader.
+    /// Holds the lock: asks for it every two seconds, however often it is woken meanwhile, since the
+    /// database ends the session of a silent leader; and passes on what wakes it.
     async fn hold(&self, candidate: &mut Candidate) -> Result<(), Error> {
+        let mut pings = interval(PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match timeout(PING_EVERY, candidate.woken()).await {
-                Ok(woken) => {
+            tokio::select! {
+                biased;
+                _ = pings.tick() => candidate.ping().await?,
+                woken = candidate.woken() => {
                     woken?;
                     self.wake.notify_one();
                 }
-                Err(_elapsed) => candidate.ping().await?,
             }
         }
     }

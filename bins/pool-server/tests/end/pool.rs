@@ -23,6 +23,8 @@ pub(crate) struct Pool {
     pub(crate) database: TestDatabase,
     pub(crate) railway: Simulator,
     pub(crate) http: reqwest::Client,
+    /// Where the servers and the tests find the database.
+    url: String,
     settings: HashMap<&'static str, String>,
     secrets: HashMap<&'static str, String>,
 }
@@ -66,6 +68,7 @@ impl Pool {
             ),
         ];
         Ok(Self {
+            url: database.url().to_owned(),
             database,
             railway,
             http: reqwest::Client::builder().no_proxy().build()?,
@@ -98,7 +101,13 @@ impl Pool {
         self
     }
 
-    pub(crate) fn config(&self) -> anyhow::Result<Config> {
+    /// With another database than the tests' own.
+    pub(crate) fn reaching(mut self, url: String) -> Self {
+        self.url = url;
+        self
+    }
+
+    fn config_at(&self, url: &str) -> anyhow::Result<Config> {
         let flags = self
             .settings
             .iter()
@@ -106,7 +115,7 @@ impl Pool {
         let arguments = std::iter::once("pool-server".to_owned()).chain(flags);
         let flags = Flags::try_parse_from(arguments)?;
         let secrets = [
-            ("DATABASE_URL", self.database.url().to_owned()),
+            ("DATABASE_URL", url.to_owned()),
             ("POOL_API_KEY", KEY.to_owned()),
             ("RAILWAY_API_TOKEN", self.railway.token()),
         ];
@@ -119,10 +128,15 @@ impl Pool {
     }
 
     pub(crate) async fn start(&self) -> anyhow::Result<Server> {
+        self.start_at(&self.url).await
+    }
+
+    /// A server that finds the database elsewhere than the others do.
+    pub(crate) async fn start_at(&self, url: &str) -> anyhow::Result<Server> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let base = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
-        let ended = tokio::spawn(serve::serve(self.config()?, listener, stop.clone()));
+        let ended = tokio::spawn(serve::serve(self.config_at(url)?, listener, stop.clone()));
         let server = Server {
             base,
             stop,
@@ -182,7 +196,7 @@ impl Pool {
 
     /// One number from the database.
     pub(crate) async fn number(&self, query: &str) -> anyhow::Result<i64> {
-        let client = pool_test_database::connect(self.database.url()).await?;
+        let client = pool_test_database::connect(&self.url).await?;
         Ok(client.query_one(query, &[]).await?.try_get(0)?)
     }
 }

@@ -35,6 +35,9 @@ pub(crate) struct Session {
     pub(crate) statement_limit: Duration,
     /// How long it may wait for a lock.
     pub(crate) lock_limit: Duration,
+    /// How long it may leave a transaction open without saying anything. We take milliseconds; one
+    /// that takes longer is frozen or cut off, and others wait for what it holds.
+    pub(crate) silence_limit: Duration,
     /// More settings, as SQL.
     pub(crate) more: &'static str,
 }
@@ -45,6 +48,7 @@ impl Session {
         name: "pool-server",
         statement_limit: Duration::from_secs(10),
         lock_limit: Duration::from_secs(5),
+        silence_limit: Duration::from_secs(5),
         more: "",
     };
     /// Claims: a person waits.
@@ -54,11 +58,16 @@ impl Session {
         lock_limit: Duration::from_secs(2),
         ..Self::GENERAL
     };
-    /// The leader's lock lives as long as this session, so the database must notice soon when its
-    /// host has vanished. On a Unix socket these settings do nothing.
+    /// The leader's lock lives as long as this session. Whoever leads or would lead says something
+    /// every 2 s; one that has been silent for 8 s is dead, frozen or cut off, and the database ends
+    /// its session, whatever its host's TCP may say. A leader that hears nothing gives up after 7 s
+    /// by itself. PostgreSQL 13 has no such limit, and must notice by TCP that the host has vanished;
+    /// on a Unix socket those settings do nothing.
     pub(crate) const LEADER: Self = Self {
         name: "pool-server leader",
-        more: "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; \
+        more: "SELECT set_config('idle_session_timeout', '8000', false) \
+               WHERE current_setting('server_version_num')::int >= 140000; \
+               SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; \
                SET tcp_keepalives_count = 2; SET tcp_user_timeout = 10000;",
         ..Self::GENERAL
     };
@@ -67,20 +76,26 @@ impl Session {
     pub(crate) const MIGRATION: Self = Self {
         name: "pool-migrate",
         statement_limit: Duration::from_secs(600),
+        silence_limit: Duration::from_secs(600),
         // Older generations may hold times without a zone, which were written in UTC.
         // What looks through a million rows once is not worth a compiler's half second.
         more: "SET timezone = 'UTC'; SET jit = off;",
         ..Self::GENERAL
     };
 
-    /// Claims take the row that is free now, which only READ COMMITTED can see.
+    /// Claims take the row that is free now, which only READ COMMITTED can see. What passes by
+    /// itself is known by the database's messages, so these are in English where we may choose: only
+    /// a superuser may.
     fn settings(&self) -> String {
         let statement_limit_ms = self.statement_limit.as_millis();
         let lock_limit_ms = self.lock_limit.as_millis();
+        let silence_limit_ms = self.silence_limit.as_millis();
         format!(
             "SET statement_timeout = {statement_limit_ms}; SET lock_timeout = {lock_limit_ms}; \
-             SET idle_in_transaction_session_timeout = {statement_limit_ms}; \
-             SET default_transaction_isolation = 'read committed'; {}",
+             SET idle_in_transaction_session_timeout = {silence_limit_ms}; \
+             SET default_transaction_isolation = 'read committed'; \
+             DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
+             EXCEPTION WHEN insufficient_privilege THEN NULL; END $$; {}",
             self.more
         )
     }
@@ -145,5 +160,65 @@ impl Connector {
             AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
         connection.batch_execute(&self.session.settings()).await?;
         Ok(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::QueryableByName;
+    use diesel::sql_types::Text;
+    use diesel_async::RunQueryDsl;
+    use pool_test_database::TestDatabase;
+
+    use super::*;
+    use crate::statement::statement;
+
+    #[derive(QueryableByName)]
+    struct Setting {
+        #[diesel(sql_type = Text)]
+        value: String,
+    }
+
+    async fn setting(url: &str, session: Session, name: &str) -> String {
+        let connector = Connector::new(&Secret::new(url), session).unwrap();
+        let mut connection = connector.connect().await.unwrap();
+        let shown: Setting = statement("SELECT current_setting($1) AS value")
+            .bind::<Text, _>(name.to_owned())
+            .get_result(&mut connection)
+            .await
+            .unwrap();
+        shown.value
+    }
+
+    /// The databases of the tests have no other language than English, by another name.
+    #[tokio::test]
+    async fn the_database_speaks_english_where_we_may_choose_and_is_used_where_not() {
+        let database = TestDatabase::empty().await;
+        let client = database.client().await;
+        let role = "SELECT 'role_of_' || current_database()";
+        let role: String = client.query_one(role, &[]).await.unwrap().get(0);
+        let prepare = format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'x'; \
+             DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lc_messages = ''POSIX''', current_database()); \
+             END $$;"
+        );
+        client.batch_execute(&prepare).await.unwrap();
+        let url = database.url();
+        let as_superuser = setting(url, Session::CLAIM, "lc_messages").await;
+        let after_login = url.split_once('@').unwrap().1;
+        let url = format!("postgres://{role}:x@{after_login}");
+        let as_user = setting(&url, Session::CLAIM, "lc_messages").await;
+        let drop_role = format!("DROP ROLE {role}");
+        client.batch_execute(&drop_role).await.unwrap();
+        assert_eq!((as_superuser.as_str(), as_user.as_str()), ("C", "POSIX"));
+    }
+
+    #[tokio::test]
+    async fn only_a_leader_may_not_be_silent() {
+        let database = TestDatabase::empty().await;
+        let limit = |session| setting(database.url(), session, "idle_session_timeout");
+        assert_eq!(limit(Session::LEADER).await, "8s");
+        assert_eq!(limit(Session::GENERAL).await, "0");
+        assert_eq!(limit(Session::CLAIM).await, "0");
     }
 }

@@ -54,6 +54,30 @@ async fn one_leads_at_a_time_and_each_in_a_term_of_its_own() {
     assert_eq!(fixture.text(holders).await, "first t, second f, third f");
 }
 
+/// Its connection stands, and its kernel answers for it: only its silence tells.
+#[tokio::test]
+async fn a_leader_that_is_frozen_loses_the_lead_and_cannot_write_any_more() {
+    let fixture = Fixture::new().await;
+    let mut frozen = candidate(&fixture, "frozen").await;
+    let term = frozen.try_lead().await.unwrap().unwrap();
+    let mut standby = candidate(&fixture, "standby").await;
+    assert_eq!(standby.try_lead().await.unwrap(), None);
+    let take_over = async {
+        loop {
+            if let Some(term) = standby.try_lead().await.unwrap() {
+                return term;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let next = timeout(Duration::from_secs(15), take_over).await.unwrap();
+    assert_eq!(next, Term(term.0 + 1));
+    let stale = commands::pending(&fixture.db, term).await;
+    assert!(matches!(stale, Err(pool_db::Error::StaleTerm)), "{stale:?}");
+    let lost = frozen.ping().await.unwrap_err();
+    assert!(lost.is_unavailable(), "{lost}");
+}
+
 #[tokio::test]
 async fn a_new_term_waits_for_the_last_write_of_the_old_one() {
     let fixture = Fixture::new().await;
