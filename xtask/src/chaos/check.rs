@@ -110,7 +110,9 @@ fn answer_of(ask: &Ask) -> Option<Violation> {
         503 | 409 if !answer.has_retry_after => {
             format!("{} without Retry-After", answer.status)
         }
-        200 | 409 | 502 | 503 | 504 => return None,
+        200 | 502 | 503 | 504 => return None,
+        // One with its key is running; its agent was destroyed since.
+        409 | 410 if ask.is_keyed => return None,
         status => format!("{status}: {}", answer.error),
     };
     let sentence = format!("the claim of {name} was answered {wrong}");
@@ -134,6 +136,20 @@ fn handed_out_once(history: &History) -> Vec<Violation> {
         let other = *by_name.entry(name).or_insert(instance);
         if other != instance {
             let sentence = format!("the claim of {name} was given {other} and {instance}");
+            found.push(Violation::new(Harm::Twice, sentence));
+        }
+    }
+    let mut set_up: BTreeMap<&str, &str> = BTreeMap::new();
+    for call in history
+        .calls
+        .iter()
+        .filter(|it| it.outcome == Outcome::Done)
+    {
+        let (service, name) = (call.service_id.as_str(), call.agent_name.as_str());
+        let other = *set_up.entry(name).or_insert(service);
+        if other != service {
+            let sentence =
+                format!("the claim of {name} set up the agents of {other} and {service}");
             found.push(Violation::new(Harm::Twice, sentence));
         }
     }

@@ -46,6 +46,7 @@ fn call(instance: &str, name: &str, outcome: Outcome) -> Call {
 fn ask(name: &str, answer: Option<Answer>) -> Ask {
     Ask {
         agent_name: name.to_owned(),
+        is_keyed: true,
         sent_ms: 1,
         answered_ms: 2,
         answer,
@@ -146,7 +147,11 @@ fn two_instances_for_one_claim_are_found() {
         it.rows.push(row("d", "claimed", 3, Some("Ada")));
         it.calls.push(call("d", "Ada", Outcome::Done));
     });
-    assert_eq!(found, ["Twice: the claim of Ada was given a and d"]);
+    let expected = [
+        "Twice: the claim of Ada set up the agents of service of a and service of d",
+        "Twice: the claim of Ada was given a and d",
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -311,7 +316,12 @@ fn answers_that_the_api_does_not_promise_are_found() {
     );
     let bug = found(|it| it.asks[1].answer = refusal(500, false));
     assert_eq!(bug, ["Answer: the claim of Bob was answered 500: why"]);
-    for known in [502, 504] {
+    let unkeyed = found(|it| {
+        it.asks[1].is_keyed = false;
+        it.asks[1].answer = refusal(410, false);
+    });
+    assert_eq!(unkeyed, ["Answer: the claim of Bob was answered 410: why"]);
+    for known in [410, 502, 504] {
         assert_eq!(
             found(|it| it.asks[1].answer = refusal(known, false)),
             [""; 0]

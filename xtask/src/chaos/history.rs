@@ -22,6 +22,8 @@ pub(super) struct History {
 pub(super) struct Ask {
     /// Each claim has a name of its own, and its repetitions have the same.
     pub(super) agent_name: String,
+    /// Whether it has an `Idempotency-Key`. Only then it is repeated.
+    pub(super) is_keyed: bool,
     /// Milliseconds since the beginning.
     pub(super) sent_ms: u64,
     /// Milliseconds since the beginning; when it was given up where there was no answer.

@@ -60,6 +60,12 @@ impl Http {
         reply(request.call())
     }
 
+    /// With an `Idempotency-Key`.
+    pub(super) fn post_keyed(&self, url: &str, key: &str, body: &Value) -> Result<Reply, NoReply> {
+        let request = self.agent.post(url).header("Authorization", &self.key);
+        reply(request.header("Idempotency-Key", key).send_json(body))
+    }
+
     pub(super) fn post(&self, url: &str, body: &Value) -> Result<Reply, NoReply> {
         let request = self.agent.post(url).header("Authorization", &self.key);
         reply(request.send_json(body))

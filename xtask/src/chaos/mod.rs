@@ -203,6 +203,7 @@ fn tell(
     let line = |name: &str| stage.tally.line(name);
     let lines = [
         ("claims", line("claims")),
+        ("of these repeated", line("repeated")),
         ("agents handed out", got.count().to_string()),
         ("kills of servers", line("kills")),
         ("terms of leaders", gather::terms(stage)?.to_string()),
@@ -232,7 +233,8 @@ fn keep_logs(dir: &Path, seed: u64) -> Result<PathBuf> {
     fs::create_dir_all(&kept)?;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
+        let is_told = entry.path().extension().is_some();
+        if is_told && entry.file_type()?.is_file() {
             fs::copy(entry.path(), kept.join(entry.file_name()))
                 .with_context(|| format!("{} could not be kept", entry.path().display()))?;
         }

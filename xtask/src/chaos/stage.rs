@@ -1,6 +1,7 @@
 //! What all the threads of a run share: where everybody is, and what was seen so far.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -94,12 +95,15 @@ impl Stage {
         )?;
         let seed = format!("--seed={seed}");
         let arguments: Vec<&str> = SIMULATOR.iter().copied().chain([seed.as_str()]).collect();
+        // A copy: whoever builds meanwhile must not change what is under test.
+        let server_binary = slot.dir().join("pool-server");
+        fs::copy(metadata.binary("pool-server"), &server_binary)?;
         let (simulator, simulated) = Simulated::start(&metadata, &arguments, slot, START_LIMIT)?;
         Ok(Self {
             watch: Stopwatch::start(),
             key: new_key()?,
             dir: slot.dir().to_path_buf(),
-            server_binary: metadata.binary("pool-server"),
+            server_binary,
             database_url: postgres.url(DATABASE),
             postgres: Mutex::new(postgres),
             simulated,
