@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::stopwatch::Stopwatch;
-use crate::{checkout, demo, interrupt, migrations, running, schema_check, test, tidy};
+use crate::{chaos, checkout, demo, interrupt, migrations, running, schema_check, test, tidy};
 
 /// One thing that must hold.
 struct Step {
@@ -48,6 +48,11 @@ const STEPS: &[Step] = &[
         name: "tests",
         rerun: "cargo xtask test",
         run: test::run_for_ci,
+    },
+    Step {
+        name: "chaos",
+        rerun: "cargo xtask chaos --seconds 25",
+        run: chaos::briefly,
     },
     Step {
         name: "demo",

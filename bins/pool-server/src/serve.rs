@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use pool_db::migrations;
+use pool_db::{Db, DbSettings, migrations};
 use pool_reconciler::{Driver, DriverSettings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -74,8 +74,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
-    prepare_schema(&config, &stop).await?;
-    let parts = wiring::parts(&config).await?;
+    let db = prepare_database(&config, &stop).await?;
+    let parts = wiring::parts(&config, db)?;
     let wake = Arc::new(Notify::new());
     let leases = expire_leases(&parts, &stop);
     let reconciler = reconcile(
@@ -134,13 +134,14 @@ async fn ended(what: &str, mut task: JoinHandle<anyhow::Result<()>>) -> anyhow::
     }
 }
 
-/// Brings the schema up, waiting a while for a database that is not there yet.
-async fn prepare_schema(config: &Config, stop: &CancellationToken) -> anyhow::Result<()> {
-    let url = config.database_url.expose();
-    let applied = async {
+/// Brings the schema up and connects, waiting a while for a database that is not there, or goes in
+/// the middle of this.
+async fn prepare_database(config: &Config, stop: &CancellationToken) -> anyhow::Result<Db> {
+    let settings = wiring::database(config);
+    let prepared = async {
         loop {
-            match migrations::run(url).await {
-                Ok(applied) => break Ok(applied),
+            match migrate_and_connect(&settings).await {
+                Ok(db) => break Ok(db),
                 Err(error) if error.is_unavailable() => {
                     warn!(error = %chain(&error), "the database is not available yet");
                 }
@@ -151,13 +152,17 @@ async fn prepare_schema(config: &Config, stop: &CancellationToken) -> anyhow::Re
     };
     tokio::select! {
         () = stop.cancelled() => bail!("stopped before the database was available"),
-        applied = timeout(DATABASE_WAIT, applied) => {
+        prepared = timeout(DATABASE_WAIT, prepared) => {
             let waited = DATABASE_WAIT.as_secs();
-            let applied = applied.with_context(|| format!("no database at DATABASE_URL within {waited} s"))?;
-            applied.context("the schema cannot be brought up to date")?;
+            let prepared = prepared.with_context(|| format!("no database at DATABASE_URL within {waited} s"))?;
+            prepared.context("the schema cannot be brought up to date")
         }
     }
-    Ok(())
+}
+
+async fn migrate_and_connect(settings: &DbSettings) -> Result<Db, pool_db::Error> {
+    migrations::run(settings.url.expose()).await?;
+    Db::connect(settings).await
 }
 
 fn expire_leases(parts: &Parts, stop: &CancellationToken) -> JoinHandle<()> {

@@ -44,10 +44,7 @@ pub(crate) fn database(config: &Config) -> DbSettings {
     }
 }
 
-pub(crate) async fn parts(config: &Config) -> anyhow::Result<Parts> {
-    let db = Db::connect(&database(config))
-        .await
-        .context("cannot connect to DATABASE_URL")?;
+pub(crate) fn parts(config: &Config, db: Db) -> anyhow::Result<Parts> {
     let agent = AgentClient::new(config.pool_api_key.clone())?;
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let settings = ClaimSettings {

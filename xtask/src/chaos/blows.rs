@@ -53,7 +53,7 @@ pub(super) fn strike(
             12 | 13 => hold_locks(stage, rng.u64(200..4_000)),
             _ => end_backends(stage, rng.u8(1..20)),
         }
-        next_at_ms = stage.now_ms() + rng.u64(500..4_000);
+        next_at_ms = stage.now_ms() + rng.u64(1_000..6_000);
     }
     Ok(())
 }

@@ -39,6 +39,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(240);
 /// Between two looks whether all is in order.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Then a person lets go what the fuse holds back.
+const CONFIRM_AFTER: Duration = Duration::from_secs(5);
+
 /// It has to stay in order for so many looks.
 const CALM_LOOKS: u32 = 4;
 
@@ -184,6 +187,10 @@ fn settle(stage: &Stage, servers: &mut Servers<'_>, seed: u64) -> Result<Vec<Str
             return Ok(unsettled);
         }
         interrupt::check()?;
+        // What is really lost waits for a person, who waits whether it comes back by itself.
+        if watch.elapsed() >= CONFIRM_AFTER {
+            people::confirm(stage, &http, 0);
+        }
         sleep(LOOK_EVERY);
     }
 }

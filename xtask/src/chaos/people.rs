@@ -28,6 +28,7 @@ pub(super) fn work(stage: &Stage, seed: u64) {
             ),
             2 => post(stage, &http, server, "replenish", &json!({})),
             3 | 4 => post(stage, &http, server, "reconcile", &json!({})),
+            5 if rng.u8(..4) == 0 => confirm(stage, &http, server),
             5 => look(stage, &http, server, &mut rng),
             _ => give_up(stage, &http, server, &mut rng),
         }
@@ -39,6 +40,16 @@ fn post(stage: &Stage, http: &Http, server: usize, verb: &str, body: &Value) {
     let reply = http.post(&stage.url(server, &path), body);
     heard(stage, &format!("POST {path}"), reply);
     stage.tally.add("people", verb);
+}
+
+/// Lets go what the fuse holds back, if it has tripped.
+pub(super) fn confirm(stage: &Stage, http: &Http, server: usize) {
+    let ready = http.get(&stage.url(server, "/readyz"));
+    if ready.is_ok_and(|reply| !reply.body["fuse"].is_null()) {
+        // It may be whole again by now, which is a 409.
+        let _ = http.post(&stage.url(server, "/api/pool/fuse/confirm"), &json!({}));
+        stage.tally.add("people", "confirm the fuse");
+    }
 }
 
 fn look(stage: &Stage, http: &Http, server: usize, rng: &mut Rng) {

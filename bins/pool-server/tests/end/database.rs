@@ -164,6 +164,35 @@ fn set_agents(pool: &Pool, fault: Option<AgentFault>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Wherever in its start the database goes: it is waited for, and nobody has to start the server again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_waits_for_a_database_that_goes_while_it_starts() -> anyhow::Result<()> {
+    let pool = Pool::new(0).await?;
+    let url = pool.database.url();
+    let port = url::Url::parse(url)?
+        .port()
+        .context("a database has a port")?;
+    for connections in 0..4 {
+        let wire = Proxy::start(port).await?;
+        wire.set(Wire::Lets(connections));
+        let through = wire.instead_of(url)?;
+        let starting = pool.start_at(&through);
+        let back = async {
+            let began = Instant::now();
+            while wire.refused() == 0 {
+                ensure!(began.elapsed() < PATIENCE, "the database was not missed");
+                sleep(Duration::from_millis(10)).await;
+            }
+            wire.set(Wire::Passes);
+            Ok(())
+        };
+        let (server, ()) = tokio::try_join!(starting, back)?;
+        server.count("idle").await?;
+        server.stop().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn backends_that_are_killed_are_replaced() -> anyhow::Result<()> {
     let mut setting = Setting::new().await?;

@@ -2,6 +2,8 @@
 //! to a kernel that is well and goes on acknowledging.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,11 +19,14 @@ pub(crate) enum Wire {
     Slow(Duration),
     /// It never arrives, and no connection is closed.
     Cut,
+    /// So many connections more are made; the next ones are closed at once.
+    Lets(u32),
 }
 
 pub(crate) struct Proxy {
     address: SocketAddr,
-    wire: watch::Sender<Wire>,
+    wire: Arc<watch::Sender<Wire>>,
+    refused: Arc<AtomicU32>,
     accepting: JoinHandle<()>,
 }
 
@@ -31,16 +36,29 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (wire, state) = watch::channel(Wire::Passes);
+        let wire = Arc::new(wire);
+        let refused = Arc::new(AtomicU32::new(0));
+        let (lets, refuses) = (Arc::clone(&wire), Arc::clone(&refused));
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connect(client, port, state.clone()));
+                if lets_one(&lets) {
+                    tokio::spawn(connect(client, port, state.clone()));
+                } else {
+                    refuses.fetch_add(1, Ordering::SeqCst);
+                }
             }
         });
         Ok(Self {
             address,
             wire,
+            refused,
             accepting,
         })
+    }
+
+    /// How many connections were closed at once.
+    pub(crate) fn refused(&self) -> u32 {
+        self.refused.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set(&self, wire: Wire) {
@@ -61,6 +79,18 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+/// Whether one more connection may be made.
+fn lets_one(wire: &watch::Sender<Wire>) -> bool {
+    let mut lets = true;
+    wire.send_modify(|wire| {
+        if let Wire::Lets(left) = wire {
+            lets = *left > 0;
+            *left = left.saturating_sub(1);
+        }
+    });
+    lets
 }
 
 async fn connect(client: TcpStream, port: u16, mut wire: watch::Receiver<Wire>) {

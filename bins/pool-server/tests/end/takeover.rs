@@ -162,6 +162,7 @@ async fn a_standby_leads_within_15_s_when_the_leader_is_cut_off() -> anyhow::Res
         .await?;
     let again = leader.claim("Bob").await;
     ensure!(again.is_ok(), "{again:?}");
+    standby.until_count("claimed", 2).await?;
     standby.until_count("idle", 3).await?;
     assert_eq!(pool.live_services().len(), 5, "three idle, Ada's and Bob's");
     leader.stop().await?;

@@ -8,7 +8,7 @@ mod outside;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 
@@ -20,9 +20,14 @@ pub(crate) async fn show(State(shared): State<Shared>) -> Response {
     match live::render(&shared).await {
         Ok(live) => page(&shared, &live).into_response(),
         Err(error) => {
-            let status = error.into_response().status();
             let live = html! { p.bad role="alert" { "The database does not answer." } };
-            (status, page(&shared, &live)).into_response()
+            let mut answer = page(&shared, &live).into_response();
+            let refusal = error.into_response();
+            *answer.status_mut() = refusal.status();
+            if let Some(after) = refusal.headers().get(RETRY_AFTER) {
+                answer.headers_mut().insert(RETRY_AFTER, after.clone());
+            }
+            answer
         }
     }
 }

@@ -88,4 +88,5 @@ async fn without_the_database_everything_says_so_and_the_page_still_shows() {
     let page = stage.get("/").await;
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(page.text.contains("The database does not answer."));
+    assert_eq!(page.header("retry-after"), Some("5"));
 }
