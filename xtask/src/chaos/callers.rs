@@ -88,7 +88,7 @@ fn ask(
         is_keyed: key.is_some(),
         sent_ms,
         answered_ms,
-        answer: reply.ok().map(answer),
+        answer: reply.as_ref().ok().map(answer),
     });
     status
 }
@@ -102,7 +102,7 @@ fn kind(reply: &Reply) -> String {
     }
 }
 
-fn answer(reply: Reply) -> Answer {
+fn answer(reply: &Reply) -> Answer {
     let text = |name: &str| reply.body[name].as_str().map(str::to_owned);
     Answer {
         status: reply.status,

@@ -43,32 +43,32 @@ fn call(instance: &str, name: &str, outcome: Outcome) -> Call {
     }
 }
 
-fn ask(name: &str, answer: Option<Answer>) -> Ask {
+fn ask(name: &str, answer: impl Into<Option<Answer>>) -> Ask {
     Ask {
         agent_name: name.to_owned(),
         is_keyed: true,
         sent_ms: 1,
         answered_ms: 2,
-        answer,
+        answer: answer.into(),
     }
 }
 
-fn ok(instance: &str, name: &str) -> Option<Answer> {
-    Some(Answer {
+fn ok(instance: &str, name: &str) -> Answer {
+    Answer {
         status: 200,
         instance_id: Some(instance.to_owned()),
         conversation_id: Some(format!("conversation of {name}")),
         ..Answer::default()
-    })
+    }
 }
 
-fn refusal(status: u16, has_retry_after: bool) -> Option<Answer> {
-    Some(Answer {
+fn refusal(status: u16, has_retry_after: bool) -> Answer {
+    Answer {
         status,
         has_retry_after,
         error: "why".to_owned(),
         ..Answer::default()
-    })
+    }
 }
 
 const CLAIMED: [&str; 4] = ["starting", "idle", "claiming", "claimed"];
@@ -135,7 +135,7 @@ fn a_repeated_claim_may_get_the_same_answer_again() {
 
 #[test]
 fn an_instance_in_two_answers_is_found() {
-    let found = found(|it| it.asks[1].answer = ok("a", "Ada"));
+    let found = found(|it| it.asks[1].answer = Some(ok("a", "Ada")));
     assert!(found.contains(&"Twice: instance a was given to Ada and to Bob".to_owned()));
 }
 
@@ -180,7 +180,7 @@ fn an_idle_row_whose_agent_is_somebodys_is_found() {
 
 #[test]
 fn an_answer_whose_instance_was_never_claimed_is_found() {
-    let found = found(|it| it.asks[1].answer = ok("b", "Bob"));
+    let found = found(|it| it.asks[1].answer = Some(ok("b", "Bob")));
     assert_eq!(found, ["Lost: Bob got b, and it never was claimed"]);
 }
 
@@ -309,21 +309,21 @@ fn a_row_that_its_last_event_does_not_explain_is_found() {
 
 #[test]
 fn answers_that_the_api_does_not_promise_are_found() {
-    let bare = found(|it| it.asks[1].answer = refusal(503, false));
+    let bare = found(|it| it.asks[1].answer = Some(refusal(503, false)));
     assert_eq!(
         bare,
         ["Answer: the claim of Bob was answered 503 without Retry-After"]
     );
-    let bug = found(|it| it.asks[1].answer = refusal(500, false));
+    let bug = found(|it| it.asks[1].answer = Some(refusal(500, false)));
     assert_eq!(bug, ["Answer: the claim of Bob was answered 500: why"]);
     let unkeyed = found(|it| {
         it.asks[1].is_keyed = false;
-        it.asks[1].answer = refusal(410, false);
+        it.asks[1].answer = Some(refusal(410, false));
     });
     assert_eq!(unkeyed, ["Answer: the claim of Bob was answered 410: why"]);
     for known in [410, 502, 504] {
         assert_eq!(
-            found(|it| it.asks[1].answer = refusal(known, false)),
+            found(|it| it.asks[1].answer = Some(refusal(known, false))),
             [""; 0]
         );
     }

@@ -148,11 +148,11 @@ impl Stage {
     pub(super) fn pause(&self, ms: u64) -> bool {
         let until = self.watch.elapsed() + Duration::from_millis(ms);
         while !self.is_over() {
-            let now = self.watch.elapsed();
-            if now >= until {
+            let left = until.saturating_sub(self.watch.elapsed());
+            if left.is_zero() {
                 return true;
             }
-            sleep(LOOK_EVERY.min(until - now));
+            sleep(LOOK_EVERY.min(left));
         }
         false
     }

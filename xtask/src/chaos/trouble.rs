@@ -44,12 +44,12 @@ pub(super) fn make(stage: &Stage, seed: u64) {
                 post(stage, &http, "/faults", &rule);
                 stage.tally.add("faults", "some requests fail");
             }
-            1..=3 => inject(stage, &http, listing(&mut rng), &[], rng.u8(1..3)),
-            4 => inject(stage, &http, refusal(&mut rng), &[], 1),
+            1..=3 => inject(stage, &http, &listing(&mut rng), &[], rng.u8(1..3)),
+            4 => inject(stage, &http, &refusal(&mut rng), &[], 1),
             5 => {
                 let operations = ["keyCreate", "inboxCreate", "keyDelete", "inboxDelete"];
                 let operation = operations[rng.usize(..operations.len())];
-                inject(stage, &http, refusal(&mut rng), &[operation], 1);
+                inject(stage, &http, &refusal(&mut rng), &[operation], 1);
             }
             6 => {
                 let fault = if rng.bool() {
@@ -57,7 +57,7 @@ pub(super) fn make(stage: &Stage, seed: u64) {
                 } else {
                     "deploy_sticks"
                 };
-                inject(stage, &http, json!({ "kind": fault }), &[], 1);
+                inject(stage, &http, &json!({ "kind": fault }), &[], 1);
             }
             7 => befall(stage, &http, &mut rng),
             8 => heal(stage, &http, &mut rng),
@@ -101,7 +101,7 @@ fn refusal(rng: &mut Rng) -> Value {
     }
 }
 
-fn inject(stage: &Stage, http: &Http, fault: Value, operations: &[&str], count: u8) {
+fn inject(stage: &Stage, http: &Http, fault: &Value, operations: &[&str], count: u8) {
     let kind = fault["kind"].as_str().unwrap_or_default().to_owned();
     let mut rule = json!({ "fault": fault, "count": count });
     if !operations.is_empty() {
