@@ -42,6 +42,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Then a person lets go what the fuse holds back.
 const CONFIRM_AFTER: Duration = Duration::from_secs(5);
 
+/// And asks for a sweep: until then no sweep is needed where nothing leaks.
+const SWEEP_AFTER: Duration = Duration::from_secs(45);
+
 /// It has to stay in order for so many looks.
 const CALM_LOOKS: u32 = 4;
 
@@ -168,7 +171,7 @@ fn fight(stage: &Stage, servers: &mut Servers<'_>, run: Duration, seed: u64) -> 
 fn settle(stage: &Stage, servers: &mut Servers<'_>, seed: u64) -> Result<Vec<String>> {
     let watch = Stopwatch::start();
     let (http, mut rng) = (Http::new(&stage.key), Rng::with_seed(!seed));
-    let (mut calm, mut number) = (0, 0);
+    let (mut calm, mut number, mut swept) = (0, 0, false);
     loop {
         servers.ensure_running()?;
         let State {
@@ -190,6 +193,11 @@ fn settle(stage: &Stage, servers: &mut Servers<'_>, seed: u64) -> Result<Vec<Str
         // What is really lost waits for a person, who waits whether it comes back by itself.
         if watch.elapsed() >= CONFIRM_AFTER {
             people::confirm(stage, &http, 0);
+        }
+        // What a request made whose caller was gone by then is found every ten minutes, or now.
+        if watch.elapsed() >= SWEEP_AFTER && !swept {
+            swept = true;
+            people::sweep(stage, &http, 0);
         }
         sleep(LOOK_EVERY);
     }

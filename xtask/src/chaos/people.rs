@@ -52,6 +52,11 @@ pub(super) fn confirm(stage: &Stage, http: &Http, server: usize) {
     }
 }
 
+/// Asks for a sweep of what is left over outside.
+pub(super) fn sweep(stage: &Stage, http: &Http, server: usize) {
+    post(stage, http, server, "sweep", &json!({}));
+}
+
 fn look(stage: &Stage, http: &Http, server: usize, rng: &mut Rng) {
     let paths = [
         "/",
