@@ -159,7 +159,7 @@ async fn a_database_that_goes_down_is_waited_for_and_no_agent_is_lost() -> anyho
 fn set_agents(pool: &Pool, fault: Option<AgentFault>) -> anyhow::Result<()> {
     for agent in pool.railway.view().agents {
         let service = agent.service_id.as_str().into();
-        pool.railway.set_agent_fault(&service, fault.clone())?;
+        pool.railway.set_agent_fault(&service, fault)?;
     }
     Ok(())
 }
@@ -322,7 +322,7 @@ impl SmallDisk {
     /// Leaves no byte.
     fn fill(&self) -> anyhow::Result<()> {
         let mut filler = File::create(self.path().join("filler"))?;
-        let block = [0; 64 * 1024];
+        let block = [0; 8 * 1024];
         while filler.write_all(&block).is_ok() {}
         Ok(())
     }

@@ -38,13 +38,13 @@ impl Proxy {
         let (wire, state) = watch::channel(Wire::Passes);
         let wire = Arc::new(wire);
         let refused = Arc::new(AtomicU32::new(0));
-        let (lets, refuses) = (Arc::clone(&wire), Arc::clone(&refused));
+        let (gate, counter) = (Arc::clone(&wire), Arc::clone(&refused));
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if lets_one(&lets) {
+                if lets_one(&gate) {
                     tokio::spawn(connect(client, port, state.clone()));
                 } else {
-                    refuses.fetch_add(1, Ordering::SeqCst);
+                    counter.fetch_add(1, Ordering::SeqCst);
                 }
             }
         });
