@@ -2,12 +2,20 @@
 
 use std::env;
 
-use pool_domain::{EnvironmentId, ProjectId, Secret, ServiceId, ServicePrefix};
+use pool_domain::{EnvironmentId, ProjectId, Redactor, Secret, ServiceId, ServicePrefix};
 use pool_planner::{Accounts, Identity};
 use pool_railway::{EnvironmentRef, Settings, Token};
 
 use crate::cli::RailwayFlags;
 use crate::outcome::Failure;
+
+/// What Railway must not be quoted with.
+const SECRETS: [&str; 4] = [
+    "DATABASE_URL",
+    "POOL_API_KEY",
+    "RAILWAY_API_TOKEN",
+    "RAILWAY_TOKEN",
+];
 
 /// Where Railway is, who we are there, and what proves a service ours.
 pub(crate) struct RailwaySettings {
@@ -42,6 +50,7 @@ impl RailwaySettings {
                 project_id: text(flags.railway_project_id.as_ref())
                     .map(ProjectId::new)
                     .ok_or_else(|| missing("RAILWAY_PROJECT_ID"))?,
+                redactor: Redactor::new(SECRETS.into_iter().filter_map(secret)),
             },
             environment: by_id
                 .or_else(by_name)

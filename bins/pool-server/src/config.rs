@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use pool_domain::{EnvironmentId, Policy, ProjectId, Secret, ServiceId, ServicePrefix};
+use pool_db::DbSettings;
+use pool_domain::{EnvironmentId, Policy, ProjectId, Redactor, Secret, ServiceId, ServicePrefix};
 use pool_railway::{EnvironmentRef, Token};
 use url::Url;
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub runtime_image: String,
     /// The variables that every agent is given as they are.
     pub agent_variables: Vec<(String, Secret)>,
+    /// Knows every secret above, and those that are set and not used.
+    pub redactor: Redactor,
 }
 
 /// Railway's endpoint and our place in it.
@@ -147,10 +150,29 @@ impl Config {
             runtime_image: text(flags.railway_runtime_image.as_ref())
                 .unwrap_or_else(|| "ghcr.io/xmtplabs/convos-runtime:latest".to_owned()),
             agent_variables: agent_variables(flags, secret),
+            redactor: redactor(secret),
         };
         config.policy.check()?;
         Ok(config)
     }
+}
+
+/// Every setting that is a secret.
+const SECRETS: [&str; 9] = [
+    "DATABASE_URL",
+    "POOL_API_KEY",
+    "RAILWAY_API_TOKEN",
+    "RAILWAY_TOKEN",
+    "OPENROUTER_MANAGEMENT_KEY",
+    "OPENROUTER_API_KEY",
+    "AGENTMAIL_API_KEY",
+    "BANKR_API_KEY",
+    "TELNYX_API_KEY",
+];
+
+fn redactor(secret: impl Fn(&str) -> Option<Secret>) -> Redactor {
+    let password = secret("DATABASE_URL").and_then(|url| DbSettings::password(&url));
+    Redactor::new(SECRETS.into_iter().filter_map(secret).chain(password))
 }
 
 fn policy(flags: &Flags) -> Result<Policy, BadSetting> {

@@ -7,18 +7,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SECRETS: [&str; 9] = [
-    "DATABASE_URL",
-    "POOL_API_KEY",
-    "RAILWAY_API_TOKEN",
-    "RAILWAY_TOKEN",
-    "OPENROUTER_MANAGEMENT_KEY",
-    "OPENROUTER_API_KEY",
-    "AGENTMAIL_API_KEY",
-    "BANKR_API_KEY",
-    "TELNYX_API_KEY",
-];
-
 fn least() -> HashMap<String, String> {
     [
         ("DATABASE_URL", "postgres://user:hunter2@db/pool"),
@@ -268,6 +256,23 @@ fn the_example_file_and_the_readme_name_every_setting_and_no_other() {
             readme.contains(&format!("`{name}`")),
             "README.md does not name {name}"
         );
+    }
+}
+
+#[test]
+fn every_secret_is_known_to_the_redactor_used_or_not() {
+    let mut settings = least();
+    for name in SECRETS {
+        settings.insert(name.to_owned(), format!("hunter2-{name}"));
+    }
+    let url = "postgres://user:p%40ss%2Bword@one:1,two:2/pool";
+    settings.insert("DATABASE_URL".to_owned(), url.to_owned());
+    let redactor = resolve(&settings).unwrap().redactor;
+    for secret in settings.values().filter(|value| value.contains("hunter2-")) {
+        assert_eq!(redactor.redact(secret), "[REDACTED]");
+    }
+    for text in [url, "p@ss+word", "p%40ss%2Bword"] {
+        assert_eq!(redactor.redact(text), "[REDACTED]");
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn database(config: &Config) -> DbSettings {
 }
 
 pub(crate) fn parts(config: &Config, db: Db) -> anyhow::Result<Parts> {
-    let agent = AgentClient::new(config.pool_api_key.clone())?;
+    let agent = AgentClient::with_redactor(config.pool_api_key.clone(), &config.redactor)?;
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let settings = ClaimSettings {
         lease: config.policy.claim_lease,
@@ -67,6 +67,7 @@ pub(crate) fn railway(config: &Config) -> anyhow::Result<Railway> {
         api_url: railway.api_url.clone(),
         token: railway.token.clone(),
         project_id: railway.project_id.clone(),
+        redactor: config.redactor.clone(),
     };
     let limits = pool_railway::Limits {
         listing_interval: config.policy.tick_interval,
@@ -131,6 +132,7 @@ pub(crate) fn outside(
     let credentials = Credentials::new(pool_credentials::Settings {
         openrouter: config.openrouter.clone(),
         agentmail: config.agentmail.clone(),
+        redactor: config.redactor.clone(),
     })?;
     let accounts = Accounts {
         openrouter: credentials.has_openrouter(),
@@ -156,5 +158,6 @@ pub(crate) fn outside(
         policy: Arc::new(config.policy.clone()),
         pool_api_key: config.pool_api_key.clone(),
         entropy: Arc::clone(&parts.entropy),
+        redactor: config.redactor.clone(),
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect, retry};
 
-use pool_domain::Secret;
+use pool_domain::{Redactor, Secret};
 
 use crate::Error;
 use crate::readiness::Readiness;
@@ -15,7 +15,7 @@ use crate::transport::{self, BodyError};
 #[derive(Debug, Clone)]
 pub struct AgentClient {
     http: Client,
-    pool_api_key: Secret,
+    pub(crate) redactor: Redactor,
     authorization: HeaderValue,
     pub(crate) readiness: Readiness,
 }
@@ -33,6 +33,11 @@ const MAX_REASON_CHARS: usize = 200;
 impl AgentClient {
     /// A client that shows this key to every agent.
     pub fn new(pool_api_key: Secret) -> Result<Self, Error> {
+        Self::with_redactor(pool_api_key, &Redactor::default())
+    }
+
+    /// The same; it tells none of what the redactor knows either, even if an agent quotes it.
+    pub fn with_redactor(pool_api_key: Secret, redactor: &Redactor) -> Result<Self, Error> {
         let http = transport::build_client(|builder| {
             builder
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -48,7 +53,7 @@ impl AgentClient {
         Ok(Self {
             http,
             authorization: bearer(&pool_api_key).ok_or(Error::PoolKey)?,
-            pool_api_key,
+            redactor: redactor.and([pool_api_key]),
             readiness: Readiness::default(),
         })
     }
@@ -70,10 +75,10 @@ impl AgentClient {
     }
 
     /// What a refusing agent said, in a few words.
-    pub(crate) async fn refusal(&self, response: &mut Response) -> String {
+    pub(crate) async fn refusal(&self, response: &mut Response, redactor: &Redactor) -> String {
         let status = response.status().as_u16();
         let words = match body(response).await {
-            Ok(body) => self.words(&body),
+            Ok(body) => words(&body, redactor),
             Err(error) => error.to_string(),
         };
         if words.is_empty() {
@@ -82,19 +87,19 @@ impl AgentClient {
             format!("the agent answered {status}: {words}")
         }
     }
+}
 
-    /// An agent's error text, from JSON (`{"error": …}`), a page or plain text.
-    pub(crate) fn words(&self, body: &[u8]) -> String {
-        #[derive(serde::Deserialize)]
-        struct Refusal {
-            error: String,
-        }
-        let text = serde_json::from_slice::<Refusal>(body).map_or_else(
-            |_| String::from_utf8_lossy(body).into_owned(),
-            |refusal| refusal.error,
-        );
-        transport::excerpt(&text, MAX_REASON_CHARS, &[self.pool_api_key.expose()])
+/// An agent's error text, from JSON (`{"error": …}`), a page or plain text.
+pub(crate) fn words(body: &[u8], redactor: &Redactor) -> String {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        error: String,
     }
+    let text = serde_json::from_slice::<Refusal>(body).map_or_else(
+        |_| String::from_utf8_lossy(body).into_owned(),
+        |refusal| refusal.error,
+    );
+    transport::excerpt(&text, MAX_REASON_CHARS, redactor)
 }
 
 /// Reads an agent's answer to its end.

@@ -53,7 +53,7 @@ impl AgentClient {
         let request = self.request(Method::GET, url, "/pool/health", timeout);
         let mut response = request.send().await.map_err(|error| describe(&error))?;
         if response.status() != StatusCode::OK {
-            return Err(self.refusal(&mut response).await);
+            return Err(self.refusal(&mut response, &self.redactor).await);
         }
         let body = body(&mut response).await.map_err(|e| e.to_string())?;
         read(&body)

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use pool_domain::{Redactor, Secret};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::client::body;
+use crate::client::{body, words};
 use crate::transport::{BodyError, describe};
 use crate::{AgentClient, ProvisionFailure};
 
@@ -74,30 +75,37 @@ impl AgentClient {
         let mut response = sent.map_err(|error| not_answered(&error))?;
         let status = response.status();
         if status != StatusCode::OK {
-            let reason = self.refusal(&mut response).await;
+            let redactor = self.redactor.and(callers_own(request));
+            let reason = self.refusal(&mut response, &redactor).await;
             return Err(refused(status, reason));
         }
         let body = body(&mut response).await.map_err(cut_off)?;
         self.readiness.forget(url);
-        self.read(&body)
+        read(&body, &self.redactor.and(callers_own(request)))
     }
+}
 
-    /// `ok: false` in a 200 is unknown: no runtime is known to answer so, and what it would have
-    /// done before is anybody's guess.
-    fn read(&self, body: &[u8]) -> Result<Provisioned, ProvisionFailure> {
-        let answer: Answer = serde_json::from_slice(body)
-            .map_err(|_| unknown("the agent answered 200, but not what was agreed"))?;
-        if !answer.ok {
-            let words = self.words(body);
-            return Err(unknown(format!("the agent answered 200, not ok: {words}")));
-        }
-        let said = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Ok(Provisioned {
-            invite_url: said(answer.invite_url),
-            conversation_id: said(answer.conversation_id),
-            joined: answer.joined.unwrap_or(false),
-        })
+/// `ok: false` in a 200 is unknown: no runtime is known to answer so, and what it would have done
+/// before is anybody's guess.
+fn read(body: &[u8], redactor: &Redactor) -> Result<Provisioned, ProvisionFailure> {
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|_| unknown("the agent answered 200, but not what was agreed"))?;
+    if !answer.ok {
+        let words = words(body, redactor);
+        return Err(unknown(format!("the agent answered 200, not ok: {words}")));
     }
+    let said = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Ok(Provisioned {
+        invite_url: said(answer.invite_url),
+        conversation_id: said(answer.conversation_id),
+        joined: answer.joined.unwrap_or(false),
+    })
+}
+
+/// What a caller trusted us with is told to the agent, and to nobody who reads why it refused.
+fn callers_own(request: &ProvisionRequest) -> impl Iterator<Item = Secret> {
+    let texts = [Some(&request.instructions), request.join_url.as_ref()];
+    texts.into_iter().flatten().map(Secret::new)
 }
 
 /// Sure only when no connection was made (or the URL is none): a request that left may have
@@ -141,5 +149,43 @@ fn unknown(reason: impl Into<String>) -> ProvisionFailure {
     ProvisionFailure::Unknown {
         reason: reason.into(),
         timed_out: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic_and_none_but_ok_is_a_success(
+            body in prop::collection::vec(any::<u8>(), 0..300),
+            ok in "true|false|null|1|\"true\"|\"\\PC{0,9}\"",
+            invite in "null|7|\"[a-z/:.]{0,20}\"",
+        ) {
+            let _ = read(&body, &Redactor::default());
+            let body = format!("{{\"ok\":{ok},\"inviteUrl\":{invite},\"joined\":null}}");
+            let outcome = read(body.as_bytes(), &Redactor::default());
+            prop_assert_eq!(outcome.is_ok(), ok == "true" && invite != "7", "{}", body);
+        }
+
+        #[test]
+        fn what_an_agent_says_of_a_conversation_is_read_back(
+            invite in "\\PC{1,40}",
+            conversation in "\\PC{1,40}",
+        ) {
+            let body = serde_json::json!({
+                "ok": true, "inviteUrl": invite, "conversationId": conversation, "joined": true,
+            });
+            let read = read(body.to_string().as_bytes(), &Redactor::default());
+            let expected = Provisioned {
+                invite_url: Some(invite),
+                conversation_id: Some(conversation),
+                joined: true,
+            };
+            prop_assert_eq!(read, Ok(expected));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use pool_agent::{AgentClient, Health, ProvisionFailure, ProvisionRequest, Provisioned};
-use pool_domain::{Conversation, Secret};
+use pool_domain::{Conversation, Redactor, Secret};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +12,8 @@ use wiremock::matchers::{body_json, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const KEY: &str = "the-pools-own-key";
+/// What an agent may know and the client does not send.
+const ANOTHER_KEY: &str = "the-key-of-agentmail";
 const SOON: Duration = Duration::from_secs(5);
 
 type TestResult = Result<(), Box<dyn StdError>>;
@@ -192,6 +194,35 @@ async fn a_refusal_before_the_agent_began_is_sure() -> TestResult {
                 status: Some(code)
             })
         );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_secret_and_nothing_of_the_callers_comes_back_in_a_refusal() -> TestResult {
+    let request = ProvisionRequest {
+        agent_name: "Ada".to_owned(),
+        instructions: "Tell \"nobody\"\nof it".to_owned(),
+        join_url: Some("https://join.test/i/42".to_owned()),
+    };
+    let said = format!(
+        "{KEY} and {ANOTHER_KEY} of {}, {}",
+        serde_json::to_string(&request)?,
+        request.instructions,
+    );
+    let client =
+        AgentClient::with_redactor(Secret::new(KEY), &Redactor::new([Secret::new(ANOTHER_KEY)]))?;
+    let left = "[REDACTED] and [REDACTED] of {\"agentName\":\"Ada\",\"instructions\":\"[REDACTED]\",\
+                \"joinUrl\":\"[REDACTED]\"}, [REDACTED]";
+    for (status, answer) in [
+        (400, json!({ "error": said })),
+        (200, json!({ "ok": false, "error": said })),
+    ] {
+        let answer = ResponseTemplate::new(status).set_body_json(answer);
+        let server = answers("POST", "/pool/provision", answer).await;
+        let outcome = client.provision(&server.uri(), &request, SOON).await;
+        let failure = outcome.err().ok_or("refused")?.to_string();
+        assert!(failure.ends_with(left), "{failure}");
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use reqwest::{Client, Method, StatusCode, Url, redirect, retry};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use pool_domain::Secret;
+use pool_domain::{Redactor, Secret};
 
 use crate::error::Sent;
 use crate::transport::{self, BodyError, describe, excerpt};
@@ -44,7 +44,7 @@ pub(crate) struct Account {
     http: Client,
     base: Url,
     host: String,
-    key: Secret,
+    redactor: Redactor,
     authorization: HeaderValue,
 }
 
@@ -69,7 +69,12 @@ pub(crate) struct Request<'a> {
 }
 
 impl Account {
-    pub(crate) fn new(service: &'static str, api_url: &str, key: &Secret) -> Result<Self, Error> {
+    pub(crate) fn new(
+        service: &'static str,
+        api_url: &str,
+        key: &Secret,
+        redactor: &Redactor,
+    ) -> Result<Self, Error> {
         let wrong = |message: String| Error {
             operation: service,
             host: api_url.to_owned(),
@@ -91,7 +96,7 @@ impl Account {
             http,
             base,
             host,
-            key: key.clone(),
+            redactor: redactor.and([key.clone()]),
             authorization,
         })
     }
@@ -242,7 +247,7 @@ impl Account {
             host: self.host.clone(),
             status: status.map(|status| status.as_u16()),
             class,
-            message: excerpt(message, MAX_MESSAGE_CHARS, &[self.key.expose()]),
+            message: excerpt(message, MAX_MESSAGE_CHARS, &self.redactor),
             sent,
         }
     }

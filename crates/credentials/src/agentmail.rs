@@ -1,7 +1,7 @@
 //! AgentMail: one inbox for each instance, found again by its client id.
 
 use pool_domain::sweep::ListedInbox;
-use pool_domain::{InboxId, Secret};
+use pool_domain::{InboxId, Redactor, Secret};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -166,9 +166,9 @@ impl AgentMail {
         }
     }
 
-    pub(crate) fn new(settings: AgentMailSettings) -> Result<Self, Error> {
+    pub(crate) fn new(settings: AgentMailSettings, redactor: &Redactor) -> Result<Self, Error> {
         Ok(Self {
-            account: Account::new("AgentMail", &settings.api_url, &settings.api_key)?,
+            account: Account::new("AgentMail", &settings.api_url, &settings.api_key, redactor)?,
             domain: settings.domain,
         })
     }

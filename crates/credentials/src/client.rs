@@ -1,5 +1,7 @@
 //! Both accounts in one client, either of which may be missing.
 
+use pool_domain::Redactor;
+
 use crate::agentmail::{AgentMail, AgentMailSettings};
 use crate::error::Sent;
 use crate::openrouter::{OpenRouter, OpenRouterSettings};
@@ -12,6 +14,8 @@ pub struct Settings {
     pub openrouter: Option<OpenRouterSettings>,
     /// Inboxes of AgentMail, one for each instance.
     pub agentmail: Option<AgentMailSettings>,
+    /// What must not be told even if one of them quotes it. Its own key is known without.
+    pub redactor: Redactor,
 }
 
 /// Makes, finds and deletes the credentials of instances. Cheap to clone.
@@ -25,8 +29,14 @@ impl Credentials {
     /// A client of the accounts that are configured.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         Ok(Self {
-            openrouter: settings.openrouter.map(OpenRouter::new).transpose()?,
-            agentmail: settings.agentmail.map(AgentMail::new).transpose()?,
+            openrouter: settings
+                .openrouter
+                .map(|openrouter| OpenRouter::new(openrouter, &settings.redactor))
+                .transpose()?,
+            agentmail: settings
+                .agentmail
+                .map(|agentmail| AgentMail::new(agentmail, &settings.redactor))
+                .transpose()?,
         })
     }
 

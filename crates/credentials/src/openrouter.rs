@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use pool_domain::sweep::ListedKey;
-use pool_domain::{KeyHash, Secret};
+use pool_domain::{KeyHash, Redactor, Secret};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -146,9 +146,14 @@ impl Credentials {
 }
 
 impl OpenRouter {
-    pub(crate) fn new(settings: OpenRouterSettings) -> Result<Self, Error> {
+    pub(crate) fn new(settings: OpenRouterSettings, redactor: &Redactor) -> Result<Self, Error> {
         Ok(Self {
-            account: Account::new("OpenRouter", &settings.api_url, &settings.management_key)?,
+            account: Account::new(
+                "OpenRouter",
+                &settings.api_url,
+                &settings.management_key,
+                redactor,
+            )?,
             key_limit: settings.key_limit,
             limit_reset: settings.limit_reset,
         })

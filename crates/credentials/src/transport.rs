@@ -6,6 +6,7 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
+use pool_domain::Redactor;
 use reqwest::{Client, ClientBuilder, Response};
 
 /// Builds a client, also where the machine has no certificate store (an image without
@@ -91,26 +92,21 @@ pub(crate) fn describe(error: &reqwest::Error) -> String {
 
 /// A text from outside, made fit for one line of a log: HTML reduced to its title, secrets and
 /// control characters taken out, whitespace collapsed, cut after `max_chars`.
-pub(crate) fn excerpt(text: &str, max_chars: usize, secrets: &[&str]) -> String {
-    // Replaced before anything is cut, so that half a secret cannot stay.
-    let mut text = text.to_owned();
-    for secret in secrets.iter().filter(|s| s.len() >= MIN_SECRET_BYTES) {
-        text = text.replace(*secret, "[REDACTED]");
-    }
+pub(crate) fn excerpt(text: &str, max_chars: usize, redactor: &Redactor) -> String {
+    // Before anything is cut, so that half a secret cannot stay.
+    let text = redactor.redact(text);
     let text = html_title(&text).unwrap_or(text);
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .collect();
-    let line = words.join(" ");
+    // Once more: a secret of several words may have come in several lines.
+    let line = redactor.redact(&words.join(" "));
     match line.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
 }
-
-/// Shorter values (`dev`, `1`) are no secrets, and taking them out would garble every message.
-const MIN_SECRET_BYTES: usize = 8;
 
 fn html_title(text: &str) -> Option<String> {
     let start = text.trim_start();
@@ -131,24 +127,41 @@ fn html_title(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use pool_domain::Secret;
     use proptest::prelude::*;
 
     use super::*;
 
+    fn knowing(secrets: &[&str]) -> Redactor {
+        Redactor::new(secrets.iter().map(|secret| Secret::new(*secret)))
+    }
+
     #[test]
     fn a_page_is_reduced_to_its_title() {
         let page = "<!DOCTYPE html>\n<html><head><title>Access\n denied</title></head><body>x";
-        assert_eq!(excerpt(page, 80, &[]), "a page titled \"Access denied\"");
-        assert_eq!(excerpt("<html>", 80, &[]), "a page without a title");
+        assert_eq!(
+            excerpt(page, 80, &knowing(&[])),
+            "a page titled \"Access denied\""
+        );
+        assert_eq!(
+            excerpt("<html>", 80, &knowing(&[])),
+            "a page without a title"
+        );
     }
 
     #[test]
     fn a_secret_is_taken_out_before_the_text_is_cut() {
         let text = "bad token sekrit-sekrit\r\n\tsee log";
         assert_eq!(
-            excerpt(text, 18, &["sekrit-sekrit", "bad"]),
+            excerpt(text, 18, &knowing(&["sekrit-sekrit", "bad"])),
             "bad token [REDACTE…"
         );
+    }
+
+    #[test]
+    fn a_secret_of_two_words_is_taken_out_of_two_lines() {
+        let said = excerpt("no: open\r\n  sesame!", 80, &knowing(&["open sesame"]));
+        assert_eq!(said, "no: [REDACTED]!");
     }
 
     #[test]
@@ -167,7 +180,7 @@ mod tests {
             max_chars in 0_usize..80,
         ) {
             let text = format!("{before}{secret}{after}");
-            let said = excerpt(&text, max_chars, &[&secret]);
+            let said = excerpt(&text, max_chars, &knowing(&[&secret]));
             prop_assert!(!said.contains(&secret), "{}", said);
             prop_assert!(said.chars().count() <= max_chars + 1, "{}", said);
             prop_assert!(!said.contains(char::is_control), "{:?}", said);

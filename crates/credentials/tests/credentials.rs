@@ -6,7 +6,7 @@ use pool_credentials::{
     AgentMailSettings, Credentials, Deleted, Error, ErrorClass, MadeKey, OpenRouterSettings,
     Settings,
 };
-use pool_domain::{InboxId, KeyHash, Secret};
+use pool_domain::{InboxId, KeyHash, Redactor, Secret};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -16,6 +16,8 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 type TestResult = Result<(), Box<dyn StdError>>;
 
 const KEY: &str = "the-accounts-own-key";
+/// What the account need not know.
+const ANOTHER_KEY: &str = "the-pools-key";
 const NAME: &str = "convos-agent-abcdefghijkl";
 
 fn credentials(url: &str, domain: Option<&str>) -> Result<Credentials, Error> {
@@ -31,6 +33,7 @@ fn credentials(url: &str, domain: Option<&str>) -> Result<Credentials, Error> {
             api_url: format!("{url}/"),
             domain: domain.map(str::to_owned),
         }),
+        redactor: Redactor::new([Secret::new(ANOTHER_KEY)]),
     })
 }
 
@@ -270,13 +273,13 @@ async fn a_create_that_was_refused_did_not_happen() -> TestResult {
         (409, ErrorClass::Refused),
         (302, ErrorClass::Refused),
     ] {
-        let said = json!({"error": {"message": format!("{KEY} may not"), "code": status}});
+        let said = json!({"error": {"message": format!("{KEY} may not say {ANOTHER_KEY}"), "code": status}});
         let answer = ResponseTemplate::new(status).set_body_json(said);
         let server = server(vec![("POST", "/api/v1/keys", answer)]).await;
         let error = credentials(&server.uri(), None)?.make_key(NAME).await.err();
         let error = error.ok_or("it was refused")?;
         assert_eq!((error.class, error.status), (expected, Some(status)));
-        assert_eq!(error.message, "[REDACTED] may not");
+        assert_eq!(error.message, "[REDACTED] may not say [REDACTED]");
         assert!(!error.may_have_happened());
     }
     Ok(())

@@ -14,6 +14,7 @@ pub mod open;
 mod pace;
 mod policy;
 mod provision;
+mod redactor;
 pub mod report;
 mod secret;
 pub mod status;
@@ -38,6 +39,7 @@ pub use observation::{
 pub use pace::{Creations, Pace, Stopped};
 pub use policy::{Policy, PolicyError};
 pub use provision::{CreateStep, DestroyStep, Provision, Stage};
+pub use redactor::Redactor;
 pub use report::Report;
 pub use secret::Secret;
 pub use status::{IllegalTransition, State, Status};

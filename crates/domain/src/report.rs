@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::open::OpenWork;
-use crate::{BudgetReport, FuseReport, InstanceId, Pace, ServiceId, Status, SweepReport};
+use crate::{BudgetReport, FuseReport, InstanceId, Pace, Redactor, ServiceId, Status, SweepReport};
 
 /// The report of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +175,20 @@ impl Report {
                 why: why.into(),
                 count,
             });
+        }
+    }
+
+    /// Takes secrets out of what strangers named. Errors lost theirs where they arose; ids stay.
+    pub fn redact(&mut self, redactor: &Redactor) {
+        for foreign in &mut self.foreign {
+            foreign.name = redactor.redact(&foreign.name);
+        }
+        for held in &mut self.held_back {
+            held.what = redactor.redact(&held.what);
+            held.why = redactor.redact(&held.why);
+        }
+        if let Some(sweep) = &mut self.sweep {
+            sweep.redact(redactor);
         }
     }
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{InboxId, InstanceId, KeyHash, ServiceId, VolumeId};
+use crate::{InboxId, InstanceId, KeyHash, Redactor, ServiceId, VolumeId};
 
 /// A key as OpenRouter lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,6 +196,19 @@ impl SweepReport {
         }
     }
 
+    /// Takes secrets out of the names that strangers gave.
+    pub fn redact(&mut self, redactor: &Redactor) {
+        let failed = self.failed.iter_mut().map(|failed| &mut failed.found);
+        let lists = [
+            &mut self.removed,
+            &mut self.would_remove,
+            &mut self.reported,
+        ];
+        for found in lists.into_iter().flatten().chain(failed) {
+            found.name = found.name.as_deref().map(|name| redactor.redact(name));
+        }
+    }
+
     /// Cuts every list to its limit, and says so.
     pub fn bound(&mut self) {
         fn cut<T>(list: &mut Vec<T>) -> usize {
@@ -220,6 +233,36 @@ mod tests {
             assert_eq!(Belonging::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(Belonging::parse("domain"), None);
+    }
+
+    #[test]
+    fn what_strangers_name_like_a_secret_is_not_told() {
+        let found = Found {
+            thing: Thing::Service("s1".into()),
+            name: Some("convos-agent-the-key".to_owned()),
+            instance_id: None,
+            why: "it looks like ours".to_owned(),
+        };
+        let mut sweep = SweepReport::begun(DateTime::UNIX_EPOCH, true);
+        sweep.removed = vec![found.clone()];
+        sweep.would_remove = vec![found.clone()];
+        sweep.reported = vec![found.clone()];
+        let error = "timeout".to_owned();
+        sweep.failed = vec![NotRemoved { found, error }];
+        let mut report = crate::Report {
+            foreign: vec![crate::report::ForeignService {
+                service_id: "s1".into(),
+                name: "convos-agent-the-key".to_owned(),
+                why: "its POOL_API_KEY is not ours".to_owned(),
+            }],
+            sweep: Some(sweep),
+            ..crate::Report::default()
+        };
+        report.hold_back("adopting convos-agent-the-key", "the-key", 1);
+        report.redact(&Redactor::new([crate::Secret::new("the-key")]));
+        let told = serde_json::to_string(&report).unwrap();
+        assert!(!told.contains("the-key"), "{told}");
+        assert_eq!(told.matches("[REDACTED]").count(), 7);
     }
 
     #[test]

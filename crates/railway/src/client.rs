@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{EnvironmentId, Ledger, ProjectId, Secret};
+use pool_domain::{EnvironmentId, Ledger, ProjectId, Redactor, Secret};
 
 use crate::environment::EnvironmentClient;
 use crate::error::Sent;
@@ -23,6 +23,8 @@ pub struct Settings {
     pub token: Token,
     /// The project.
     pub project_id: ProjectId,
+    /// What must not be told even if Railway quotes it. The token is known without.
+    pub redactor: Redactor,
 }
 
 /// The two kinds of token, which go into different headers.
@@ -32,6 +34,14 @@ pub enum Token {
     Project(Secret),
     /// An account's or a workspace's: `Authorization: Bearer`.
     Account(Secret),
+}
+
+impl Token {
+    pub(crate) const fn secret(&self) -> &Secret {
+        match self {
+            Self::Project(secret) | Self::Account(secret) => secret,
+        }
+    }
 }
 
 /// An environment as configured.
@@ -85,7 +95,7 @@ impl Railway {
             ("Environments", self.environments().await?)
         };
         find(wanted, &there_are)
-            .map_err(|(class, message)| self.wire.error(operation, class, Sent::Refused, message))
+            .map_err(|(class, message)| self.wire.error(operation, class, Sent::Refused, &message))
     }
 
     /// The same client, for one environment.
@@ -129,7 +139,7 @@ impl Railway {
             let class = ErrorClass::NotFound;
             let error = self
                 .wire
-                .error("ProjectTokenOwner", class, Sent::Refused, message);
+                .error("ProjectTokenOwner", class, Sent::Refused, &message);
             return Err(error);
         }
         let operation = environment_name::build(environment_name::Variables {

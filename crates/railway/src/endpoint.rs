@@ -1,6 +1,5 @@
 //! Where Railway is, and how we show who we are: the URL, the token's header, the HTTP client.
 
-use pool_domain::Secret;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url, redirect, retry};
 
@@ -15,7 +14,6 @@ pub(crate) struct Endpoint {
     pub(crate) host: String,
     token_header: HeaderName,
     token_value: HeaderValue,
-    pub(crate) token: Secret,
 }
 
 /// Says who we are in the URL and the user agent, as other clients of Railway do. It never changes:
@@ -26,16 +24,12 @@ impl Endpoint {
     pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
         let (url, host) = endpoint(&settings.api_url)?;
         let wrong = |message: &str| not_configured(&host, message);
-        let (token_header, text, token) = match &settings.token {
+        let (token_header, text) = match &settings.token {
             Token::Project(token) => (
                 HeaderName::from_static("project-access-token"),
                 token.expose().to_owned(),
-                token,
             ),
-            Token::Account(token) => {
-                let text = format!("Bearer {}", token.expose());
-                (AUTHORIZATION, text, token)
-            }
+            Token::Account(token) => (AUTHORIZATION, format!("Bearer {}", token.expose())),
         };
         let mut token_value = HeaderValue::try_from(text)
             .map_err(|_| wrong("the token holds characters that a header cannot hold"))?;
@@ -45,10 +39,9 @@ impl Endpoint {
         Ok(Self {
             http,
             url,
+            host,
             token_header,
             token_value,
-            token: token.clone(),
-            host,
         })
     }
 

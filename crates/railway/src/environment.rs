@@ -102,7 +102,11 @@ impl EnvironmentClient {
         });
         // A refusal may quote the patch.
         let variables = patches.iter().flat_map(|patch| &patch.variables);
-        let secrets: Vec<&str> = variables.map(|(_, value)| value.expose()).collect();
+        let secrets: Vec<Secret> = variables
+            .map(|(_, value)| value)
+            .filter(|value| value.expose().len() >= VARIABLE_BYTES_MIN)
+            .cloned()
+            .collect();
         let requests = AtomicU32::new(0);
         let call = Call {
             task: Task::Finish,
@@ -217,7 +221,7 @@ impl EnvironmentClient {
         if done {
             return Ok(());
         }
-        let message = "Railway answered false".to_owned();
+        let message = "Railway answered false";
         let class = ErrorClass::Unknown;
         Err(self.wire.error(operation, class, Sent::Perhaps, message))
     }
@@ -230,6 +234,9 @@ impl EnvironmentClient {
         self.project_id.as_str().to_owned()
     }
 }
+
+/// Shorter variables (`dev`, `/app`) are settings, without which a refusal could not be understood.
+const VARIABLE_BYTES_MIN: usize = 8;
 
 /// `{"services": {id: {"variables": {name: {"value": text}}}}}`. What has another shape is left out.
 fn variables_of(config: &Value) -> HashMap<ServiceId, HashMap<String, Secret>> {

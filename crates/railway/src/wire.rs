@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use backon::{ExponentialBuilder, Retryable};
 use cynic::Operation;
+use pool_domain::{Redactor, Secret};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use serde::Serialize;
@@ -29,6 +30,7 @@ use crate::{Error, ErrorClass, Settings, headers};
 pub(crate) struct Wire {
     endpoint: Endpoint,
     limits: Limits,
+    redactor: Redactor,
     pub(crate) governor: Governor,
 }
 
@@ -36,7 +38,7 @@ pub(crate) struct Wire {
 pub(crate) struct Call<'a> {
     pub(crate) task: Task,
     /// Values of its variables that must not come back in an error.
-    pub(crate) secrets: &'a [&'a str],
+    pub(crate) secrets: &'a [Secret],
     /// Counts the requests that are sent for it.
     pub(crate) requests: &'a AtomicU32,
 }
@@ -46,6 +48,7 @@ impl Wire {
         Ok(Arc::new(Self {
             endpoint: Endpoint::new(settings)?,
             limits,
+            redactor: settings.redactor.and([settings.token.secret().clone()]),
             governor: Governor::new(limits),
         }))
     }
@@ -63,7 +66,7 @@ impl Wire {
     {
         let started = Instant::now();
         let text = serde_json::to_vec(operation).map_err(|_| {
-            let message = "the variables cannot be written as JSON".to_owned();
+            let message = "the variables cannot be written as JSON";
             self.error(name, ErrorClass::BadRequest, Sent::No, message)
         })?;
         let pauses = ExponentialBuilder::default()
@@ -93,7 +96,7 @@ impl Wire {
         call: &Call<'_>,
     ) -> Result<Reply<T>, Error> {
         if let Err(refusal) = self.governor.admit(call.task).await {
-            return Err(self.error(name, refusal.class, Sent::No, refusal.message));
+            return Err(self.error(name, refusal.class, Sent::No, &refusal.message));
         }
         call.requests.fetch_add(1, Ordering::Relaxed);
         let (time, max_bytes) = if call.task.is_read() {
@@ -136,7 +139,7 @@ impl Wire {
                 _ => {
                     let place = format!("line {} column {}", cause.line(), cause.column());
                     let message = format!("the answer is not what the schema promises, at {place}");
-                    return Err(self.undecodable(name, message));
+                    return Err(self.undecodable(name, &message));
                 }
             },
         };
@@ -153,7 +156,7 @@ impl Wire {
             (Some(data), Some(error)) => Ok(Reply::partial(data, error, errors)),
             (None, Some(error)) => Err(error),
             (None, None) => {
-                let message = "the answer holds neither data nor errors".to_owned();
+                let message = "the answer holds neither data nor errors";
                 Err(self.undecodable(name, message))
             }
         }
@@ -179,7 +182,7 @@ impl Wire {
                 _ => classify::class_of_status(status.as_u16()),
             };
             let sent = classify::sent(status.as_u16(), class, false);
-            self.error(name, class, sent, words)
+            self.error(name, class, sent, &words)
         } else {
             self.graphql_error(name, call, status, &errors)
         };
@@ -213,11 +216,13 @@ impl Wire {
             message = format!("{message} (and {} more errors)", errors.len() - 1);
         }
         let sent = classify::sent(status.as_u16(), class, true);
-        let mut error = self.error(name, class, sent, message);
+        let mut error = self.error(name, class, sent, &message);
         error.status = Some(status.as_u16());
         error.is_graphql = true;
         error.trace_id = errors.iter().find_map(|item| match &item.trace_id {
-            Some(serde_json::Value::String(id)) => Some(excerpt(id, MAX_MESSAGE_CHARS, &[])),
+            Some(serde_json::Value::String(id)) => {
+                Some(excerpt(id, MAX_MESSAGE_CHARS, &self.redactor))
+            }
             Some(serde_json::Value::Number(id)) => Some(id.to_string()),
             _ => None,
         });
@@ -235,7 +240,7 @@ impl Wire {
         } else {
             Sent::Perhaps
         };
-        self.error(name, class, sent, describe(cause))
+        self.error(name, class, sent, &describe(cause))
     }
 
     fn cut_off(&self, name: &'static str, cause: &BodyError) -> Error {
@@ -244,12 +249,12 @@ impl Wire {
             BodyError::Broken(cause) if cause.is_timeout() => ErrorClass::Timeout,
             BodyError::Broken(_) => ErrorClass::Network,
         };
-        let mut error = self.error(name, class, Sent::Perhaps, cause.to_string());
+        let mut error = self.error(name, class, Sent::Perhaps, &cause.to_string());
         error.status = Some(StatusCode::OK.as_u16());
         error
     }
 
-    fn undecodable(&self, name: &'static str, message: String) -> Error {
+    fn undecodable(&self, name: &'static str, message: &str) -> Error {
         let mut error = self.error(name, ErrorClass::Undecodable, Sent::Perhaps, message);
         error.status = Some(StatusCode::OK.as_u16());
         error
@@ -260,25 +265,25 @@ impl Wire {
         operation: &'static str,
         class: ErrorClass,
         sent: Sent,
-        message: String,
+        message: &str,
     ) -> Error {
         Error {
             operation,
             host: self.endpoint.host.clone(),
             status: None,
             class,
-            message,
+            // It may name what others named: an environment, a certificate's host.
+            message: self.redactor.redact(message),
             trace_id: None,
             sent,
             is_graphql: false,
         }
     }
 
-    /// Railway's words, without the token and the secrets that the call sent.
+    /// Railway's words, without the secrets that we have and those that the call sent.
     fn words(&self, text: &str, call: &Call<'_>) -> String {
-        let mut secrets = call.secrets.to_vec();
-        secrets.push(self.endpoint.token.expose());
-        excerpt(text, MAX_MESSAGE_CHARS, &secrets)
+        let redactor = self.redactor.and(call.secrets.iter().cloned());
+        excerpt(text, MAX_MESSAGE_CHARS, &redactor)
     }
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{Completeness, EnvironmentId, Listing, ProjectId, Secret, ServiceId};
+use pool_domain::{Completeness, EnvironmentId, Listing, ProjectId, Redactor, Secret, ServiceId};
 use pool_railway::{
     EnvironmentClient, EnvironmentRef, Error, ErrorClass, Limits, Railway, ServicePatch, Settings,
     Token,
@@ -19,6 +19,8 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 type TestResult = Result<(), Box<dyn StdError>>;
 
 const TOKEN: &str = "the-railway-token";
+/// What is in the variables of every agent, and in no listing's request.
+const ANOTHER_KEY: &str = "the-pools-key";
 const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
 fn limits() -> Limits {
@@ -38,6 +40,7 @@ fn railway(url: &str, token: Token) -> Result<Railway, Error> {
         api_url: format!("{url}/graphql/v2"),
         token,
         project_id: ProjectId::new("p1"),
+        redactor: Redactor::new([Secret::new(ANOTHER_KEY)]),
     };
     Railway::with_limits(settings, limits())
 }
@@ -560,6 +563,59 @@ async fn no_secret_comes_back_in_an_error() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_secret_that_the_call_did_not_send_does_not_come_back_either() -> TestResult {
+    let said = format!("{ANOTHER_KEY} is not {TOKEN}");
+    let item = json!({"message": said, "traceId": ANOTHER_KEY});
+    let page = format!("<title>{ANOTHER_KEY}</title>");
+    for (answer, left) in [
+        (
+            ok(&json!({"errors": [item]})),
+            "[REDACTED] is not [REDACTED]",
+        ),
+        (
+            ok(&json!({"data": {"environment": null}, "errors": [item]})),
+            "[REDACTED] is not [REDACTED]",
+        ),
+        (
+            ResponseTemplate::new(403).set_body_string(page),
+            "a page titled \"[REDACTED]\"",
+        ),
+    ] {
+        let server = answering(answer).await;
+        let client = client(&server.uri())?;
+        let error = client.variables().await.err().ok_or("refused")?;
+        assert_eq!(error.message, left);
+        assert!(
+            !format!("{error}{error:?}").contains(ANOTHER_KEY),
+            "{error:?}"
+        );
+        let Completeness::Incomplete(why) = client.list(DateTime::UNIX_EPOCH).await.completeness
+        else {
+            return Err("the listing is complete".into());
+        };
+        assert!(why.contains(left), "{why}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_environment_that_is_named_like_a_secret_is_not_told() -> TestResult {
+    let node = json!({"id": "e1", "name": ANOTHER_KEY, "deletedAt": null});
+    let page_info = json!({"hasNextPage": false, "endCursor": null});
+    let page = json!({"edges": [{"node": node}], "pageInfo": page_info});
+    let server = answering(ok(&json!({"data": {"environments": page}}))).await;
+    let railway = railway(&server.uri(), Token::Account(Secret::new(TOKEN)))?;
+    let wanted = EnvironmentRef::Name("production".to_owned());
+    let error = railway.resolve_environment(&wanted).await.err();
+    let message = error.ok_or("it is found")?.message;
+    assert_eq!(
+        message,
+        "no environment has the name production; there are [REDACTED] (e1)"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_the_decoder_says_of_variables_is_not_repeated() -> TestResult {
     let config = json!({"services": {"s1": {"variables": {"A": {"value": "sekrit"}}}}});
     let server = answering(ok(&json!({"data": {"environment": {"config": config}}}))).await;
@@ -664,6 +720,7 @@ fn a_bad_setting_is_told_in_a_sentence() {
             api_url: url.to_owned(),
             token,
             project_id: ProjectId::new("p1"),
+            redactor: Redactor::default(),
         });
         assert_eq!(outcome.err().map(|e| e.message), Some(sentence.to_owned()));
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use pool_domain::budget::Blocker;
 use pool_domain::{
-    Clock, Completeness, EnvironmentId, Listing, ProjectId, Secret, ServiceId, Spent, SystemClock,
-    VolumeId,
+    Clock, Completeness, EnvironmentId, Listing, ProjectId, Redactor, Secret, ServiceId, Spent,
+    SystemClock, VolumeId,
 };
 use pool_railway::{
     EnvironmentClient, Error, ErrorClass, Limits, Railway, ServicePatch, Settings, Token,
@@ -48,6 +48,7 @@ fn client_of(
         api_url: url,
         token: Token::Account(Secret::new(token)),
         project_id: project,
+        redactor: Redactor::default(),
     };
     Ok(Railway::with_limits(settings, limits())?.in_environment(environment))
 }

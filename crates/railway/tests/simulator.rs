@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{Clock, DeployClass, EnvironmentId, Secret, ServiceId, SystemClock};
+use pool_domain::{Clock, DeployClass, EnvironmentId, Redactor, Secret, ServiceId, SystemClock};
 use pool_railway::{
     EnvironmentClient, EnvironmentRef, Error, ErrorClass, Limits, Railway, ServicePatch, Settings,
     Token,
@@ -33,6 +33,7 @@ fn railway(simulator: &Simulator, token: Token) -> Result<Railway, Error> {
         api_url: simulator.graphql_url(),
         token,
         project_id: simulator.project_id(),
+        redactor: Redactor::default(),
     };
     Railway::with_limits(settings, limits)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pool_agent::AgentClient;
 use pool_credentials::Credentials;
 use pool_db::Db;
-use pool_domain::{Entropy, Policy, Secret};
+use pool_domain::{Entropy, Policy, Redactor, Secret};
 use pool_planner::Identity;
 use pool_railway::EnvironmentClient;
 
@@ -32,6 +32,8 @@ pub struct Outside {
     pub pool_api_key: Secret,
     /// Where ids and secrets come from.
     pub entropy: Arc<dyn Entropy>,
+    /// Takes secrets out of the names in reports.
+    pub redactor: Redactor,
 }
 
 impl Outside {

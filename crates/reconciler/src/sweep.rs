@@ -189,6 +189,7 @@ async fn sweep_now(
         remove_all(outside, term, plan.remove, &mut report).await?;
     }
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report.redact(&outside.redactor);
     report.bound();
     Ok(report)
 }

@@ -100,6 +100,7 @@ impl Reconciler {
         report.budget = Some(budget);
         report.sweep = self.sweeper.last().cloned();
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        report.redact(&outside.redactor);
         report.bound();
         let tick = ticks::record(&outside.db, self.term, started_at, &report).await?;
         for command in asked.iter().filter(|it| wants_whole_tick(it)) {

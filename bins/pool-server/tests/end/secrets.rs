@@ -11,6 +11,7 @@ use pool_simulator::faults::{Fault, FaultRule};
 use pool_simulator::{AgentFault, Options};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -21,9 +22,12 @@ const OTHERS: [(&str, &str); 4] = [
     ("BANKR_API_KEY", "SECRET-bankr"),
     ("TELNYX_API_KEY", "SECRET-telnyx"),
     ("OPENROUTER_API_KEY", "SECRET-openrouter-for-all"),
-    // The project's token wins over it.
-    ("RAILWAY_API_TOKEN", "SECRET-account-token"),
+    // The project's token, where there is one, wins over it.
+    ("RAILWAY_API_TOKEN", ACCOUNT_TOKEN),
 ];
+const ACCOUNT_TOKEN: &str = "SECRET-account-token";
+/// With what Railway's echoes begin.
+const QUOTED: &str = "Not for";
 /// What callers say is no less theirs.
 const INSTRUCTIONS: &str = "SECRET-instructions: never tell";
 const JOIN_LINK: &str = "https://join.test/SECRET-join-link";
@@ -100,8 +104,16 @@ impl Write for Logs {
     }
 }
 
+/// Which of Railway's tokens are set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tokens {
+    Both,
+    /// Only the account's, which the simulator knows.
+    Account,
+}
+
 /// A server with every secret set, on a database at this address.
-fn config(pool: &Pool, database_url: &str) -> anyhow::Result<Config> {
+fn config(pool: &Pool, database_url: &str, tokens: Tokens) -> anyhow::Result<Config> {
     let railway = &pool.railway;
     let flags = [
         "--pool-min-idle=3".to_owned(),
@@ -125,6 +137,11 @@ fn config(pool: &Pool, database_url: &str) -> anyhow::Result<Config> {
     ];
     let others = OTHERS.map(|(name, value)| (name, value.to_owned()));
     let secret = |name: &str| {
+        match (tokens, name) {
+            (Tokens::Account, "RAILWAY_TOKEN") => return None,
+            (Tokens::Account, "RAILWAY_API_TOKEN") => return Some(railway.token()),
+            _ => {}
+        }
         let mut all = secrets.iter().chain(&others);
         all.find(|(known, _)| *known == name)
             .map(|(_, value)| value.clone())
@@ -178,94 +195,196 @@ async fn no_secret_is_told_whatever_goes_wrong() -> anyhow::Result<()> {
     let pool = Pool::with(3, Options::default()).await?;
     a_database_that_is_not_there(&pool, &logs).await?;
 
-    let config = config(&pool, pool.database.url())?;
+    let config = config(&pool, pool.database.url(), Tokens::Both)?;
     let mut said = vec![format!("{config:?}")];
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let base = format!("http://{}", listener.local_addr()?);
-    let stop = CancellationToken::new();
-    let server = tokio::spawn(serve::serve(config, listener, stop.clone()));
-    logs.until_said("listening").await?;
-    let ask = async |method: &str, path: &str, key: &str, body: Value| {
-        let method = reqwest::Method::from_bytes(method.as_bytes())?;
-        let request = pool.http.request(method, format!("{base}{path}"));
-        let answer = request.bearer_auth(key).json(&body).send().await?;
-        let status = answer.status().as_u16();
-        let headers = format!("{:?}", answer.headers());
-        anyhow::Ok((status, format!("{headers} {}", answer.text().await?)))
-    };
-    let claim = json!({
-        "agentName": "Ada", "instructions": INSTRUCTIONS, "joinUrl": JOIN_LINK,
-    });
-    let began = Instant::now();
-    while !ask("GET", "/api/pool/counts", POOL_KEY, json!({}))
-        .await?
-        .1
-        .contains("\"idle\":3")
-    {
-        anyhow::ensure!(
-            began.elapsed() < PATIENCE,
-            "there are never three: {}",
-            logs.text()
-        );
-        sleep(std::time::Duration::from_millis(50)).await;
-    }
-
-    let (status, _with_its_gateway_token) =
-        ask("POST", "/api/pool/claim", POOL_KEY, claim.clone()).await?;
-    assert_eq!(status, 200);
-    for fault in [
-        AgentFault::Error,
-        AgentFault::Garbage,
-        AgentFault::RefuseProvision { status: 400 },
-    ] {
-        for service in pool.railway.view().services {
-            let _ = pool
-                .railway
-                .set_agent_fault(&service.id.as_str().into(), Some(fault));
-        }
-        let (status, answer) = ask("POST", "/api/pool/claim", POOL_KEY, claim.clone()).await?;
-        assert_ne!(status, 200, "{answer}");
-        said.push(answer);
-    }
-    let echo = Fault::Error {
-        message: format!("Not for {}", pool.railway.project_token()),
-        code: None,
-    };
-    for fault in [Fault::HtmlOk, echo] {
-        pool.railway.inject(FaultRule::always(fault))?;
-        said.push(
-            ask("POST", "/api/pool/reconcile", POOL_KEY, json!({}))
-                .await?
-                .1,
-        );
-        pool.railway.clear_faults();
-    }
+    let server = Running::start(&pool, Tokens::Both, &logs).await?;
+    server.until_three_are_idle(&logs).await?;
+    said.extend(server.claims().await?);
+    said.extend(server.echoes().await?);
     for (method, path) in CALLS {
         for key in [POOL_KEY, WRONG_KEY] {
             let body = json!({ "count": 1, "joinUrl": 7 });
-            said.push(ask(method, path, key, body).await?.1);
+            said.push(server.ask(method, path, key, body).await?.1);
         }
     }
     said.push(tables(&pool).await?);
     let secrets = secrets(&pool).await?;
-    stop.cancel();
-    server.await??;
+    server.stop().await?;
 
     let logs = logs.text();
     assert!(
         logs.contains("claimed") && logs.contains("provision failed"),
         "{logs}"
     );
-    for secret in &secrets {
-        for text in &said {
-            is_not_in(secret, text);
-        }
-        is_not_in(secret, &logs);
-    }
+    none_is_in(&secrets, &said, &logs);
     for callers_own in [INSTRUCTIONS, JOIN_LINK] {
         assert!(!logs.contains(callers_own), "{callers_own}");
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_accounts_token_alone_no_secret_is_told_either() -> anyhow::Result<()> {
+    let logs = Logs::start()?;
+    let pool = Pool::with(3, Options::default()).await?;
+    let config = config(&pool, pool.database.url(), Tokens::Account)?;
+    let mut said = vec![format!("{config:?}")];
+    let server = Running::start(&pool, Tokens::Account, &logs).await?;
+    server.until_three_are_idle(&logs).await?;
+    said.extend(server.echoes().await?);
+    said.push(tables(&pool).await?);
+    let mut secrets = secrets(&pool).await?;
+    secrets.insert(pool.railway.token());
+    server.stop().await?;
+    none_is_in(&secrets, &said, &logs.text());
+    Ok(())
+}
+
+/// A server in this process.
+struct Running<'a> {
+    pool: &'a Pool,
+    tokens: Tokens,
+    base: String,
+    stop: CancellationToken,
+    ended: JoinHandle<anyhow::Result<()>>,
+}
+
+impl<'a> Running<'a> {
+    async fn start(pool: &'a Pool, tokens: Tokens, logs: &Logs) -> anyhow::Result<Self> {
+        let config = config(pool, pool.database.url(), tokens)?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let base = format!("http://{}", listener.local_addr()?);
+        let stop = CancellationToken::new();
+        let ended = tokio::spawn(serve::serve(config, listener, stop.clone()));
+        logs.until_said("listening").await?;
+        Ok(Self {
+            pool,
+            tokens,
+            base,
+            stop,
+            ended,
+        })
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.ended.await?
+    }
+
+    /// The status, and headers and body in one text.
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: Value,
+    ) -> anyhow::Result<(u16, String)> {
+        let method = reqwest::Method::from_bytes(method.as_bytes())?;
+        let request = self
+            .pool
+            .http
+            .request(method, format!("{}{path}", self.base));
+        let answer = request.bearer_auth(key).json(&body).send().await?;
+        let status = answer.status().as_u16();
+        let headers = format!("{:?}", answer.headers());
+        Ok((status, format!("{headers} {}", answer.text().await?)))
+    }
+
+    async fn until_three_are_idle(&self, logs: &Logs) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !self
+            .ask("GET", "/api/pool/counts", POOL_KEY, json!({}))
+            .await?
+            .1
+            .contains("\"idle\":3")
+        {
+            let waited = began.elapsed();
+            anyhow::ensure!(waited < PATIENCE, "never three: {}", logs.text());
+            sleep(std::time::Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// One claim that succeeds, whose answer holds a secret by design, and some that do not.
+    async fn claims(&self) -> anyhow::Result<Vec<String>> {
+        let claim = json!({
+            "agentName": "Ada", "instructions": INSTRUCTIONS, "joinUrl": JOIN_LINK,
+        });
+        let ask = || self.ask("POST", "/api/pool/claim", POOL_KEY, claim.clone());
+        let (status, _with_its_gateway_token) = ask().await?;
+        assert_eq!(status, 200);
+        let mut said = Vec::new();
+        for fault in [
+            AgentFault::Error,
+            AgentFault::Garbage,
+            AgentFault::RefuseProvision { status: 400 },
+        ] {
+            for service in self.pool.railway.view().services {
+                let service = service.id.as_str().into();
+                let _ = self.pool.railway.set_agent_fault(&service, Some(fault));
+            }
+            let (status, answer) = ask().await?;
+            assert_ne!(status, 200, "{answer}");
+            said.push(answer);
+        }
+        Ok(said)
+    }
+
+    /// Railway quotes every secret that a server has, beside its data and instead of them.
+    async fn echoes(&self) -> anyhow::Result<Vec<String>> {
+        let railway = &self.pool.railway;
+        let mut all = vec![
+            POOL_KEY.to_owned(),
+            match self.tokens {
+                Tokens::Both => railway.project_token(),
+                Tokens::Account => railway.token(),
+            },
+            railway.openrouter_key(),
+            railway.agentmail_key(),
+            self.pool.database.url().to_owned(),
+        ];
+        all.extend(OTHERS.map(|(_, value)| value.to_owned()));
+        if self.tokens == Tokens::Account {
+            all.retain(|secret| secret != ACCOUNT_TOKEN);
+        }
+        let message = format!("{QUOTED} {}", all.join(" "));
+        let mut said = Vec::new();
+        for fault in [
+            Fault::HtmlOk,
+            Fault::ErrorBesideData {
+                message: message.clone(),
+            },
+            Fault::Error {
+                message,
+                code: None,
+            },
+        ] {
+            railway.inject(FaultRule::always(fault))?;
+            for (method, path) in [
+                ("POST", "/api/pool/reconcile"),
+                ("GET", "/page/live"),
+                ("GET", "/api/pool/status"),
+            ] {
+                said.push(self.ask(method, path, POOL_KEY, json!({})).await?.1);
+            }
+            railway.clear_faults();
+        }
+        let was_quoted = format!("{QUOTED} [REDACTED]");
+        assert!(
+            said.iter().any(|text| text.contains(&was_quoted)),
+            "{said:?}"
+        );
+        Ok(said)
+    }
+}
+
+fn none_is_in(secrets: &BTreeSet<String>, said: &[String], logs: &str) {
+    for secret in secrets {
+        for text in said {
+            is_not_in(secret, text);
+        }
+        is_not_in(secret, logs);
+    }
 }
 
 /// What people read in the database.
@@ -292,7 +411,7 @@ fn is_not_in(secret: &str, text: &str) {
 /// Warned of, with its address taken apart and its password left out.
 async fn a_database_that_is_not_there(pool: &Pool, logs: &Logs) -> anyhow::Result<()> {
     let url = format!("postgres://user:{PASSWORD}@127.0.0.1:1/none");
-    let config = config(pool, &url)?;
+    let config = config(pool, &url, Tokens::Both)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let stop = CancellationToken::new();
     let server = tokio::spawn(serve::serve(config, listener, stop.clone()));

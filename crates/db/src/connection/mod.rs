@@ -37,4 +37,12 @@ impl DbSettings {
             claim_pool_size: Self::CLAIM_POOL_SIZE,
         }
     }
+
+    /// The password in the URL, as it is sent: what nobody may be told, even by those who quote it.
+    #[must_use]
+    pub fn password(url: &Secret) -> Option<Secret> {
+        let address = Address::parse(url).ok()?;
+        let password = address.config.get_password()?;
+        Some(Secret::new(String::from_utf8_lossy(password)))
+    }
 }
