@@ -29,13 +29,21 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 /// as many readers as the cache serves in passing.
 pub(crate) const REQUESTS_AT_ONCE_MAX: usize = 1_024;
 
-/// Replaces an id that is too long to be logged by one of our own, which the next layer makes.
+/// Replaces an id that could say more in a log, or in the answer's header, than which request it was
+/// by one of our own, which the next layer makes.
 pub(crate) async fn distrust_request_id(mut request: Request, next: Next) -> Response {
-    let too_long = |value: &HeaderValue| value.len() > REQUEST_ID_BYTES_MAX;
-    if request.headers().get(REQUEST_ID).is_some_and(too_long) {
+    let mut ids = request.headers().get_all(REQUEST_ID).iter();
+    let (first, second) = (ids.next(), ids.next());
+    if second.is_some() || first.is_some_and(|id| !is_plain(id.as_bytes())) {
         request.headers_mut().remove(REQUEST_ID);
     }
     next.run(request).await
+}
+
+/// What UUIDs, ULIDs and the ids of traces and proxies are made of.
+fn is_plain(id: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(fits)
 }
 
 /// Ends a request that takes longer than any should. What it set in motion goes on.

@@ -67,6 +67,88 @@ async fn what_callers_and_agents_say_is_never_markup() {
     assert!(!page.contains("javascript:"), "such an address is no link");
 }
 
+/// What Railway, the accounts, agents and other teams name and say, each where `EVIL` stands.
+const REPORT: &str = r#"{
+    "listing": {"complete": false, "reason": "EVIL"},
+    "replenish": {"minIdle": 1, "towardsTarget": 1, "maxTotal": 1, "towardsCap": 1, "create": 0,
+        "pace": {"stopped": {"why": "EVIL", "since": "T", "tryAt": "T"}}},
+    "changes": [{"id": "EVIL", "from": "idle", "to": "dead", "reason": "EVIL"}],
+    "foreign": [{"serviceId": "s", "name": "EVIL", "why": "EVIL"}],
+    "heldBack": [{"what": "EVIL", "why": "EVIL", "count": 1}],
+    "unreadable": ["EVIL"],
+    "done": {"failures": [{"id": "EVIL", "action": "EVIL", "error": "EVIL"}]},
+    "open": {
+        "creating": [{"id": "EVIL", "left": ["EVIL"], "since": "T", "attempts": 1,
+            "lastError": "EVIL", "tryAt": null}],
+        "destroying": [{"id": "EVIL", "left": ["EVIL"], "since": "T", "attempts": 1,
+            "lastError": "EVIL", "tryAt": null}]},
+    "budget": {"limit": 1, "remaining": 1, "listingIsSlowerBecause": "EVIL"},
+    "sweep": {"at": "T", "dryRun": false, "incomplete": ["EVIL"],
+        "removed": [{"kind": "service", "id": "s", "name": "EVIL", "instanceId": "EVIL",
+            "why": "EVIL"}],
+        "failed": [{"kind": "volume", "id": "EVIL", "name": null, "instanceId": null,
+            "why": "EVIL", "error": "EVIL"}],
+        "reported": [{"kind": "key", "id": "k", "name": "EVIL", "instanceId": null,
+            "why": "EVIL"}]}
+}"#;
+
+const FUSE: &str = r#"{"trippedAt": "T", "why": "EVIL", "lost": 1, "waiting": 1, "limit": 1,
+    "held": [{"id": "EVIL", "epoch": 1, "from": "idle", "to": "dead", "reason": "EVIL"}]}"#;
+
+const ROW: [&str; 4] = ["name", "agent_name", "deploy_status", "url"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_word_from_outside_is_ever_markup() {
+    let stage = Stage::new().await;
+    stage.instance("a", "claimed").await;
+    let mut places = 0;
+    // Each place is told by its number.
+    let mut evil = |text: &str| {
+        let mut parts = text.split("EVIL");
+        let mut filled = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            filled.extend([
+                "<img",
+                &places.to_string(),
+                " src=x onerror='a'>&amp;",
+                part,
+            ]);
+            places += 1;
+        }
+        filled
+            .replace("\"T\"", "\"2026-11-20T10:00:00Z\"")
+            .replace('\'', "''")
+    };
+    let report = evil(REPORT);
+    let fuse = evil(FUSE);
+    for column in ROW {
+        let before = if column == "url" {
+            "https://h/\" onclick=\""
+        } else {
+            ""
+        };
+        let value = evil(&format!("{before}EVIL"));
+        stage
+            .sql(&format!("UPDATE instances SET {column} = '{value}'"))
+            .await;
+    }
+    stage
+        .sql(&format!(
+            "INSERT INTO ticks (term, started_at, complete, report) \
+             VALUES (1, now(), false, '{report}'); INSERT INTO fuse (report) VALUES ('{fuse}')"
+        ))
+        .await;
+    for path in ["/", "/page/live"] {
+        let page = stage.get(path).await.text;
+        assert!(!page.contains("<img"), "{page}");
+        assert!(!page.contains("\" onclick"), "{page}");
+        for place in 0..places {
+            let shown = format!("&lt;img{place} src=x onerror='a'&gt;&amp;amp;");
+            assert!(page.contains(&shown), "{shown} in {page}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_form_asks_for_the_key_and_no_browser_sends_it_by_itself() {
     let stage = Stage::new().await;
