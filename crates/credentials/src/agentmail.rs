@@ -173,3 +173,36 @@ impl AgentMail {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_page_makes_it_panic_and_an_inbox_without_an_id_spoils_it(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            ids in prop::collection::vec("\\PC{0,12}", 0..5),
+            client_id in prop::option::of("\\PC{0,12}"),
+            next in prop::option::of("\\PC{0,12}"),
+            odd in prop_oneof![Just(json!(null)), Just(json!([])), Just(json!(7)), Just(json!({}))],
+        ) {
+            let _ = serde_json::from_slice::<Page>(&bytes);
+            let inboxes: Vec<_> = ids
+                .iter()
+                .map(|id| json!({"inbox_id": id, "client_id": client_id}))
+                .collect();
+            let page = json!({"inboxes": inboxes, "next_page_token": next});
+            let page: Page = serde_json::from_value(page).unwrap();
+            let read: Vec<_> = page.inboxes.iter().map(|it| (&it.inbox_id, &it.client_id)).collect();
+            let told: Vec<_> = ids.iter().map(|id| (id, &client_id)).collect();
+            prop_assert_eq!((read, page.next_page_token), (told, next));
+            // Read as a shorter list, it would say that an inbox is gone.
+            let spoiled = [inboxes, vec![json!({"inbox_id": odd})]].concat();
+            let read = serde_json::from_value::<Page>(json!({"inboxes": spoiled}));
+            prop_assert!(read.is_err());
+        }
+    }
+}

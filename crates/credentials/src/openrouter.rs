@@ -159,3 +159,32 @@ impl OpenRouter {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_page_makes_it_panic_and_a_key_without_a_hash_spoils_it(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            hashes in prop::collection::vec("\\PC{0,12}", 0..5),
+            name in prop::option::of("\\PC{0,12}"),
+            odd in prop_oneof![Just(json!(null)), Just(json!([])), Just(json!(7)), Just(json!({}))],
+        ) {
+            let _ = serde_json::from_slice::<Page>(&bytes);
+            let _ = serde_json::from_slice::<Made>(&bytes);
+            let keys: Vec<_> = hashes.iter().map(|hash| json!({"hash": hash, "name": name})).collect();
+            let page: Page = serde_json::from_value(json!({"data": keys})).unwrap();
+            let read: Vec<_> = page.data.iter().map(|key| (&key.hash, &key.name)).collect();
+            let told: Vec<_> = hashes.iter().map(|hash| (hash, &name)).collect();
+            prop_assert_eq!(read, told);
+            // Read as a shorter list, it would say that a key is gone.
+            let spoiled = [keys, vec![json!({"hash": odd})]].concat();
+            let read = serde_json::from_value::<Page>(json!({"data": spoiled}));
+            prop_assert!(read.is_err());
+        }
+    }
+}

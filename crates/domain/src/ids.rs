@@ -183,6 +183,8 @@ impl From<Uuid> for ClaimToken {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::SeededEntropy;
 
@@ -209,6 +211,23 @@ mod tests {
             "x",
         ] {
             assert_eq!(InstanceId::from_service_name(&prefix, name), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_makes_it_panic_and_an_id_names_its_service_and_no_other(
+            prefix in "[A-Za-z0-9_-]{0,14}",
+            rest in "[A-Za-z0-9_-]{11,13}|\\PC{0,14}",
+            before in "|x|é",
+        ) {
+            let prefix = ServicePrefix::new(prefix);
+            let name = format!("{before}{}{rest}", prefix.as_str());
+            if let Some(id) = InstanceId::from_service_name(&prefix, &name) {
+                prop_assert_eq!(id.as_str().len(), InstanceId::LENGTH);
+                prop_assert!(id.as_str().bytes().all(|b| b.is_ascii_graphic()));
+                prop_assert_eq!(prefix.name_of(&id), name);
+            }
         }
     }
 }

@@ -74,6 +74,26 @@ fn spoiled_row(path: &[Value]) -> Option<(String, usize)> {
 }
 
 #[cfg(test)]
+impl Partial {
+    /// For tests: an answer in which one row is spoiled.
+    pub(crate) fn of_row(connection: &str, row: usize) -> Self {
+        Self {
+            error: Error {
+                operation: "EnvironmentListing",
+                host: "h".to_owned(),
+                status: Some(200),
+                class: crate::ErrorClass::Transient,
+                message: "Problem processing request".to_owned(),
+                trace_id: None,
+                sent: crate::error::Sent::Perhaps,
+                is_graphql: true,
+            },
+            spoiled: Some(HashSet::from([(connection.to_owned(), row)])),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -255,8 +255,10 @@ fn variables_of(config: &Value) -> HashMap<ServiceId, HashMap<String, Secret>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn variables_are_read_and_odd_shapes_left_out() {
@@ -283,5 +285,37 @@ mod tests {
         assert_eq!(first["E"].expose(), "");
         assert!(variables[&ServiceId::new("s3")].is_empty());
         assert!(variables_of(&json!(null)).is_empty());
+    }
+
+    /// What may stand where a service, its variables or a value is expected.
+    fn odd() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            Just(json!([[], {}, 7])),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,9}".prop_map(Value::from),
+            "\\PC{0,9}".prop_map(|text| json!({ "value": text })),
+            "\\PC{0,9}".prop_map(|text| json!({ "variables": text })),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_config_makes_it_panic_and_what_is_a_variable_is_read_beside_what_is_odd(
+            odd_config in odd(),
+            odd_services in prop::collection::hash_map("[a-z]{1,3}", odd(), 0..4),
+            odd_variables in prop::collection::hash_map("[A-Z]{1,3}", odd(), 0..4),
+            value in "\\PC{0,20}",
+        ) {
+            let _ = variables_of(&odd_config);
+            let _ = variables_of(&json!({ "services": odd_config }));
+            let mut services = json!(odd_services);
+            services["the-service"] = json!({ "variables": odd_variables });
+            services["the-service"]["variables"]["THE_ONE"] = json!({ "value": value });
+            let read = variables_of(&json!({ "services": services }));
+            prop_assert_eq!(read.len(), odd_services.len() + 1);
+            let variables = &read[&ServiceId::new("the-service")];
+            prop_assert_eq!(variables["THE_ONE"].expose(), value);
+        }
     }
 }

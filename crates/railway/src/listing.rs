@@ -194,3 +194,99 @@ fn observed_volume(volume: VolumeInstance) -> ObservedVolume {
         pending_deletion: volume.is_pending_deletion,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::answer::Envelope;
+    use crate::operations::environment_listing::EnvironmentListing;
+
+    /// Mostly what the schema promises, sometimes anything.
+    fn mostly(promised: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = Value> {
+        let odd = prop_oneof![
+            Just(Value::Null),
+            Just(json!([{}])),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,9}".prop_map(Value::from),
+        ];
+        prop_oneof![30 => promised, 1 => odd]
+    }
+
+    fn text() -> impl Strategy<Value = Value> {
+        "[a-c]{0,2}|\\PC{0,9}".prop_map(Value::from)
+    }
+
+    fn page_info() -> impl Strategy<Value = Value> {
+        let cursor = prop::option::of("[a-c]{0,1}");
+        let info = (any::<bool>(), cursor)
+            .prop_map(|(more, cursor)| json!({"hasNextPage": more, "endCursor": cursor}));
+        mostly(info)
+    }
+
+    fn service() -> impl Strategy<Value = Value> {
+        let deployment = text()
+            .prop_map(|status| json!({"id": "d", "status": status, "deploymentStopped": false}));
+        let domains = prop::collection::vec(text(), 0..3).prop_map(|domains| {
+            let all: Vec<_> = domains.iter().map(|it| json!({"domain": it})).collect();
+            json!({"customDomains": [], "serviceDomains": all})
+        });
+        let parts = (
+            mostly(text()),
+            mostly(text()),
+            mostly(domains),
+            mostly(prop::option::of(deployment).prop_map(Value::from)),
+            any::<bool>(),
+        );
+        parts.prop_map(|(id, name, domains, deployment, is_deleted)| {
+            json!({"node": {
+                "serviceId": id, "serviceName": name, "createdAt": "2026-11-20T10:00:00Z",
+                "deletedAt": is_deleted.then_some("2026-11-20T10:00:00Z"),
+                "source": {"image": name}, "domains": domains,
+                "latestDeployment": deployment, "activeDeployments": [],
+            }})
+        })
+    }
+
+    fn volume() -> impl Strategy<Value = Value> {
+        (mostly(text()), prop::option::of(text())).prop_map(|(id, service)| {
+            json!({"node": {"volumeId": id, "serviceId": service, "isPendingDeletion": false}})
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_page_makes_it_panic_and_nothing_is_listed_twice_or_unless_it_is_there(
+            services in prop::collection::vec(service(), 0..5),
+            volumes in prop::collection::vec(volume(), 0..5),
+            infos in (page_info(), page_info()),
+            spoiled_row in prop::option::of(0_usize..5),
+        ) {
+            let connections = json!({
+                "serviceInstances": {"edges": services, "pageInfo": infos.0},
+                "volumeInstances": {"edges": volumes, "pageInfo": infos.1},
+            });
+            let answer = json!({"data": {"environment": connections}}).to_string();
+            let mut pages = Pages::default();
+            let read = || serde_json::from_str::<Envelope<EnvironmentListing>>(&answer).ok()?.data;
+            // The same page twice, as when rows move while they are read.
+            for _ in 0..2 {
+                if let Some(data) = read() {
+                    let spoiled = spoiled_row.map(|row| Partial::of_row("serviceInstances", row));
+                    let _ = pages.take(data.environment, spoiled.as_ref());
+                }
+            }
+            let is_there = |id: &str| services.iter().enumerate().any(|(row, it)| {
+                let node = &it["node"];
+                node["serviceId"] == id && node["deletedAt"].is_null() && spoiled_row != Some(row)
+            });
+            let ids: HashSet<_> = pages.services.iter().map(|it| it.service_id.as_str()).collect();
+            prop_assert_eq!(ids.len(), pages.services.len());
+            prop_assert!(ids.into_iter().all(is_there));
+            let ids: HashSet<_> = pages.volumes.iter().map(|it| it.volume_id.as_str()).collect();
+            prop_assert_eq!(ids.len(), pages.volumes.len());
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -204,8 +204,11 @@ fn link_libraries(root: &Path) -> Result<()> {
     let links: Vec<Link> = serde_json::from_slice(&text)
         .with_context(|| format!("{} is no list of links", list.display()))?;
     for link in links {
-        // Each is beside the library it names; so it holds wherever the folder is moved to.
-        let beside = link.source.parent() == link.target.parent();
+        // Each is beside the library it names, so it holds wherever the folder is moved to; and
+        // none is outside of the folder.
+        let within = |part: Component<'_>| matches!(part, Component::Normal(_));
+        let beside =
+            link.source.parent() == link.target.parent() && link.target.components().all(within);
         let Some(library) = link.source.file_name().filter(|_| beside) else {
             continue;
         };
@@ -216,4 +219,40 @@ fn link_libraries(root: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_list_of_links_makes_it_panic_and_none_is_made_outside_of_the_package(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            folder in "(\\.\\./|/|native/|\\./){0,3}",
+            names in ("[a-z.]{0,4}", "[a-z.]{0,4}"),
+        ) {
+            let place = tempfile::tempdir().unwrap();
+            let root = place.path().join("a/b/root");
+            fs::create_dir_all(root.join("native")).unwrap();
+            let absolute = place.path().join("a").display().to_string();
+            for folder in [folder, format!("{absolute}/")] {
+                let link = json!({
+                    "source": format!("{folder}{}", names.0),
+                    "target": format!("{folder}{}", names.1),
+                });
+                for list in [bytes.clone(), json!([link]).to_string().into_bytes()] {
+                    fs::write(root.join("native/pg-symlinks.json"), list).unwrap();
+                    let _ = link_libraries(&root);
+                }
+            }
+            for outside in ["", "a", "a/b"] {
+                let entries = fs::read_dir(place.path().join(outside)).unwrap();
+                prop_assert_eq!(entries.count(), 1, "in {}", outside);
+            }
+        }
+    }
 }

@@ -278,3 +278,78 @@ fn write_deprecation(text: &mut String, marked: bool, reason: Option<&String>) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A name of GraphQL, and sometimes what none can be.
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![6 => "[A-D]", 1 => "\\PC{0,6}|[{}()\"#@:]{1,4}"]
+    }
+
+    fn reference() -> impl Strategy<Value = Value> {
+        let named = name().prop_map(|name| json!({"kind": "SCALAR", "name": name, "ofType": null}));
+        named.prop_recursive(4, 8, 1, |inner| {
+            ("NON_NULL|LIST|[A-Z]{1,4}", prop::option::of(inner))
+                .prop_map(|(kind, inner)| json!({"kind": kind, "name": null, "ofType": inner}))
+        })
+    }
+
+    fn described_type() -> impl Strategy<Value = Value> {
+        let kind = "SCALAR|OBJECT|INTERFACE|UNION|ENUM|INPUT_OBJECT|[A-Z]{1,5}";
+        let reason = prop::option::of("\\PC{0,12}|[\"\\\\\n]{1,4}");
+        (kind, name(), name(), reference(), reason).prop_map(|(kind, ty, field, reference, reason)| {
+            let input = json!({"name": field, "type": reference, "defaultValue": reason});
+            json!({
+                "kind": kind, "name": ty, "interfaces": [], "possibleTypes": [{"name": field}],
+                "fields": [{
+                    "name": field, "args": [input], "type": reference,
+                    "isDeprecated": reason.is_some(), "deprecationReason": reason,
+                }],
+                "inputFields": [input],
+                "enumValues": [{
+                    "name": field, "isDeprecated": reason.is_some(), "deprecationReason": reason,
+                }],
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_makes_it_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            types in prop::collection::vec(described_type(), 0..4),
+            query in name(),
+        ) {
+            let _ = schema(&bytes);
+            let described = json!({"queryType": {"name": query}, "types": types});
+            for answer in [
+                json!({"data": {"__schema": described}}),
+                json!({"__schema": described}),
+                json!({"data": null, "errors": [{"message": query}]}),
+            ] {
+                let _ = schema(answer.to_string().as_bytes());
+            }
+        }
+
+        #[test]
+        fn what_is_cut_short_is_no_schema(reason in "\\PC{0,12}", kept in any::<prop::sample::Index>()) {
+            let field = json!({
+                "name": "f", "args": [], "type": {"kind": "SCALAR", "name": "Int"},
+                "isDeprecated": true, "deprecationReason": reason,
+            });
+            let described = json!({
+                "queryType": {"name": "Q"},
+                "types": [{"kind": "OBJECT", "name": "Q", "fields": [field]}],
+            });
+            let answer = json!({"data": {"__schema": described}}).to_string();
+            prop_assert!(schema(answer.as_bytes()).is_ok());
+            let kept = kept.index(answer.len());
+            prop_assert!(schema(&answer.as_bytes()[..kept]).is_err());
+        }
+    }
+}
