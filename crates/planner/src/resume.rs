@@ -63,7 +63,8 @@ fn is_given_up(
 
 /// Whether the step may be taken now: its last try surely ended, or a complete listing begun more
 /// than the grace after it shows what became of it. Names are unique, so `serviceCreate` is safe
-/// to repeat at once, and so are the steps before it.
+/// to repeat at once, and so are the steps before it but one: a key is looked for by its name, and
+/// the list of keys may lag as Railway's do.
 fn is_settled(
     provision: &Provision,
     step: CreateStep,
@@ -72,8 +73,11 @@ fn is_settled(
     policy: &Policy,
 ) -> bool {
     let is_due_by = |time| provision.next_attempt_at.is_none_or(|due| due <= time);
+    let grace = TimeDelta::from_std(policy.missing_grace).unwrap_or(TimeDelta::MAX);
     if step <= CreateStep::Row {
-        return is_due_by(snapshot.now);
+        let has_answer = provision.next_attempt_at.is_some();
+        let is_listed = snapshot.now - provision.step_began_at > grace;
+        return is_due_by(snapshot.now) && (step != CreateStep::Key || has_answer || is_listed);
     }
     // The listing decides, so it is the listing that must not have begun too early; and what lists no
     // service says nothing of its volume, its domain or its deployment. One that is really gone is
@@ -83,7 +87,6 @@ fn is_settled(
     if !may_decide || index.service_of(provision).is_none() {
         return false;
     }
-    let grace = TimeDelta::from_std(policy.missing_grace).unwrap_or(TimeDelta::MAX);
     provision.next_attempt_at.is_some()
         || shows_result(provision, step, index)
         || snapshot.listing.started_at - provision.step_began_at > grace

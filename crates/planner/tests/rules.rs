@@ -530,6 +530,27 @@ fn a_key_that_may_have_been_made_is_looked_for_before_its_intent_goes() {
 }
 
 #[test]
+fn a_key_whose_maker_was_killed_is_made_anew_only_when_lists_show_the_first_one() {
+    let begun = |seconds: i64, next_attempt_at| {
+        let mut world = snapshot(Vec::new(), Vec::new());
+        world.provisions = vec![Provision {
+            step_began_at: ago(seconds),
+            created_at: ago(seconds),
+            next_attempt_at,
+            ..provision(1, Stage::Creating(CreateStep::Key))
+        }];
+        decide(&world, &quiet()).resumes.len()
+    };
+    assert_eq!(begun(10, None), 0, "begun, and no answer yet");
+    assert_eq!(begun(121, None), 1, "the grace is over");
+    assert_eq!(
+        begun(10, Some(ago(10))),
+        1,
+        "intended, and surely not begun"
+    );
+}
+
+#[test]
 fn only_agents_that_may_answer_are_probed() {
     let mut rows = Vec::new();
     let mut services = Vec::new();

@@ -56,6 +56,8 @@ pub async fn intend(db: &Db, term: Term, new: &[NewProvision]) -> Result<usize, 
                     provisions::id.eq(new.id.as_str()),
                     provisions::name.eq(&new.name),
                     provisions::gateway_token.eq(new.gateway_token.expose()),
+                    // Due, and surely not begun.
+                    provisions::next_attempt_at.eq(diesel::dsl::now),
                 )
             })
             .collect();

@@ -42,6 +42,7 @@ impl Database {
         for new in new {
             let mut provision = self.blank_provision(new.id.clone(), new.name.clone());
             provision.gateway_token = Some(new.gateway_token.clone());
+            provision.next_attempt_at = Some(self.now);
             self.provisions.entry(new.id.clone()).or_insert(provision);
         }
         Ok(new.len())
