@@ -142,6 +142,8 @@ impl Driver {
                 }
             };
             tokio::select! {
+                // First: after a tick that took longer than the interval, the next one is due too.
+                biased;
                 () = shutdown.cancelled() => return Ok(()),
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep_until(next) => {}

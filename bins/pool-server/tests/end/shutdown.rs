@@ -33,3 +33,40 @@ async fn a_claim_in_flight_finishes_when_the_server_is_told_to_stop() -> anyhow:
     );
     Ok(())
 }
+
+/// A tick that takes longer than the interval is followed by the next one at once, but not by one
+/// that begins after the end was asked for. Several lives, since it was a matter of chance.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_told_to_stop_begins_no_other_tick() -> anyhow::Result<()> {
+    let pool = Pool::new(2).await?.set("tick-interval-ms", 100);
+    for life in 1..=4 {
+        let server = pool.start().await?;
+        server.until_count("idle", 2).await?;
+        let slow = AgentFault::Slow { ms: 700 };
+        for service in pool.railway.view().services {
+            let id = service.id.as_str().into();
+            pool.railway.set_agent_fault(&id, Some(slow))?;
+        }
+        let slow_ticks = "SELECT count(*) FROM ticks AS it, leader_terms AS last \
+                          WHERE it.term = last.term AND last.ended_at IS NULL \
+                          AND (report->>'durationMs')::int8 >= 700";
+        server
+            .until("a tick is slow", async |_| {
+                Ok(pool.number(slow_ticks).await? > 0)
+            })
+            .await?;
+        server.stop.cancel();
+        let asked = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8";
+        let asked = pool.number(asked).await?;
+        server.stop().await?;
+        let begun = format!(
+            "SELECT count(*) FROM ticks WHERE started_at > to_timestamp({asked} / 1000000.0)"
+        );
+        assert_eq!(pool.number(&begun).await?, 0, "in life {life}");
+        for service in pool.railway.view().services {
+            pool.railway
+                .set_agent_fault(&service.id.as_str().into(), None)?;
+        }
+    }
+    Ok(())
+}
