@@ -81,6 +81,9 @@ pub enum BadSetting {
     /// A required one is missing.
     #[error("{0} is required")]
     Missing(&'static str),
+    /// It is sent in a header, and holds what a header cannot hold.
+    #[error("{0} must be visible ASCII characters without blanks")]
+    NotForHeader(&'static str),
     /// One of two must be set.
     #[error("{0} or {1} is required")]
     MissingBoth(&'static str, &'static str),
@@ -153,6 +156,7 @@ impl Config {
             redactor: redactor(secret),
         };
         config.policy.check()?;
+        check_headers(secret)?;
         Ok(config)
     }
 }
@@ -169,6 +173,24 @@ const SECRETS: [&str; 9] = [
     "BANKR_API_KEY",
     "TELNYX_API_KEY",
 ];
+
+/// Refuses what no client could show, and what could not be shown to anybody.
+fn check_headers(secret: impl Fn(&str) -> Option<Secret>) -> Result<(), BadSetting> {
+    let sent_in_headers = [
+        "POOL_API_KEY",
+        "RAILWAY_API_TOKEN",
+        "RAILWAY_TOKEN",
+        "OPENROUTER_MANAGEMENT_KEY",
+        "AGENTMAIL_API_KEY",
+    ];
+    for name in sent_in_headers {
+        let is_visible = |value: Secret| value.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        if !secret(name).is_none_or(is_visible) {
+            return Err(BadSetting::NotForHeader(name));
+        }
+    }
+    Ok(())
+}
 
 fn redactor(secret: impl Fn(&str) -> Option<Secret>) -> Redactor {
     let password = secret("DATABASE_URL").and_then(|url| DbSettings::password(&url));

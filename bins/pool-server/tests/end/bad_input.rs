@@ -50,6 +50,22 @@ fn a_database_url_that_is_none_is_refused_without_its_password() -> anyhow::Resu
 }
 
 #[test]
+fn a_key_that_no_header_can_hold_is_named_and_not_told() -> anyhow::Result<()> {
+    for (name, value) in [
+        ("POOL_API_KEY", " "),
+        ("POOL_API_KEY", "hunter2\nkey"),
+        ("POOL_API_KEY", "\u{43a}\u{43b}\u{44e}\u{447}"),
+        ("RAILWAY_API_TOKEN", "hunter2\tkey"),
+    ] {
+        let (code, said) = run(&[(name, value)])?;
+        let sentence =
+            format!("pool-server: {name} must be visible ASCII characters without blanks\n");
+        assert_eq!((code, said), (Some(1), sentence));
+    }
+    Ok(())
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() -> anyhow::Result<()> {
     let taken = std::net::TcpListener::bind("[::]:0")?;
     let port = taken.local_addr()?.port().to_string();
