@@ -138,12 +138,15 @@ async fn ended(what: &str, mut task: JoinHandle<anyhow::Result<()>>) -> anyhow::
 /// the middle of this.
 async fn prepare_database(config: &Config, stop: &CancellationToken) -> anyhow::Result<Db> {
     let settings = wiring::database(config);
+    let mut last_reason = None;
     let prepared = async {
         loop {
             match migrate_and_connect(&settings).await {
                 Ok(db) => break Ok(db),
                 Err(error) if error.is_unavailable() => {
-                    warn!(error = %chain(&error), "the database is not available yet");
+                    let reason = chain(&error);
+                    warn!(error = %reason, "the database is not available yet");
+                    last_reason = Some(reason);
                 }
                 Err(error) => break Err(error),
             }
@@ -154,8 +157,13 @@ async fn prepare_database(config: &Config, stop: &CancellationToken) -> anyhow::
         () = stop.cancelled() => bail!("stopped before the database was available"),
         prepared = timeout(DATABASE_WAIT, prepared) => {
             let waited = DATABASE_WAIT.as_secs();
-            let prepared = prepared.with_context(|| format!("no database at DATABASE_URL within {waited} s"))?;
-            prepared.context("the schema cannot be brought up to date")
+            match prepared {
+                Ok(prepared) => prepared.context("the schema cannot be brought up to date"),
+                Err(_elapsed) => bail!(
+                    "no database at DATABASE_URL within {waited} s: {}",
+                    last_reason.as_deref().unwrap_or("it did not answer")
+                ),
+            }
         }
     }
 }

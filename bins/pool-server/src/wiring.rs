@@ -10,7 +10,7 @@ use pool_credentials::Credentials;
 use pool_db::{Db, DbSettings};
 use pool_domain::{Entropy, EnvironmentId, OsEntropy};
 use pool_planner::{Accounts, Identity};
-use pool_railway::{EnvironmentRef, Error as RailwayError, ErrorClass, Railway};
+use pool_railway::{EnvironmentRef, Error as RailwayError, ErrorClass, Railway, Token};
 use pool_reconciler::{Blueprint, Outside};
 use tracing::warn;
 
@@ -94,7 +94,7 @@ pub(crate) async fn environment(
         match railway.resolve_environment(wanted).await {
             Ok(environment) => return Ok(environment.id),
             Err(error) if is_final(&error) => {
-                return Err(error).context("RAILWAY_ENVIRONMENT_NAME cannot be resolved");
+                return Err(error).context(suspects(config));
             }
             Err(error) => {
                 warn!(error = %chain(&error), "the environment is not resolved yet; trying again");
@@ -114,6 +114,19 @@ async fn learn_budget(railway: &Railway, db: &Db) {
     if let Err(error) = learned.await {
         warn!(error = %chain(&error), "what is left of Railway's budget is not known");
     }
+}
+
+/// The settings of which one is wrong, where Railway refuses to tell the environment: it says "Not
+/// Authorized" of a wrong token and of what the token may not see alike.
+fn suspects(config: &Config) -> String {
+    let token = match config.railway.token {
+        Token::Project(_) => "RAILWAY_TOKEN",
+        Token::Account(_) => "RAILWAY_API_TOKEN",
+    };
+    format!(
+        "RAILWAY_ENVIRONMENT_NAME cannot be resolved with this {token} and RAILWAY_PROJECT_ID, of \
+         which one is wrong"
+    )
 }
 
 fn is_final(error: &RailwayError) -> bool {

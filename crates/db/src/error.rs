@@ -13,7 +13,7 @@ use crate::AddressError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be used.
-    #[error("{0}")]
+    #[error(transparent)]
     ReadAddress(#[from] AddressError),
     /// The certificates for TLS cannot be used.
     #[error("the certificates to verify the database with cannot be used: {0}")]
