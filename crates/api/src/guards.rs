@@ -87,7 +87,7 @@ pub(crate) async fn careful(request: Request, next: Next) -> Response {
 
 /// The page loads its own script and style, asks its own server, and nothing else.
 const PAGE_MAY_LOAD: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
+    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
 /// One log line for each request, without its query, headers and body. Those that only read are told

@@ -59,6 +59,11 @@ function showError(sentence) {
 async function claim(event) {
   event.preventDefault();
   const button = event.target.querySelector("button");
+  // A header holds no other characters: the request could not even be sent.
+  if (!/^[\x21-\x7e]+$/.test(byId("key").value)) {
+    showError("The key can only hold visible ASCII characters.");
+    return;
+  }
   button.disabled = true;
   byId("claimed").textContent = "Claiming …";
   try {
