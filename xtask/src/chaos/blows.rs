@@ -55,6 +55,8 @@ pub(super) fn strike(
         }
         next_at_ms = stage.now_ms() + rng.u64(1_000..6_000);
     }
+    // Callers wait for their last answers, and nobody else would wake who is to give them.
+    servers.thaw();
     Ok(())
 }
 

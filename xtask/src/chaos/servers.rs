@@ -109,6 +109,15 @@ impl<'a> Servers<'a> {
         }
     }
 
+    /// Wakes the frozen ones.
+    pub(super) fn thaw(&mut self) {
+        for life in self.servers.iter_mut().filter_map(|it| it.life.as_mut()) {
+            if life.thaws_at_ms.take().is_some() {
+                life.program.signal(Signal::CONT);
+            }
+        }
+    }
+
     /// All of them up, awake, and none to die.
     pub(super) fn calm(&mut self) -> Result<()> {
         for nth in 0..self.servers.len() {
