@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -36,6 +36,16 @@ pub(crate) fn cargo() -> Command {
     }
     command.current_dir(root());
     command
+}
+
+/// Whether cargo knows `cargo <name>`: one that is its own, or a program `cargo-<name>` in the path.
+pub(crate) fn has_subcommand(name: &str) -> bool {
+    let mut command = cargo();
+    command
+        .args([name, "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// What `cargo metadata` says about the packages of the workspace.

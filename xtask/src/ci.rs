@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 
 use crate::stopwatch::Stopwatch;
-use crate::{chaos, checkout, demo, interrupt, migrations, running, schema_check, test, tidy};
+use crate::{
+    chaos, checkout, demo, dependencies, interrupt, migrations, running, schema_check, test, tidy,
+};
 
 /// One thing that must hold.
 struct Step {
@@ -23,6 +25,16 @@ const STEPS: &[Step] = &[
         name: "tidy",
         rerun: "cargo xtask tidy",
         run: tidy::check,
+    },
+    Step {
+        name: "unused dependencies",
+        rerun: "cargo machete",
+        run: dependencies::unused,
+    },
+    Step {
+        name: "refused dependencies",
+        rerun: "cargo deny check bans licenses sources",
+        run: dependencies::denied,
     },
     Step {
         name: "schema",

@@ -6,6 +6,7 @@ mod checkout;
 mod ci;
 mod database;
 mod demo;
+mod dependencies;
 mod interrupt;
 mod migrations;
 mod postgresql;

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test, with one PostgreSQL server for the run.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::Result;
 use local_postgres::{Options, Programs, Server};
@@ -64,7 +64,7 @@ fn start_server(programs: Programs) -> Result<Server> {
 
 fn tests(rest: &[String]) -> Command {
     let mut command = checkout::cargo();
-    if nextest_is_installed() {
+    if checkout::has_subcommand("nextest") {
         command.args(["nextest", "run"]);
     } else {
         command.args(["test", "--tests"]);
@@ -81,15 +81,6 @@ fn names_a_package(argument: &str) -> bool {
     argument == "--package"
         || argument.starts_with("--package=")
         || (argument.starts_with("-p") && !argument.starts_with("--"))
-}
-
-fn nextest_is_installed() -> bool {
-    let mut command = checkout::cargo();
-    command
-        .args(["nextest", "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]

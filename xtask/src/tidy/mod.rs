@@ -3,7 +3,6 @@
 
 mod edges;
 mod invariants;
-mod lock_file;
 mod sources;
 
 use anyhow::{Result, bail};
@@ -31,7 +30,6 @@ pub(crate) fn check() -> Result<()> {
     let root = checkout::root();
     let mut complaints = edges::check(&root, &Metadata::read()?);
     complaints.extend(edges::check_document(&root));
-    complaints.extend(lock_file::check(&root)?);
     complaints.extend(sources::check(&root)?);
     complaints.extend(invariants::check(&root)?);
     for complaint in &complaints {
