@@ -13,9 +13,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("local-postgres", &[]),
     ("pool-planner", &["pool-domain"]),
     ("pool-db", &["pool-domain"]),
-    ("pool-railway", &["pool-domain"]),
-    ("pool-agent", &["pool-domain"]),
-    ("pool-credentials", &["pool-domain"]),
+    ("pool-http-client", &["pool-domain"]),
+    ("pool-railway", &["pool-domain", "pool-http-client"]),
+    ("pool-agent", &["pool-domain", "pool-http-client"]),
+    ("pool-credentials", &["pool-domain", "pool-http-client"]),
     ("pool-simulator", &["pool-domain"]),
     ("pool-model", &["pool-domain"]),
     (
