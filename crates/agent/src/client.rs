@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response, redirect, retry};
-
 use pool_domain::{Redactor, Secret};
+use pool_http_client::{BodyError, HttpClient, Request, Transport, excerpt, read_body};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Method, Response};
 
 use crate::Error;
 use crate::readiness::Readiness;
-use crate::transport::{self, BodyError};
 
 /// Calls agents with the pool's key. Cheap to clone; clones share what they remember.
 #[derive(Debug, Clone)]
 pub struct AgentClient {
-    http: Client,
+    http: HttpClient,
     pub(crate) redactor: Redactor,
     authorization: HeaderValue,
     pub(crate) readiness: Readiness,
@@ -38,14 +37,21 @@ impl AgentClient {
 
     /// The same; it tells none of what the redactor knows either, even if an agent quotes it.
     pub fn with_redactor(pool_api_key: Secret, redactor: &Redactor) -> Result<Self, Error> {
-        let http = transport::build_client(|builder| {
+        Self::with_transport(pool_api_key, redactor, &Transport::default())
+    }
+
+    /// The same, of agents that are reached in another way than over the network.
+    pub fn with_transport(
+        pool_api_key: Secret,
+        redactor: &Redactor,
+        transport: &Transport,
+    ) -> Result<Self, Error> {
+        let http = HttpClient::new(transport, |builder| {
             builder
                 .connect_timeout(CONNECT_TIMEOUT)
                 // A kept connection may be closed by the agent just as the next request leaves, and
                 // nobody could say then whether a provision arrived. Each call makes its own.
                 .pool_max_idle_per_host(0)
-                .retry(retry::never())
-                .redirect(redirect::Policy::none())
                 // With a proxy in between, its refusals could not be told from the agent's.
                 .no_proxy()
         })
@@ -66,7 +72,7 @@ impl AgentClient {
         url: &str,
         path: &str,
         timeout: Duration,
-    ) -> RequestBuilder {
+    ) -> Request {
         let url = format!("{}{path}", url.trim_end_matches('/'));
         self.http
             .request(method, url)
@@ -99,12 +105,12 @@ pub(crate) fn words(body: &[u8], redactor: &Redactor) -> String {
         |_| String::from_utf8_lossy(body).into_owned(),
         |refusal| refusal.error,
     );
-    transport::excerpt(&text, MAX_REASON_CHARS, redactor)
+    excerpt(&text, MAX_REASON_CHARS, redactor)
 }
 
 /// Reads an agent's answer to its end.
 pub(crate) async fn body(response: &mut Response) -> Result<Vec<u8>, BodyError> {
-    transport::read_body(response, MAX_BODY_BYTES).await
+    read_body(response, MAX_BODY_BYTES).await
 }
 
 /// The header that shows a key; none if the key cannot stand in one.

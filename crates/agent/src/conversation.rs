@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use pool_domain::{Conversation, Secret};
+use pool_http_client::BodyError;
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::AgentClient;
 use crate::client::{bearer, body};
-use crate::transport::{BodyError, describe};
 
 impl AgentClient {
     /// Asks the agent at `url` for its conversation, showing the pool's key.
@@ -43,13 +43,12 @@ impl AgentClient {
     ) -> (Option<StatusCode>, Conversation) {
         let mut request = self.request(Method::GET, url, "/convos/status", timeout);
         if let Some(header) = other_key.and_then(bearer) {
-            // `header` on the builder would add a second one beside the pool's key.
-            request = request.headers([(AUTHORIZATION, header)].into_iter().collect());
+            request = request.header(AUTHORIZATION, header);
         }
         let mut response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                let reason = describe(&error);
+                let reason = error.to_string();
                 tracing::debug!(agent.url = url, reason, "agent was not asked");
                 return (None, Conversation::NoAnswer);
             }
@@ -59,7 +58,7 @@ impl AgentClient {
             StatusCode::OK => match body(&mut response).await {
                 Ok(body) => read(&body),
                 Err(BodyError::TooLarge { .. }) => Conversation::None,
-                Err(BodyError::Broken(_)) => Conversation::NoAnswer,
+                Err(BodyError::Broken { .. }) => Conversation::NoAnswer,
             },
             // These are the words of a proxy in front of the agent, not of the agent: its health
             // may well be good while the part that knows of conversations is still starting.

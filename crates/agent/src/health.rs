@@ -6,7 +6,6 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
 use crate::client::body;
-use crate::transport::describe;
 use crate::{AgentClient, NotReady};
 
 /// What a ready agent says of itself.
@@ -51,7 +50,7 @@ impl AgentClient {
 
     async fn ask_health(&self, url: &str, timeout: Duration) -> Result<Health, String> {
         let request = self.request(Method::GET, url, "/pool/health", timeout);
-        let mut response = request.send().await.map_err(|error| describe(&error))?;
+        let mut response = request.send().await.map_err(|error| error.to_string())?;
         if response.status() != StatusCode::OK {
             return Err(self.refusal(&mut response, &self.redactor).await);
         }

@@ -6,7 +6,6 @@ mod error;
 mod health;
 mod provision;
 mod readiness;
-mod transport;
 
 pub use client::AgentClient;
 pub use error::{Error, NotReady, ProvisionFailure};

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use pool_domain::{Redactor, Secret};
+use pool_http_client::{BodyError, SendError};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{body, words};
-use crate::transport::{BodyError, describe};
 use crate::{AgentClient, ProvisionFailure};
 
 /// What an agent is to become.
@@ -79,7 +79,7 @@ impl AgentClient {
             let reason = self.refusal(&mut response, &redactor).await;
             return Err(refused(status, reason));
         }
-        let body = body(&mut response).await.map_err(cut_off)?;
+        let body = body(&mut response).await.map_err(|e| cut_off(&e))?;
         self.readiness.forget(url);
         read(&body, &self.redactor.and(callers_own(request)))
     }
@@ -110,9 +110,9 @@ fn callers_own(request: &ProvisionRequest) -> impl Iterator<Item = Secret> {
 
 /// Sure only when no connection was made (or the URL is none): a request that left may have
 /// arrived.
-fn not_answered(error: &reqwest::Error) -> ProvisionFailure {
-    let reason = describe(error);
-    if error.is_connect() || error.is_builder() {
+fn not_answered(error: &SendError) -> ProvisionFailure {
+    let reason = error.to_string();
+    if error.is_unsent() {
         ProvisionFailure::Sure {
             reason,
             status: None,
@@ -138,10 +138,10 @@ fn refused(status: StatusCode, reason: String) -> ProvisionFailure {
     }
 }
 
-fn cut_off(error: BodyError) -> ProvisionFailure {
+fn cut_off(error: &BodyError) -> ProvisionFailure {
     ProvisionFailure::Unknown {
         reason: error.to_string(),
-        timed_out: matches!(error, BodyError::Broken(cause) if cause.is_timeout()),
+        timed_out: error.is_timeout(),
     }
 }
 

@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use pool_domain::{Redactor, Secret};
+use pool_http_client::{
+    BodyError, HttpClient, SendError, Transport, excerpt, is_loopback, read_body,
+};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, StatusCode, Url, redirect, retry};
+use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use pool_domain::{Redactor, Secret};
-
 use crate::error::Sent;
-use crate::transport::{self, BodyError, describe, excerpt};
 use crate::{Error, ErrorClass};
 
 /// Two lost packets and their repetition fit in.
@@ -41,7 +42,7 @@ pub(crate) const MAX_PAGES: usize = 200;
 /// An account with one of the two services.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
-    http: Client,
+    http: HttpClient,
     base: Url,
     host: String,
     redactor: Redactor,
@@ -74,6 +75,7 @@ impl Account {
         api_url: &str,
         key: &Secret,
         redactor: &Redactor,
+        transport: &Transport,
     ) -> Result<Self, Error> {
         let wrong = |message: String| Error {
             operation: service,
@@ -91,7 +93,8 @@ impl Account {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.expose()))
             .map_err(|_| wrong("the key holds characters that a header cannot hold".to_owned()))?;
         authorization.set_sensitive(true);
-        let http = http_client(&host).map_err(|e| wrong(format!("no HTTP client: {e}")))?;
+        let http =
+            http_client(transport, &host).map_err(|e| wrong(format!("no HTTP client: {e}")))?;
         Ok(Self {
             http,
             base,
@@ -165,7 +168,7 @@ impl Account {
         let mut response = answered.map_err(|error| self.not_answered(name, &error))?;
         let status = response.status();
         let headers = response.headers().clone();
-        let body = transport::read_body(&mut response, MAX_BODY_BYTES).await;
+        let body = read_body(&mut response, MAX_BODY_BYTES).await;
         if !status.is_success() {
             let body = body.unwrap_or_default();
             return Err(self.refused(name, status, &headers, &body));
@@ -173,8 +176,8 @@ impl Account {
         body.map_err(|error| {
             let class = match &error {
                 BodyError::TooLarge { .. } => ErrorClass::Undecodable,
-                BodyError::Broken(cause) if cause.is_timeout() => ErrorClass::Timeout,
-                BodyError::Broken(_) => ErrorClass::Network,
+                BodyError::Broken { .. } if error.is_timeout() => ErrorClass::Timeout,
+                BodyError::Broken { .. } => ErrorClass::Network,
             };
             self.error(name, Some(status), class, Sent::Perhaps, &error.to_string())
         })
@@ -197,18 +200,18 @@ impl Account {
         })
     }
 
-    fn not_answered(&self, name: &'static str, cause: &reqwest::Error) -> Error {
+    fn not_answered(&self, name: &'static str, cause: &SendError) -> Error {
         let class = if cause.is_timeout() {
             ErrorClass::Timeout
         } else {
             ErrorClass::Network
         };
-        let sent = if cause.is_connect() || cause.is_builder() {
+        let sent = if cause.is_unsent() {
             Sent::No
         } else {
             Sent::Perhaps
         };
-        self.error(name, None, class, sent, &describe(cause))
+        self.error(name, None, class, sent, &cause.to_string())
     }
 
     fn refused(
@@ -276,21 +279,12 @@ pub(crate) fn segment(id: &str) -> Option<String> {
     Some(id.bytes().map(encode).collect())
 }
 
-fn http_client(host: &str) -> reqwest::Result<Client> {
-    // A proxy of the machine is for what lies outside of it.
-    let is_loopback = host == "localhost"
-        || host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    transport::build_client(|builder| {
+fn http_client(transport: &Transport, host: &str) -> reqwest::Result<HttpClient> {
+    HttpClient::new(transport, |builder| {
         let builder = builder
             .user_agent(concat!("convos-agent-pool/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .retry(retry::never())
-            .redirect(redirect::Policy::none());
-        if is_loopback {
+            .connect_timeout(CONNECT_TIMEOUT);
+        if is_loopback(host) {
             builder.no_proxy()
         } else {
             builder

@@ -2,6 +2,7 @@
 
 use pool_domain::sweep::ListedInbox;
 use pool_domain::{InboxId, Redactor, Secret};
+use pool_http_client::Transport;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -166,9 +167,19 @@ impl AgentMail {
         }
     }
 
-    pub(crate) fn new(settings: AgentMailSettings, redactor: &Redactor) -> Result<Self, Error> {
+    pub(crate) fn new(
+        settings: AgentMailSettings,
+        redactor: &Redactor,
+        transport: &Transport,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            account: Account::new("AgentMail", &settings.api_url, &settings.api_key, redactor)?,
+            account: Account::new(
+                "AgentMail",
+                &settings.api_url,
+                &settings.api_key,
+                redactor,
+                transport,
+            )?,
             domain: settings.domain,
         })
     }

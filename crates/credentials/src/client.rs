@@ -1,6 +1,7 @@
 //! Both accounts in one client, either of which may be missing.
 
 use pool_domain::Redactor;
+use pool_http_client::Transport;
 
 use crate::agentmail::{AgentMail, AgentMailSettings};
 use crate::error::Sent;
@@ -28,14 +29,19 @@ pub struct Credentials {
 impl Credentials {
     /// A client of the accounts that are configured.
     pub fn new(settings: Settings) -> Result<Self, Error> {
+        Self::with_transport(settings, &Transport::default())
+    }
+
+    /// The same, of accounts that are reached in another way than over the network.
+    pub fn with_transport(settings: Settings, transport: &Transport) -> Result<Self, Error> {
         Ok(Self {
             openrouter: settings
                 .openrouter
-                .map(|openrouter| OpenRouter::new(openrouter, &settings.redactor))
+                .map(|openrouter| OpenRouter::new(openrouter, &settings.redactor, transport))
                 .transpose()?,
             agentmail: settings
                 .agentmail
-                .map(|agentmail| AgentMail::new(agentmail, &settings.redactor))
+                .map(|agentmail| AgentMail::new(agentmail, &settings.redactor, transport))
                 .transpose()?,
         })
     }

@@ -5,7 +5,6 @@ mod agentmail;
 mod client;
 mod error;
 mod openrouter;
-mod transport;
 
 pub use account::Deleted;
 pub use agentmail::AgentMailSettings;

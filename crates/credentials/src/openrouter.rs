@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use pool_domain::sweep::ListedKey;
 use pool_domain::{KeyHash, Redactor, Secret};
+use pool_http_client::Transport;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -146,13 +147,18 @@ impl Credentials {
 }
 
 impl OpenRouter {
-    pub(crate) fn new(settings: OpenRouterSettings, redactor: &Redactor) -> Result<Self, Error> {
+    pub(crate) fn new(
+        settings: OpenRouterSettings,
+        redactor: &Redactor,
+        transport: &Transport,
+    ) -> Result<Self, Error> {
         Ok(Self {
             account: Account::new(
                 "OpenRouter",
                 &settings.api_url,
                 &settings.management_key,
                 redactor,
+                transport,
             )?,
             key_limit: settings.key_limit,
             limit_reset: settings.limit_reset,

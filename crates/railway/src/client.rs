@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 
 use chrono::{DateTime, Utc};
 use pool_domain::{EnvironmentId, Ledger, ProjectId, Redactor, Secret};
+use pool_http_client::Transport;
 
 use crate::environment::EnvironmentClient;
 use crate::error::Sent;
@@ -78,8 +79,17 @@ impl Railway {
 
     /// A client with other limits.
     pub fn with_limits(settings: Settings, limits: Limits) -> Result<Self, Error> {
+        Self::with_transport(settings, limits, &Transport::default())
+    }
+
+    /// The same, of a Railway that is reached in another way than over the network.
+    pub fn with_transport(
+        settings: Settings,
+        limits: Limits,
+        transport: &Transport,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            wire: Wire::new(&settings, limits)?,
+            wire: Wire::new(&settings, limits, transport)?,
             is_project_token: matches!(settings.token, Token::Project(_)),
             project_id: settings.project_id,
         })

@@ -1,15 +1,16 @@
 //! Where Railway is, and how we show who we are: the URL, the token's header, the HTTP client.
 
+use pool_http_client::{HttpClient, Request, Transport, is_loopback};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder, Url, redirect, retry};
+use reqwest::{Method, Url};
 
 use crate::error::Sent;
 use crate::limits::CONNECT_TIMEOUT;
-use crate::{Error, ErrorClass, Settings, Token, transport};
+use crate::{Error, ErrorClass, Settings, Token};
 
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    http: Client,
+    http: HttpClient,
     url: Url,
     pub(crate) host: String,
     token_header: HeaderName,
@@ -21,7 +22,7 @@ pub(crate) struct Endpoint {
 const SOURCE: &str = "convos-agent-pool";
 
 impl Endpoint {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Settings, transport: &Transport) -> Result<Self, Error> {
         let (url, host) = endpoint(&settings.api_url)?;
         let wrong = |message: &str| not_configured(&host, message);
         let (token_header, text) = match &settings.token {
@@ -34,7 +35,7 @@ impl Endpoint {
         let mut token_value = HeaderValue::try_from(text)
             .map_err(|_| wrong("the token holds characters that a header cannot hold"))?;
         token_value.set_sensitive(true);
-        let http = http_client(is_loopback(&url))
+        let http = http_client(transport, url.host_str().unwrap_or_default())
             .map_err(|error| wrong(&format!("cannot build the HTTP client: {error}")))?;
         Ok(Self {
             http,
@@ -46,11 +47,11 @@ impl Endpoint {
     }
 
     /// A request without its body.
-    pub(crate) fn request(&self) -> RequestBuilder {
+    pub(crate) fn request(&self) -> Request {
         self.http
-            .post(self.url.clone())
+            .request(Method::POST, self.url.clone())
             .header(self.token_header.clone(), self.token_value.clone())
-            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 }
 
@@ -81,27 +82,15 @@ fn not_configured(host: &str, message: &str) -> Error {
     }
 }
 
-fn http_client(is_loopback: bool) -> reqwest::Result<Client> {
-    transport::build_client(|builder| {
+fn http_client(transport: &Transport, host: &str) -> reqwest::Result<HttpClient> {
+    HttpClient::new(transport, |builder| {
         let builder = builder
             .user_agent(concat!("convos-agent-pool/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .retry(retry::never())
-            .redirect(redirect::Policy::none());
-        if is_loopback {
+            .connect_timeout(CONNECT_TIMEOUT);
+        if is_loopback(host) {
             builder.no_proxy()
         } else {
             builder
         }
     })
-}
-
-/// A proxy of the machine is for what lies outside of it.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }

@@ -14,7 +14,6 @@ mod operations;
 mod patch;
 mod repeat;
 mod schema;
-mod transport;
 mod wire;
 
 pub use client::{Environment, EnvironmentRef, Railway, Settings, Token};

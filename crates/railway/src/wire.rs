@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use backon::{ExponentialBuilder, Retryable};
 use cynic::Operation;
 use pool_domain::{Redactor, Secret};
+use pool_http_client::{BodyError, SendError, Transport, excerpt, read_body};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use serde::Serialize;
@@ -23,7 +24,6 @@ use crate::limits::{
     RETRIES,
 };
 use crate::repeat::may_repeat;
-use crate::transport::{self, BodyError, describe, excerpt};
 use crate::{Error, ErrorClass, Settings, headers};
 
 #[derive(Debug)]
@@ -44,9 +44,13 @@ pub(crate) struct Call<'a> {
 }
 
 impl Wire {
-    pub(crate) fn new(settings: &Settings, limits: Limits) -> Result<Arc<Self>, Error> {
+    pub(crate) fn new(
+        settings: &Settings,
+        limits: Limits,
+        transport: &Transport,
+    ) -> Result<Arc<Self>, Error> {
         Ok(Arc::new(Self {
-            endpoint: Endpoint::new(settings)?,
+            endpoint: Endpoint::new(settings, transport)?,
             limits,
             redactor: settings.redactor.and([settings.token.secret().clone()]),
             governor: Governor::new(limits),
@@ -112,7 +116,7 @@ impl Wire {
         self.governor.observe(response.headers());
         if response.status() == StatusCode::OK && says_json(&response) {
             self.governor.answered();
-            let body = transport::read_body(&mut response, max_bytes)
+            let body = read_body(&mut response, max_bytes)
                 .await
                 .map_err(|error| self.cut_off(name, &error))?;
             self.decode(name, call, &body)
@@ -166,7 +170,7 @@ impl Wire {
     async fn refused(&self, name: &'static str, call: &Call<'_>, response: &mut Response) -> Error {
         let status = response.status();
         let answered_headers = response.headers().clone();
-        let body = transport::read_body(response, MAX_ERROR_BODY_BYTES)
+        let body = read_body(response, MAX_ERROR_BODY_BYTES)
             .await
             .unwrap_or_default();
         let errors = serde_json::from_slice::<Envelope<IgnoredAny>>(&body)
@@ -229,25 +233,25 @@ impl Wire {
         error
     }
 
-    fn not_answered(&self, name: &'static str, cause: &reqwest::Error) -> Error {
+    fn not_answered(&self, name: &'static str, cause: &SendError) -> Error {
         let class = if cause.is_timeout() {
             ErrorClass::Timeout
         } else {
             ErrorClass::Network
         };
-        let sent = if cause.is_connect() || cause.is_builder() {
+        let sent = if cause.is_unsent() {
             Sent::No
         } else {
             Sent::Perhaps
         };
-        self.error(name, class, sent, &describe(cause))
+        self.error(name, class, sent, &cause.to_string())
     }
 
     fn cut_off(&self, name: &'static str, cause: &BodyError) -> Error {
         let class = match cause {
             BodyError::TooLarge { .. } => ErrorClass::Undecodable,
-            BodyError::Broken(cause) if cause.is_timeout() => ErrorClass::Timeout,
-            BodyError::Broken(_) => ErrorClass::Network,
+            BodyError::Broken { .. } if cause.is_timeout() => ErrorClass::Timeout,
+            BodyError::Broken { .. } => ErrorClass::Network,
         };
         let mut error = self.error(name, class, Sent::Perhaps, &cause.to_string());
         error.status = Some(StatusCode::OK.as_u16());

@@ -725,11 +725,3 @@ fn a_bad_setting_is_told_in_a_sentence() {
         assert_eq!(outcome.err().map(|e| e.message), Some(sentence.to_owned()));
     }
 }
-
-/// The three clients may not depend on one another, so each has its copy.
-#[test]
-fn the_three_copies_of_the_transport_are_equal() {
-    let ours = include_str!("../src/transport.rs");
-    assert_eq!(ours, include_str!("../../agent/src/transport.rs"));
-    assert_eq!(ours, include_str!("../../credentials/src/transport.rs"));
-}
