@@ -165,15 +165,13 @@ impl<'a> End<'a> {
         identity: &Identity,
     ) -> Self {
         let recorded = provision.and_then(|provision| provision.volume_id.as_ref());
-        let is_its = |volume: &&ObservedVolume| {
-            recorded == Some(&volume.volume_id)
-                || (volume.service_id.is_some() && volume.service_id == belongings.service_id)
-        };
-        let live_volumes: Vec<_> = snapshot
-            .listing
-            .volumes
-            .iter()
-            .filter(is_its)
+        let service = belongings.service_id.as_ref();
+        let attached = service.map_or(&[][..], |id| index.volumes_of(id));
+        let by_id = recorded.and_then(|id| index.volume(id));
+        // One that is both recorded and attached is there twice, and goes once.
+        let live_volumes: Vec<_> = by_id
+            .into_iter()
+            .chain(attached.iter().copied())
             .filter(|volume| !volume.pending_deletion)
             .collect();
         belongings.volume_ids = recorded.cloned().into_iter().collect();

@@ -71,11 +71,16 @@ impl History {
         self.pace.learn(creations, now);
     }
 
-    /// Takes in what this tick observed. Called once a tick, before `plan`.
-    pub fn record(&mut self, snapshot: &Snapshot, policy: &Policy, identity: &Identity) {
+    /// Takes in what this tick observed. Called once a tick, before `plan` and with the same index.
+    pub fn record(
+        &mut self,
+        snapshot: &Snapshot,
+        index: &Index<'_>,
+        policy: &Policy,
+        identity: &Identity,
+    ) {
         self.record_listing(snapshot, policy);
-        self.record_candidates(snapshot, identity);
-        let index = Index::of(snapshot);
+        self.record_candidates(snapshot, index, identity);
         let mut streaks = HashMap::with_capacity(snapshot.rows.len());
         for row in &snapshot.rows {
             let known = self
@@ -86,7 +91,7 @@ impl History {
                 epoch: row.epoch,
                 ..Streak::default()
             });
-            streak.add(row, snapshot, &index);
+            streak.add(row, snapshot, index);
             streaks.insert(row.id.clone(), streak);
         }
         self.streaks = streaks;
@@ -155,9 +160,8 @@ impl History {
         }
     }
 
-    fn record_candidates(&mut self, snapshot: &Snapshot, identity: &Identity) {
-        let index = Index::of(snapshot);
-        let candidates = adoption::candidates(&index, &snapshot.listing, identity);
+    fn record_candidates(&mut self, snapshot: &Snapshot, index: &Index<'_>, identity: &Identity) {
+        let candidates = adoption::candidates(index, &snapshot.listing, identity);
         let present: HashMap<_, _> = candidates
             .into_iter()
             .map(|service| {

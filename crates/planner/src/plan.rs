@@ -83,10 +83,16 @@ pub struct Resume {
     pub is_committed: bool,
 }
 
-/// Decides. The same input always gives the same plan.
+/// Decides. The same input always gives the same plan. The index is of this snapshot's rows,
+/// provisions and listing.
 #[must_use]
-pub fn plan(snapshot: &Snapshot, history: &History, policy: &Policy, identity: &Identity) -> Plan {
-    let index = Index::of(snapshot);
+pub fn plan(
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    history: &History,
+    policy: &Policy,
+    identity: &Identity,
+) -> Plan {
     let mut plan = Plan {
         report: Report {
             open: open_work(snapshot, identity.accounts),
@@ -96,31 +102,25 @@ pub fn plan(snapshot: &Snapshot, history: &History, policy: &Policy, identity: &
     };
     for row in &snapshot.rows {
         plan.refreshes
-            .extend(refresh(row, snapshot, &index, policy, identity));
+            .extend(refresh(row, snapshot, index, policy, identity));
         plan.changes
-            .extend(change(row, snapshot, &index, history, policy));
+            .extend(change(row, snapshot, index, history, policy));
     }
     // What is held back changes nothing, so its rows count on as their status says.
-    fuse::hold_back(
-        &mut plan.changes,
-        snapshot,
-        &index,
-        policy,
-        &mut plan.report,
-    );
+    fuse::hold_back(&mut plan.changes, snapshot, index, policy, &mut plan.report);
     plan.report.changes = plan.changes.iter().map(change_report).collect();
 
     let report = &mut plan.report;
     let mut adopted = adoption::decide(
-        &index,
+        index,
         &snapshot.listing,
         &snapshot.evidence,
         identity,
         report,
     );
-    let ends = destroy::ends(snapshot, &index, policy, identity, report);
+    let ends = destroy::ends(snapshot, index, policy, identity, report);
     let allowed = history.pace().allows(snapshot.now);
-    plan.resumes = resume::resumes(snapshot, &index, policy, allowed, report);
+    plan.resumes = resume::resumes(snapshot, index, policy, allowed, report);
     let resumed = plan.resumes.iter().filter(|it| !it.is_committed).count();
     report.adopted = adopted
         .adoptions
@@ -140,13 +140,13 @@ pub fn plan(snapshot: &Snapshot, history: &History, policy: &Policy, identity: &
         .count();
     let stock = Stock {
         snapshot,
-        index: &index,
+        index,
         history,
         adopted_starting: adopted.adoptions.len() - crashed,
         adopted_crashed: crashed,
         undecided: &adopted.undecided,
-        given_up: given_up(&plan.changes, snapshot, &index),
-        proven_late: proven_late(&plan.changes, snapshot, &index),
+        given_up: given_up(&plan.changes, snapshot, index),
+        proven_late: proven_late(&plan.changes, snapshot, index),
         allowed: allowed - resumed,
     };
     let wanted = stock.wanted(policy, report);

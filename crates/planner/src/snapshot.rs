@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use pool_domain::{
     Conversation, FuseRecord, Instance, InstanceId, LastEvent, Listing, ObservedService,
-    ObservedVolume, Probe, Provision, ServiceId, ServicePrefix, ServiceVariables,
+    ObservedVolume, Probe, Provision, ServiceId, ServicePrefix, ServiceVariables, VolumeId,
 };
 
 /// What is recorded and what was observed, of one moment.
@@ -84,7 +84,8 @@ fn is_made_for(service: &ObservedService, provision: &Provision) -> bool {
         && service.created_at > provision.created_at - CLOCKS_DIFFER_BY_MAX
 }
 
-/// The snapshot by id.
+/// What is recorded and listed, by whatever it may be known by: built once a tick, and handed to
+/// everything that looks something up, so that nothing in a tick is quadratic.
 #[derive(Debug)]
 pub struct Index<'a> {
     rows: HashMap<&'a InstanceId, &'a Instance>,
@@ -94,6 +95,7 @@ pub struct Index<'a> {
     provisions_by_name: HashMap<&'a str, &'a Provision>,
     services: HashMap<&'a ServiceId, &'a ObservedService>,
     services_by_name: HashMap<&'a str, &'a ObservedService>,
+    volumes: HashMap<&'a VolumeId, &'a ObservedVolume>,
     volumes_by_service: HashMap<&'a ServiceId, Vec<&'a ObservedVolume>>,
 }
 
@@ -126,15 +128,14 @@ impl<'a> Index<'a> {
                 .iter()
                 .map(|s| (s.name.as_str(), s))
                 .collect(),
+            volumes: listing.volumes.iter().map(|v| (&v.volume_id, v)).collect(),
             volumes_by_service,
         }
     }
 
-    pub(crate) fn of(snapshot: &'a Snapshot) -> Self {
-        Self::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing)
-    }
-
-    pub(crate) fn row(&self, id: &InstanceId) -> Option<&'a Instance> {
+    /// The row of this instance.
+    #[must_use]
+    pub fn row(&self, id: &InstanceId) -> Option<&'a Instance> {
         self.rows.get(id).copied()
     }
 
@@ -186,6 +187,11 @@ impl<'a> Index<'a> {
         self.services_by_name.get(provision.name.as_str()).copied()
     }
 
+    pub(crate) fn volume(&self, id: &VolumeId) -> Option<&'a ObservedVolume> {
+        self.volumes.get(id).copied()
+    }
+
+    /// In the order of the listing.
     pub(crate) fn volumes_of(&self, service: &ServiceId) -> &[&'a ObservedVolume] {
         self.volumes_by_service
             .get(service)

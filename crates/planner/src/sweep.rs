@@ -93,12 +93,7 @@ pub struct SweepPlan {
 /// Volumes attached to the service of a row or a provision, and whose. Noted at every tick: once
 /// detached, a volume says no more whose it was.
 #[must_use]
-pub fn attached_volumes(
-    rows: &[Instance],
-    provisions: &[Provision],
-    listing: &Listing,
-) -> Vec<(VolumeId, InstanceId)> {
-    let index = Index::new(rows, provisions, listing);
+pub fn attached_volumes(index: &Index<'_>, listing: &Listing) -> Vec<(VolumeId, InstanceId)> {
     let owner_of = |service: &ServiceId| {
         let row = index.row_of_service(service).map(|row| &row.id);
         let provision = || index.provision_with_service(service).map(|it| &it.id);

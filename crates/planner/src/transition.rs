@@ -188,11 +188,13 @@ fn stuck(
     history: &History,
     policy: &Policy,
 ) -> Option<Happening> {
-    let ready = snapshot.probes.get(&row.id) == Some(&Probe::Ready);
+    let may_be_stuck = snapshot.listing.is_complete()
+        && snapshot.probes.get(&row.id) != Some(&Probe::Ready)
+        && history.not_ready(&row.id) >= policy.unhealthy_after;
+    if !may_be_stuck {
+        return None;
+    }
     let age = history.observed_age(row, snapshot.now);
-    let is_stuck = snapshot.listing.is_complete()
-        && !ready
-        && history.not_ready(&row.id) >= policy.unhealthy_after
-        && age > policy.stuck_timeout;
-    is_stuck.then(|| Happening::new(Event::Stuck, format!("not ready after {} s", age.as_secs())))
+    let reason = format!("not ready after {} s", age.as_secs());
+    (age > policy.stuck_timeout).then(|| Happening::new(Event::Stuck, reason))
 }

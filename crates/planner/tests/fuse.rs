@@ -375,8 +375,8 @@ fn after_an_outage_of_an_hour_nobody_is_lost_and_nobody_is_stuck() {
             .iter()
             .map(|row| (row.id.clone(), failed(3)))
             .collect();
-        history.record(&it, &policy, &identity());
-        let plan = plan(&it, &history, &policy, &identity());
+        history.record(&it, &index(&it), &policy, &identity());
+        let plan = plan(&it, &index(&it), &history, &policy, &identity());
         assert_eq!((plan.create, plan.removals.len()), (0, 0));
         it = execute(&plan, it);
         assert!(it.rows.iter().all(|row| row.status != Status::Dead));
@@ -394,8 +394,8 @@ fn after_an_outage_of_an_hour_nobody_is_lost_and_nobody_is_stuck() {
         .iter()
         .map(|row| (row.id.clone(), Probe::Ready))
         .collect();
-    history.record(&it, &policy, &identity());
-    let plan = plan(&it, &history, &policy, &identity());
+    history.record(&it, &index(&it), &policy, &identity());
+    let plan = plan(&it, &index(&it), &history, &policy, &identity());
     assert_eq!(fuse(&plan), None);
     let after = execute(&plan, it);
     let count = |status| after.rows.iter().filter(|row| row.status == status).count();

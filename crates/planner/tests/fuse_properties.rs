@@ -141,11 +141,11 @@ proptest! {
         let mut lost: Vec<(InstanceId, _)> = Vec::new();
         for moment in &moments {
             it = observe(it, moment);
-            history.record(&it, &policy, &identity());
+            history.record(&it, &index(&it), &policy, &identity());
             was_idle.extend(it.rows.iter().filter(|r| r.status == Status::Idle).map(|r| r.id.clone()));
-            let without = plan(&it, &history, &policy, &identity());
+            let without = plan(&it, &index(&it), &history, &policy, &identity());
             it.fuse.confirmed = moment.confirmed.iter().map(|n| id(*n)).collect();
-            let with = plan(&it, &history, &policy, &identity());
+            let with = plan(&it, &index(&it), &history, &policy, &identity());
 
             // It holds back everything of that kind, or nothing.
             let losses = without.changes.iter().filter(|change| is_loss(change, &was_idle));
@@ -193,7 +193,7 @@ proptest! {
             // The same observation of the result loses nobody else.
             if it.fuse.confirmed.is_empty() {
                 let after = execute(&with, it.clone());
-                let again = plan(&after, &history, &policy, &identity());
+                let again = plan(&after, &index(&after), &history, &policy, &identity());
                 prop_assert!(again.changes.iter().all(|change| !is_loss(change, &was_idle)));
                 prop_assert_eq!(again.report.fuse.is_some(), with.report.fuse.is_some());
             }

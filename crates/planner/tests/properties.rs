@@ -187,13 +187,8 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
 
 /// Agents answer only where the planner had them asked.
 fn only_what_was_asked(snapshot: &mut Snapshot) {
-    let Snapshot {
-        rows,
-        provisions,
-        listing,
-        ..
-    } = &*snapshot;
-    let index = Index::new(rows, provisions, listing);
+    let Snapshot { rows, listing, .. } = &*snapshot;
+    let index = index(snapshot);
     let ids = |targets: Vec<ProbeTarget>| targets.into_iter().map(|target| target.id);
     let probed: Vec<_> = ids(probes(rows, &index, listing, &identity())).collect();
     let asked: Vec<_> = ids(conversations_to_ask(rows, &index, listing, &identity())).collect();

@@ -68,9 +68,9 @@ fn one_missed_probe_does_nothing_and_the_third_in_a_row_sends_it_back() {
     let mut history = History::new(Some(ago(1)));
     let snapshot = one(Status::Idle, service(1), Some(failed(1)));
     for expected in [0, 0, 1] {
-        history.record(&snapshot, &policy, &identity());
+        history.record(&snapshot, &index(&snapshot), &policy, &identity());
         assert_eq!(
-            plan(&snapshot, &history, &policy, &identity())
+            plan(&snapshot, &index(&snapshot), &history, &policy, &identity())
                 .changes
                 .len(),
             expected
@@ -85,8 +85,11 @@ fn a_good_probe_ends_the_row_of_failures() {
     let bad = one(Status::Idle, service(1), Some(failed(2)));
     let good = one(Status::Idle, service(1), Some(Probe::Ready));
     for snapshot in [&bad, &good, &bad] {
-        history.record(snapshot, &policy, &identity());
-        assert_eq!(plan(snapshot, &history, &policy, &identity()).changes, []);
+        history.record(snapshot, &index(snapshot), &policy, &identity());
+        assert_eq!(
+            plan(snapshot, &index(snapshot), &history, &policy, &identity()).changes,
+            []
+        );
     }
 }
 
@@ -136,11 +139,21 @@ fn nobody_is_stuck_after_an_outage_of_an_hour() {
     let mut watching = History::new(Some(ago(30)));
     for history in [&mut blind, &mut watching] {
         for _ in 0..3 {
-            history.record(&snapshot, &policy, &identity());
+            history.record(&snapshot, &index(&snapshot), &policy, &identity());
         }
     }
-    assert_eq!(plan(&snapshot, &blind, &policy, &identity()).changes, []);
-    let stuck = plan(&snapshot, &watching, &policy, &identity()).changes;
+    assert_eq!(
+        plan(&snapshot, &index(&snapshot), &blind, &policy, &identity()).changes,
+        []
+    );
+    let stuck = plan(
+        &snapshot,
+        &index(&snapshot),
+        &watching,
+        &policy,
+        &identity(),
+    )
+    .changes;
     assert_eq!((stuck.len(), stuck[0].to), (1, Status::Dead));
 }
 
@@ -151,9 +164,12 @@ fn a_leader_that_saw_it_not_ready_only_twice_calls_nothing_stuck() {
     let snapshot = snapshot(vec![row(1, Status::Starting)], vec![seen]);
     let mut history = History::new(Some(ago(1)));
     for _ in 0..2 {
-        history.record(&snapshot, &policy, &identity());
+        history.record(&snapshot, &index(&snapshot), &policy, &identity());
     }
-    assert_eq!(plan(&snapshot, &history, &policy, &identity()).changes, []);
+    assert_eq!(
+        plan(&snapshot, &index(&snapshot), &history, &policy, &identity()).changes,
+        []
+    );
 }
 
 fn unasked(said: Option<Conversation>) -> Snapshot {
@@ -274,11 +290,17 @@ fn an_undecided_service_counts_as_starting_for_five_minutes() {
     };
     let mut snapshot = stranger(None);
     let mut history = History::new(Some(ago(1)));
-    history.record(&snapshot, &policy, &identity());
-    assert_eq!(plan(&snapshot, &history, &policy, &identity()).create, 0);
+    history.record(&snapshot, &index(&snapshot), &policy, &identity());
+    assert_eq!(
+        plan(&snapshot, &index(&snapshot), &history, &policy, &identity()).create,
+        0
+    );
     snapshot.now += TimeDelta::seconds(301);
-    history.record(&snapshot, &policy, &identity());
-    assert_eq!(plan(&snapshot, &history, &policy, &identity()).create, 1);
+    history.record(&snapshot, &index(&snapshot), &policy, &identity());
+    assert_eq!(
+        plan(&snapshot, &index(&snapshot), &history, &policy, &identity()).create,
+        1
+    );
 }
 
 #[test]
@@ -598,11 +620,11 @@ fn only_agents_that_may_answer_are_probed() {
 /// Plans as a leader does whose last creations went so.
 fn decide_after(went: &[Creations], at: i64, snapshot: &Snapshot, policy: &Policy) -> Plan {
     let mut history = History::new(Some(ago(1)));
-    history.record(snapshot, policy, &identity());
+    history.record(snapshot, &index(snapshot), policy, &identity());
     for creations in went {
         history.record_creations(creations, ago(at));
     }
-    plan(snapshot, &history, policy, &identity())
+    plan(snapshot, &index(snapshot), &history, policy, &identity())
 }
 
 fn wanting(min_idle: usize) -> Policy {
@@ -697,9 +719,15 @@ fn the_report_says_what_is_open_outside_and_why_those_that_fail_first() {
         ..identity()
     };
     let history = History::new(Some(ago(1)));
-    let open = plan(&snapshot, &history, &quiet(), &without_account)
-        .report
-        .open;
+    let open = plan(
+        &snapshot,
+        &index(&snapshot),
+        &history,
+        &quiet(),
+        &without_account,
+    )
+    .report
+    .open;
     let ids: Vec<_> = open.creating.iter().map(|it| it.id.clone()).collect();
     assert_eq!(ids, [id(2), id(1)]);
     let failing = &open.creating[0];

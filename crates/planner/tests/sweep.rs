@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 
 use pool_domain::sweep::*;
 use pool_domain::*;
-use pool_planner::Snapshot;
 use pool_planner::sweep::*;
+use pool_planner::{Index, Snapshot};
 use proptest::prelude::*;
 use world::*;
 
@@ -409,7 +409,9 @@ fn a_volume_is_noted_while_it_is_attached_to_a_service_of_ours() {
         .volume(volume(2))
         .volume(volume(3))
         .volume(detached(4));
-    let seen = attached_volumes(&scene.rows, &scene.provisions, &scene.sight.listing);
+    let listing = &scene.sight.listing;
+    let index = Index::new(&scene.rows, &scene.provisions, listing);
+    let seen = attached_volumes(&index, listing);
     assert_eq!(
         seen,
         [("volume-1".into(), id(1)), ("volume-2".into(), id(2))]

@@ -1,6 +1,6 @@
 //! The first phase: what is recorded, what Railway lists, what the agents answer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
@@ -19,22 +19,21 @@ use crate::{Error, Outside, phase};
 /// every tick would cost a request each time.
 pub(crate) type Foreign = HashMap<ServiceId, (Evidence, DateTime<Utc>)>;
 
-/// What one observation saw.
-pub(crate) struct Observed {
+/// What is recorded, and what Railway lists.
+pub(crate) struct Listed {
+    /// Without anything that would have to be asked for.
     pub(crate) snapshot: Snapshot,
     /// Rows that this build cannot read.
     pub(crate) unreadable: Vec<String>,
-    /// What failed on the way.
-    pub(crate) failures: Vec<(String, String)>,
 }
 
-/// Observes. Only the database's refusal ends it: Railway's silence is an observation too.
-pub(crate) async fn observe(
+/// Lists, and reads what is recorded. Only the database's refusal ends it: Railway's silence is an
+/// observation too.
+pub(crate) async fn list_and_read(
     outside: &Outside,
-    foreign: &mut Foreign,
     requested_creates: usize,
     by_a_person: bool,
-) -> Result<Observed, Error> {
+) -> Result<Listed, Error> {
     // The listing begins at the database's time, so that its absence can be judged against rows.
     let started_at = outside.db.now().await?;
     let listing = list(outside, started_at, by_a_person).await;
@@ -42,7 +41,7 @@ pub(crate) async fn observe(
     let loaded = bounded(phase::READ_ROWS, pool_db::instances::load(&outside.db)).await?;
     let provisions = bounded(phase::READ_ROWS, pool_db::provisions::load(&outside.db)).await?;
 
-    let mut snapshot = Snapshot {
+    let snapshot = Snapshot {
         now: loaded.now,
         rows: loaded.rows,
         provisions,
@@ -53,25 +52,40 @@ pub(crate) async fn observe(
         requested_creates,
         fuse: pool_db::fuse::load(&outside.db).await?,
     };
+    Ok(Listed {
+        snapshot,
+        unreadable: loaded.unreadable,
+    })
+}
+
+/// What was asked for because of what is recorded and listed.
+pub(crate) struct Answers {
+    pub(crate) evidence: HashMap<ServiceId, Evidence>,
+    pub(crate) probes: HashMap<InstanceId, Probe>,
+    pub(crate) conversations: HashMap<InstanceId, Conversation>,
+    /// What failed on the way.
+    pub(crate) failures: Vec<(String, String)>,
+}
+
+/// Asks for the variables of services that may be ours, and asks the agents.
+pub(crate) async fn ask(
+    outside: &Outside,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    foreign: &mut Foreign,
+) -> Result<Answers, Error> {
     let mut failures = Vec::new();
-    let wanted = Wanted::of(&snapshot, &outside.identity);
-    snapshot.evidence = evidence(
-        outside,
-        wanted.candidates,
-        foreign,
-        snapshot.now,
-        &mut failures,
-    )
-    .await?;
-    let (answers, said) = tokio::join!(
+    let wanted = Wanted::of(snapshot, index, &outside.identity);
+    let candidates = wanted.candidates;
+    let evidence = evidence(outside, candidates, foreign, snapshot.now, &mut failures).await?;
+    let (probes, conversations) = tokio::join!(
         probe_all(outside, wanted.probes),
         ask_all(outside, wanted.conversations)
     );
-    snapshot.probes = answers;
-    snapshot.conversations = said;
-    Ok(Observed {
-        snapshot,
-        unreadable: loaded.unreadable,
+    Ok(Answers {
+        evidence,
+        probes,
+        conversations,
         failures,
     })
 }
@@ -83,29 +97,17 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(snapshot: &Snapshot, identity: &Identity) -> Self {
-        let Snapshot {
-            rows,
-            provisions,
-            listing,
-            ..
-        } = snapshot;
-        let index = Index::new(rows, provisions, listing);
-        let candidates = adoption::candidates(&index, listing, identity);
-        let token_of = |id: &InstanceId| {
-            rows.iter()
-                .find(|row| row.id == *id)
-                .and_then(|row| row.gateway_token.clone())
+    fn of(snapshot: &Snapshot, index: &Index<'_>, identity: &Identity) -> Self {
+        let Snapshot { rows, listing, .. } = snapshot;
+        let candidates = adoption::candidates(index, listing, identity);
+        let asked = conversations_to_ask(rows, index, listing, identity).into_iter();
+        let with_token = |target: ProbeTarget| {
+            let token = index.row(&target.id)?.gateway_token.clone();
+            Some((target, token))
         };
-        let asked = conversations_to_ask(rows, &index, listing, identity).into_iter();
         Self {
-            probes: probes(rows, &index, listing, identity),
-            conversations: asked
-                .map(|target| {
-                    let token = token_of(&target.id);
-                    (target, token)
-                })
-                .collect(),
+            probes: probes(rows, index, listing, identity),
+            conversations: asked.filter_map(with_token).collect(),
             candidates: candidates.into_iter().cloned().collect(),
         }
     }
@@ -149,9 +151,8 @@ async fn evidence(
     failures: &mut Vec<(String, String)>,
 ) -> Result<HashMap<ServiceId, Evidence>, Error> {
     let reread = TimeDelta::from_std(Policy::FOREIGN_REREAD_AFTER).unwrap_or(TimeDelta::MAX);
-    foreign.retain(|id, (_, read_at)| {
-        now - *read_at < reread && candidates.iter().any(|service| service.service_id == *id)
-    });
+    let ids: HashSet<_> = candidates.iter().map(|it| &it.service_id).collect();
+    foreign.retain(|id, (_, read_at)| now - *read_at < reread && ids.contains(id));
     let mut known: HashMap<_, _> = foreign
         .iter()
         .map(|(id, (evidence, _))| (id.clone(), evidence.clone()))
@@ -219,16 +220,23 @@ async fn recorded(
         .collect();
     let events = pool_db::events::last_by_service(&outside.db, &services).await?;
     let aside = pool_db::set_aside::reasons(&outside.db, &ids, &services).await?;
+    let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
+    let mut by_service: HashMap<_, Vec<_>> = HashMap::new();
+    for it in &aside {
+        by_id.entry(&it.id).or_default().push(&it.reason);
+        if let Some(service) = &it.service_id {
+            by_service.entry(service).or_default().push(&it.reason);
+        }
+    }
     let evidence = candidates.into_iter().map(|service| {
         let id = InstanceId::from_service_name(prefix, &service.name);
-        let set_aside = aside
-            .iter()
-            .filter(|it| {
-                Some(&it.id) == id.as_ref() || it.service_id.as_ref() == Some(&service.service_id)
-            })
-            // Any other reason weighs more than never having been claimed.
-            .max_by_key(|it| it.reason != adoption::NEVER_CLAIMED)
-            .map(|it| it.reason.clone());
+        let of_id = id.and_then(|id| by_id.get(&id));
+        let of_service = by_service.get(&service.service_id);
+        let reasons = [of_id, of_service].into_iter().flatten().flatten();
+        // Any other reason weighs more than never having been claimed.
+        let set_aside = reasons
+            .max_by_key(|reason| **reason != adoption::NEVER_CLAIMED)
+            .map(|reason| (*reason).clone());
         let none = ServiceVariables {
             has_our_key: false,
             gateway_token: None,

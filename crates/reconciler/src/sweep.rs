@@ -10,7 +10,7 @@ use pool_db::commands::{CommandKind, PendingCommand};
 use pool_db::{belongings, commands, events, instances, provisions, set_aside};
 use pool_domain::sweep::{Found, NotRemoved, Thing};
 use pool_domain::{Completeness, Listing, Policy, SweepReport, Term, VolumeId};
-use pool_planner::Snapshot;
+use pool_planner::Index;
 use pool_planner::sweep::{Listed, Questions, Records, Sight, attached_volumes, questions, sweep};
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -52,10 +52,10 @@ impl Sweeper {
         &mut self,
         outside: &Outside,
         term: Term,
-        snapshot: &Snapshot,
+        index: &Index<'_>,
+        listing: &Listing,
     ) -> Result<(), Error> {
-        let listing = &snapshot.listing;
-        let seen = attached_volumes(&snapshot.rows, &snapshot.provisions, listing);
+        let seen = attached_volumes(index, listing);
         let new: Vec<_> = seen
             .iter()
             .filter(|(volume, _)| !self.remembered.contains(volume))

@@ -8,13 +8,13 @@ use chrono::{DateTime, Utc};
 use pool_db::commands::{CommandKind, PendingCommand};
 use pool_db::{belongings, commands, events, fuse, ticks};
 use pool_domain::{InstanceId, Pace, Policy, Report, SweepReport, Term, fuse::counted_rows};
-use pool_planner::{History, plan};
+use pool_planner::{History, Index, plan};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use crate::execute::{create_all, destroy_all, fail, intend, remove, write_rows};
-use crate::observe::{Foreign, observe};
+use crate::observe::{Foreign, ask, list_and_read};
 use crate::sweep::{Sweeper, is_sweep};
 use crate::{Error, Outside, budget};
 
@@ -125,18 +125,24 @@ impl Reconciler {
     ) -> Result<Report, Error> {
         let requested = asked.iter().map(requested_creates).sum();
         let by_a_person = !asked.is_empty();
-        let mut observed = observe(outside, &mut self.foreign, requested, by_a_person).await?;
-        observed.snapshot.fuse.confirmed = asked.iter().flat_map(confirmed_losses).collect();
+        let listed = list_and_read(outside, requested, by_a_person).await?;
+        let mut snapshot = listed.snapshot;
+        let index = Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing);
+        let answers = ask(outside, &snapshot, &index, &mut self.foreign).await?;
+        snapshot.evidence = answers.evidence;
+        snapshot.probes = answers.probes;
+        snapshot.conversations = answers.conversations;
+        snapshot.fuse.confirmed = asked.iter().flat_map(confirmed_losses).collect();
         budget::share_block(outside, self.term).await?;
         let (policy, identity) = (&outside.policy, &outside.identity);
-        self.history.record(&observed.snapshot, policy, identity);
+        self.history.record(&snapshot, &index, policy, identity);
         self.sweeper
-            .remember_volumes(outside, self.term, &observed.snapshot)
+            .remember_volumes(outside, self.term, &index, &snapshot.listing)
             .await?;
-        let mut plan = plan(&observed.snapshot, &self.history, policy, identity);
+        let mut plan = plan(&snapshot, &index, &self.history, policy, identity);
         let mut report = std::mem::take(&mut plan.report);
-        report.unreadable = observed.unreadable;
-        for (action, error) in observed.failures {
+        report.unreadable = listed.unreadable;
+        for (action, error) in answers.failures {
             fail(&mut report, None, action, error);
         }
 
@@ -144,7 +150,7 @@ impl Reconciler {
 
         write_rows(outside, self.term, &plan, &mut report).await?;
         // Only now: as long as nothing was written, what was confirmed still stands in the list.
-        let rows = counted_rows(&observed.snapshot.rows);
+        let rows = counted_rows(&snapshot.rows);
         fuse::save(&outside.db, self.term, report.fuse.as_ref(), rows).await?;
         let intents = intend(outside, self.term, &plan, &mut report).await?;
         self.answer_replenish(outside, asked, report.done.intended)
@@ -153,9 +159,8 @@ impl Reconciler {
         let destructions = std::mem::take(&mut plan.destructions);
         destroy_all(outside, self.term, destructions, &mut report).await?;
         let creations = create_all(outside, self.term, &plan, intents, &mut report).await?;
-        let listing = &observed.snapshot.listing;
         self.sweeper
-            .sweep_if_due(outside, self.term, listing, asked)
+            .sweep_if_due(outside, self.term, &snapshot.listing, asked)
             .await?;
         let now = outside.db.now().await?;
         self.history.record_creations(&creations, now);

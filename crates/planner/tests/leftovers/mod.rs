@@ -198,8 +198,8 @@ fn what_waits_for_an_account_is_said_though_it_never_failed() {
     let mut identity = identity();
     identity.accounts.openrouter = false;
     let mut history = History::new(Some(ago(1)));
-    history.record(&snapshot, &quiet(), &identity);
-    let plan = plan(&snapshot, &history, &quiet(), &identity);
+    history.record(&snapshot, &index(&snapshot), &quiet(), &identity);
+    let plan = plan(&snapshot, &index(&snapshot), &history, &quiet(), &identity);
     let said = &plan.report.open.destroying[0];
     assert!(said.waits_for_account && said.left == ["key"]);
     assert!(!plan.removals[0].provision, "its record stays");

@@ -123,14 +123,20 @@ pub(crate) fn quiet() -> Policy {
     }
 }
 
+/// By id.
+pub(crate) fn index(snapshot: &Snapshot) -> Index<'_> {
+    Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing)
+}
+
 /// Plans as a leader does that has watched without a gap, and creates at full speed.
 pub(crate) fn decide(snapshot: &Snapshot, policy: &Policy) -> Plan {
     let mut history = History::new(Some(ago(1))).at_pace(Pace {
         per_tick: Policy::CREATES_PER_TICK_MAX,
         ..Pace::default()
     });
-    history.record(snapshot, policy, &identity());
-    plan(snapshot, &history, policy, &identity())
+    let index = index(snapshot);
+    history.record(snapshot, &index, policy, &identity());
+    plan(snapshot, &index, &history, policy, &identity())
 }
 
 /// What the database holds after the plan's writes to rows.

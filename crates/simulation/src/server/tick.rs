@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use pool_domain::{Policy, Report, Term};
-use pool_planner::{History, Plan, Snapshot, plan};
+use pool_planner::{History, Index, Plan, Snapshot, plan};
 
 use super::execute;
 use super::observe::{Foreign, observe};
@@ -49,14 +49,10 @@ impl Leader {
             _ => None,
         });
         snapshot.fuse.confirmed = confirmed.flatten().collect();
-        self.history
-            .record(&snapshot, &sim.character.policy, &sim.identity);
-        let mut plan = plan(
-            &snapshot,
-            &self.history,
-            &sim.character.policy,
-            &sim.identity,
-        );
+        let index = Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing);
+        let (policy, identity) = (&sim.character.policy, &sim.identity);
+        self.history.record(&snapshot, &index, policy, identity);
+        let mut plan = plan(&snapshot, &index, &self.history, policy, identity);
         check_plan(&place, &snapshot, &plan);
         let mut report = std::mem::take(&mut plan.report);
         tell_plan(&place, &plan, &report);
