@@ -1,6 +1,8 @@
 //! The last phase: carries out the plan. One action's failure never stops the others; only the
 //! database's refusal does, since then nothing can be recorded.
 
+use std::collections::HashSet;
+
 use fail::fail_point;
 use futures_util::{StreamExt, stream};
 use pool_db::provisions::NewProvision;
@@ -29,6 +31,7 @@ pub(crate) async fn write_rows(
     let db = &outside.db;
     report.done.refreshed = instances::refresh(db, term, &plan.refreshes).await?;
     let changed = instances::change_statuses(db, term, &plan.changes, ACTOR).await?;
+    let changed: HashSet<_> = changed.into_iter().collect();
     report.confirmed.retain(|id| changed.contains(id));
     report.done.changed = changed.len();
     report.done.overtaken = plan.changes.len() - changed.len();
@@ -54,6 +57,7 @@ pub(crate) async fn remove(
         pool_db::Error::Lose("at a failpoint".into()).into()
     ));
     let removed = instances::remove(&outside.db, term, &rows, ACTOR).await?;
+    let removed: HashSet<_> = removed.into_iter().collect();
     report.done.removed = removed.len();
     fail_point!("destroy.row.after", !removed.is_empty(), |_| Err(
         pool_db::Error::Lose("at a failpoint".into()).into()
