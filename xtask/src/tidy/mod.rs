@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: rules of the tree that the compiler does not check. Each complaint is one
 //! sentence that begins with the place.
 
+mod circles;
 mod edges;
 mod invariants;
 mod sources;
@@ -28,8 +29,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// An error when there is anything to complain about, with the complaints on standard error.
 pub(crate) fn check() -> Result<()> {
     let root = checkout::root();
-    let mut complaints = edges::check(&root, &Metadata::read()?);
+    let metadata = Metadata::read()?;
+    let mut complaints = edges::check(&root, &metadata);
     complaints.extend(edges::check_document(&root));
+    complaints.extend(circles::check(&root, &metadata)?);
     complaints.extend(sources::check(&root)?);
     complaints.extend(invariants::check(&root)?);
     for complaint in &complaints {
