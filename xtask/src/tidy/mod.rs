@@ -4,6 +4,7 @@
 mod circles;
 mod edges;
 mod invariants;
+mod paths;
 mod sources;
 
 use anyhow::{Result, bail};
@@ -35,6 +36,7 @@ pub(crate) fn check() -> Result<()> {
     complaints.extend(circles::check(&root, &metadata)?);
     complaints.extend(sources::check(&root)?);
     complaints.extend(invariants::check(&root)?);
+    complaints.extend(paths::check(&root)?);
     for complaint in &complaints {
         eprintln!("{complaint}");
     }
