@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use pool_agent::{ProvisionFailure, ProvisionRequest, Provisioned};
-use pool_db::claims::Lease;
-use pool_db::claims::keyed::Keyed;
+use pool_db::claims::{KeyedRequest, Lease};
 use pool_domain::{ClaimToken, InstanceId};
 use tokio::time::Instant;
 
@@ -21,7 +20,7 @@ pub(crate) struct Attempts<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) request: ProvisionRequest,
     /// Where the caller may repeat the claim.
-    pub(crate) keyed: Option<Keyed>,
+    pub(crate) keyed: Option<KeyedRequest>,
     pub(crate) tried: Vec<InstanceId>,
     pass: Pass,
     began: Instant,
@@ -55,7 +54,7 @@ impl<'a> Attempts<'a> {
     pub(crate) fn new(
         shared: &'a Shared,
         request: ClaimRequest,
-        keyed: Option<Keyed>,
+        keyed: Option<KeyedRequest>,
         pass: Pass,
     ) -> Self {
         Self {
@@ -79,8 +78,7 @@ impl<'a> Attempts<'a> {
         let mut last_reason = String::new();
         while self.may_try_another(refused.is_some()) {
             fail::fail_point!("claim.before_lease");
-            let before = refused.as_ref().map(|(first, _)| first.token);
-            let held = match self.lease(before).await {
+            let held = match self.lease().await {
                 Ok(Some(held)) => held,
                 Ok(None) => break,
                 Err(error) => {

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::attempts::Attempts;
 use crate::breaker::Breaker;
 use crate::door::{Door, Place};
-use crate::repeat;
+use crate::idempotency;
 use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
 
 /// Ending run-out leases is one statement over a handful of rows; one that takes longer waits for a
@@ -161,7 +161,7 @@ impl Claims {
     pub async fn forget_keys(&self) {
         for _ in 0..ClaimSettings::KEYS_FORGOTTEN_TIMES {
             let at_once = ClaimSettings::KEYS_FORGOTTEN_AT_ONCE;
-            let forget = pool_db::claims::keyed::prune(&self.shared.db, at_once);
+            let forget = pool_db::claims::prune(&self.shared.db, at_once);
             match timeout(EXPIRE_TIMEOUT, forget).await {
                 Ok(Ok(forgotten)) if forgotten == at_once => {}
                 Ok(Ok(_)) => return,
@@ -188,9 +188,9 @@ async fn run(
     if !contracted.map_err(ClaimError::Lease)? {
         return Err(ClaimError::NotContracted);
     }
-    let keyed = repeat::keyed(&request);
+    let keyed = idempotency::keyed(&request);
     if let Some(keyed) = &keyed
-        && let Some(claimed) = repeat::told_before(&shared.db, keyed).await?
+        && let Some(claimed) = idempotency::told_before(&shared.db, keyed).await?
     {
         return Ok(claimed);
     }

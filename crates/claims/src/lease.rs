@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use pool_db::claims::keyed::{self, Leased};
-use pool_db::claims::{self, Lease};
+use pool_db::claims::{self, Leased};
 use pool_domain::ClaimToken;
 use tokio::time::{Instant, sleep};
 
@@ -19,14 +18,14 @@ const ASK_AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::fro
 const ASK_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 
 impl Attempts<'_> {
-    /// A lease, or none when the stock is empty. `before` is the one that this claim still holds.
-    pub(crate) async fn lease(
-        &self,
-        before: Option<ClaimToken>,
-    ) -> Result<Option<Held>, ClaimError> {
+    /// A lease, or none when the stock is empty. The caller's key, where he gave one, goes on to it.
+    pub(crate) async fn lease(&mut self) -> Result<Option<Held>, ClaimError> {
         let mut repeats = ClaimSettings::LEASE_REPEATS.into_iter();
         loop {
-            if let Some(held) = self.ask(before).await? {
+            if let Some(held) = self.ask().await? {
+                if let Some(keyed) = &mut self.keyed {
+                    keyed.leased_before = Some(held.token);
+                }
                 return Ok(Some(held));
             }
             let Some(pause) = repeats.next() else {
@@ -41,15 +40,24 @@ impl Attempts<'_> {
     }
 
     /// Asks for one lease under a new token, and again where the answer was lost.
-    async fn ask(&self, before: Option<ClaimToken>) -> Result<Option<Held>, ClaimError> {
+    async fn ask(&self) -> Result<Option<Held>, ClaimError> {
         let token = ClaimToken::generate(self.shared.entropy.as_ref());
         let mut pauses = ASK_AGAIN_AFTER.into_iter();
         let began = Instant::now();
+        let (db, settings) = (&self.shared.db, &self.shared.settings);
         loop {
-            match self.ask_once(before, token).await {
-                Ok(found) => {
+            let keyed = self.keyed.as_ref();
+            match claims::lease_idle(db, token, settings.lease, &self.tried, keyed).await {
+                Ok(leased) => {
                     self.shared.changed();
-                    return Ok(found?.map(|lease| Held { lease, token }));
+                    return match leased {
+                        Leased::Yes(lease) => Ok(Some(Held { lease, token })),
+                        Leased::NoneIdle => Ok(None),
+                        // Somebody repeated this claim at the very same moment, and was first.
+                        Leased::KeyTaken => Err(ClaimError::KeyInProgress {
+                            decided_in: settings.lease,
+                        }),
+                    };
                 }
                 Err(error) => match pauses.next() {
                     Some(pause) if error.is_unavailable() && began.elapsed() < ASK_AGAIN_WITHIN => {
@@ -59,25 +67,5 @@ impl Attempts<'_> {
                 },
             }
         }
-    }
-
-    async fn ask_once(
-        &self,
-        before: Option<ClaimToken>,
-        token: ClaimToken,
-    ) -> Result<Result<Option<Lease>, ClaimError>, pool_db::Error> {
-        let (db, lease) = (&self.shared.db, self.shared.settings.lease);
-        let Some(keyed) = &self.keyed else {
-            return claims::lease_idle(db, token, lease, &self.tried)
-                .await
-                .map(Ok);
-        };
-        let leased = keyed::lease_idle(db, keyed, before, token, lease, &self.tried).await?;
-        Ok(match leased {
-            Leased::Yes(lease) => Ok(Some(lease)),
-            Leased::NoneIdle => Ok(None),
-            // Somebody repeated this claim at the very same moment, and was first.
-            Leased::KeyTaken => Err(ClaimError::KeyInProgress { decided_in: lease }),
-        })
     }
 }

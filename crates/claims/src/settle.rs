@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use pool_agent::Provisioned;
-use pool_db::claims::{self, Confirmation, Confirmed, keyed};
+use pool_db::claims::{self, Confirmation, Confirmed};
+use pool_db::storable;
 use tokio::time::sleep;
 
 use crate::attempts::{Attempts, Held};
@@ -32,9 +33,8 @@ impl Attempts<'_> {
         let mut pause = CONFIRM_AGAIN_AFTER;
         let mut refusals = 0;
         loop {
-            let confirmed = self
-                .ask_to_confirm(&held, &confirmation, &provisioned)
-                .await;
+            let db = &self.shared.db;
+            let confirmed = claims::confirm(db, held.token, &confirmation).await;
             self.shared.changed();
             match confirmed {
                 Ok(Confirmed::Done) => return Ok(self.claimed(held, provisioned)),
@@ -54,30 +54,12 @@ impl Attempts<'_> {
         }
     }
 
-    async fn ask_to_confirm(
-        &self,
-        held: &Held,
-        confirmation: &Confirmation,
-        provisioned: &Provisioned,
-    ) -> Result<Confirmed, pool_db::Error> {
-        let (db, token) = (&self.shared.db, held.token);
-        if self.keyed.is_none() {
-            return claims::confirm(db, token, confirmation).await;
-        }
-        let invited = provisioned.invite_url.is_some();
-        keyed::confirm(db, token, confirmation, provisioned.joined, invited).await
-    }
-
     /// Gives back an instance that surely was not provisioned. `counts` blames it. If this fails,
     /// the lease runs out.
     pub(crate) async fn release(&self, held: &Held, reason: &str, counts: bool) {
         let id = &held.lease.id;
         fail::fail_point!("claim.before_release");
-        let (db, token, storable) = (&self.shared.db, held.token, storable(reason));
-        let released = match &self.keyed {
-            None => claims::release(db, token, &storable, counts).await,
-            Some(_) => keyed::release(db, token, &storable, counts).await,
-        };
+        let released = claims::release(&self.shared.db, held.token, reason, counts).await;
         fail::fail_point!("claim.after_release");
         self.shared.changed();
         match released {
@@ -101,11 +83,7 @@ impl Attempts<'_> {
     pub(crate) async fn abandon(&self, held: &Held, reason: &str, timed_out: bool) {
         let id = &held.lease.id;
         fail::fail_point!("claim.before_abandon");
-        let (db, token, storable) = (&self.shared.db, held.token, storable(reason));
-        let abandoned = match &self.keyed {
-            None => claims::abandon(db, token, &storable).await,
-            Some(_) => keyed::abandon(db, token, &storable, timed_out).await,
-        };
+        let abandoned = claims::abandon(&self.shared.db, held.token, reason, timed_out).await;
         fail::fail_point!("claim.after_abandon");
         self.shared.changed();
         match abandoned {
@@ -125,13 +103,13 @@ impl Attempts<'_> {
         let invite_url = provisioned.invite_url.as_ref();
         Confirmation {
             instance: held.lease.id.clone(),
-            agent_name: storable(&request.agent_name),
+            agent_name: request.agent_name.clone(),
             conversation_id: provisioned.conversation_id.clone(),
-            invite_url: invite_url
-                .cloned()
-                .or_else(|| request.join_url.as_deref().map(storable)),
-            instructions: storable(&request.instructions),
+            invite_url: invite_url.or(request.join_url.as_ref()).cloned(),
+            instructions: request.instructions.clone(),
             source_branch: self.shared.settings.source_branch.clone(),
+            joined: provisioned.joined,
+            invited: invite_url.is_some(),
         }
     }
 
@@ -151,12 +129,6 @@ impl Attempts<'_> {
             gateway_url: held.lease.url,
         }
     }
-}
-
-/// Without the one character that Postgres cannot store: it must not keep a conversation from being
-/// recorded.
-fn storable(text: &str) -> String {
-    text.replace('\0', "")
 }
 
 /// What the agent said as the row will hold it, so that a repeated claim is told the same.

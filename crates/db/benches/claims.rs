@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pool_db::{Db, DbSettings, claims, migrations};
+use pool_db::claims::{self, Leased};
+use pool_db::{Db, DbSettings, migrations};
 use pool_domain::{ClaimToken, OsEntropy, Secret};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -146,8 +147,10 @@ impl Stage {
         match work {
             Work::Lease => {
                 let token = ClaimToken::generate(&OsEntropy);
-                let lease = claims::lease_idle(&self.db, token, LEASE, &[]).await?;
-                lease.ok_or("every instance is leased: ask for more rows")?;
+                let lease = claims::lease_idle(&self.db, token, LEASE, &[], None).await?;
+                if lease == Leased::NoneIdle {
+                    return Err("every instance is leased: ask for more rows".into());
+                }
             }
             Work::Update => {
                 let id = self.next.fetch_add(7_919, Ordering::Relaxed) % u64::from(self.rows);

@@ -11,10 +11,10 @@ use pool_domain::sweep::Belonging;
 use pool_domain::{InstanceId, Term, VolumeId};
 
 use crate::Db;
-use crate::claims::milliseconds;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
+use crate::statement::milliseconds;
 use crate::statement::statement;
 use crate::text::storable;
 

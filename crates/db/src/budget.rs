@@ -11,7 +11,7 @@ use pool_domain::budget::{Block, Blocker, Heard, SpentMinute};
 use pool_domain::{CallPurpose, Ledger, Spent, Term};
 
 use crate::Db;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::railway_limits;

@@ -12,11 +12,11 @@ use pool_domain::{InstanceId, Term};
 use serde_json::{Value, json};
 
 use crate::Db;
-use crate::claims::milliseconds;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::commands;
+use crate::statement::milliseconds;
 use crate::statement::statement;
 use crate::text::storable_json;
 

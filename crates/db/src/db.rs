@@ -14,17 +14,14 @@ use diesel_async::pooled_connection::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tokio::time::timeout;
 
+use crate::answer::{ANSWER_LIMIT, answer};
 use crate::connection::{Connector, DbSettings, Session};
 use crate::error::Error;
 use crate::migrations;
 
 /// How long a caller waits for a connection to become free.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
-/// How long anything waits for the database in all: its own limit for a statement is shorter, so
-/// this is reached only when the database, or something on the way to it, hangs.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) type Connection = Object<AsyncPgConnection>;
 
@@ -90,16 +87,6 @@ impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Db").finish_non_exhaustive()
     }
-}
-
-/// Awaits an answer of the database, but not for ever.
-pub(crate) async fn answer<T, E: Into<Error>>(
-    question: impl Future<Output = Result<T, E>>,
-) -> Result<T, Error> {
-    timeout(ANSWER_LIMIT, question)
-        .await
-        .map_err(|_| Error::Wait(format!("no answer within {} s", ANSWER_LIMIT.as_secs())))?
-        .map_err(Into::into)
 }
 
 /// Makes every connection of a pool, and lets them go into it. When only some can be made, because

@@ -84,6 +84,18 @@ impl Error {
                 | Self::Exhaust(_)
         )
     }
+
+    /// Whether what was asked for may have taken effect all the same: the statement was sent, and no
+    /// answer to it was understood.
+    #[must_use]
+    pub const fn is_indeterminate(&self) -> bool {
+        use diesel::result::Error::DatabaseError;
+        match self {
+            Self::Lose(_) | Self::Wait(_) => true,
+            Self::Query(error) => !matches!(error, DatabaseError(..)),
+            _ => false,
+        }
+    }
 }
 
 impl From<diesel::result::Error> for Error {

@@ -9,11 +9,11 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use pool_domain::{InstanceId, LastEvent, ServiceId, Status, Term};
 
 use crate::Db;
-use crate::claims::milliseconds;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::instance_events;
+use crate::statement::milliseconds;
 use crate::statement::statement;
 use crate::text::storable;
 

@@ -11,10 +11,10 @@ use pool_domain::{FuseRecord, FuseReport, Policy, RowCount, Term};
 use serde_json::Value;
 
 use crate::Db;
-use crate::claims::milliseconds;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
+use crate::statement::milliseconds;
 use crate::statement::statement;
 use crate::text::storable_json;
 

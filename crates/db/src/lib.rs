@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod answer;
 mod backfill;
 pub mod belongings;
 pub mod budget;
@@ -25,3 +26,4 @@ pub use backfill::{Forecast, Moved, Progress, Tell};
 pub use connection::{AddressError, DbSettings};
 pub use db::Db;
 pub use error::Error;
+pub use text::storable;

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use pool_domain::{InstanceId, ServiceId};
 
 use crate::Db;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::schema::set_aside;
 use crate::text::storable;

@@ -2,6 +2,7 @@
 //! prepared statement of its connection, which halves the time of a claim.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
@@ -84,6 +85,11 @@ where
         self.before.push(out)?;
         out.push_bind_param(&self.value)
     }
+}
+
+/// As the database takes a duration. Longer than 292 million years is for ever.
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use serde_json::Value;
 /// Reasons and errors are cut to this many characters: enough to see, and the tables stay small.
 const SHORT_MAX_CHARS: usize = 500;
 
-/// The text, with a mark where it cannot be stored.
-pub(crate) fn storable(text: &str) -> String {
+/// The text as a column holds it: with a mark (U+FFFD) in place of the one character, U+0000, that
+/// PostgreSQL cannot store. Everything that this crate writes goes through it.
+#[must_use]
+pub fn storable(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 

@@ -60,20 +60,16 @@ const fn with(agents: AgentFault, at: &'static str, then: Then) -> Kill {
 /// Not a failpoint: the process is killed from outside.
 const WHILE_CALLED: &str = "(while the agent is called)";
 
-const KILLS: [Kill; 14] = [
+const KILLS: [Kill; 10] = [
     kill("claim.before_lease", Then::Served),
-    kill("claim.in_lease", Then::Served),
     kill("claim.after_lease", Then::Lost),
     kill("claim.before_provision", Then::Lost),
     with(AgentFault::HangAfterProvision, WHILE_CALLED, Then::Lost),
     kill("claim.before_confirm", Then::Lost),
-    kill("claim.in_confirm", Then::Lost),
     kill("claim.after_confirm", Then::Same),
     with(REFUSES, "claim.before_release", Then::Lost),
-    with(REFUSES, "claim.in_release", Then::Lost),
     with(REFUSES, "claim.after_release", Then::Served),
     with(BREAKS, "claim.before_abandon", Then::Lost),
-    with(BREAKS, "claim.in_abandon", Then::Lost),
     with(BREAKS, "claim.after_abandon", Then::Lost),
 ];
 const REFUSES: AgentFault = AgentFault::RefuseProvision { status: 503 };

@@ -6,3 +6,5 @@ mod failures;
 mod handing_out;
 mod repeats;
 mod stage;
+mod statements;
+mod wire;

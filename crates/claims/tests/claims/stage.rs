@@ -14,6 +14,7 @@ use pool_domain::{IdempotencyKey, Secret, SeededEntropy};
 use pool_test_database::TestDatabase;
 
 use crate::agents::Agents;
+use crate::wire::Wire;
 
 pub(crate) struct Stage {
     pub(crate) agents: Agents,
@@ -45,9 +46,22 @@ impl Stage {
 
     pub(crate) async fn with(settings: ClaimSettings) -> Self {
         let database = TestDatabase::create().await;
+        let url = database.url().to_owned();
+        Self::at(&url, database, settings).await
+    }
+
+    /// A server that reaches its database over a wire that can be cut.
+    pub(crate) async fn wired() -> (Self, Wire) {
+        let database = TestDatabase::create().await;
+        let wire = Wire::to(database.url()).await;
+        let stage = Self::at(&wire.url, database, ClaimSettings::default()).await;
+        (stage, wire)
+    }
+
+    async fn at(url: &str, database: TestDatabase, settings: ClaimSettings) -> Self {
         Self {
             agents: Agents::start().await,
-            claims: server(&database, 1, settings).await,
+            claims: server(url, 1, settings).await,
             client: Arc::new(database.client().await),
             database,
         }
@@ -55,7 +69,7 @@ impl Stage {
 
     /// Another server on the same database.
     pub(crate) async fn other_server(&self) -> Claims {
-        server(&self.database, 2, ClaimSettings::default()).await
+        server(self.database.url(), 2, ClaimSettings::default()).await
     }
 
     /// Idle instances of these names, the first one the oldest, each with its agent.
@@ -155,11 +169,11 @@ impl Stage {
     }
 }
 
-async fn server(database: &TestDatabase, seed: u64, settings: ClaimSettings) -> Claims {
+async fn server(url: &str, seed: u64, settings: ClaimSettings) -> Claims {
     let few_connections = DbSettings {
         pool_size: 2,
         claim_pool_size: 4,
-        ..DbSettings::new(Secret::new(database.url()))
+        ..DbSettings::new(Secret::new(url))
     };
     let db = Db::connect(&few_connections).await.unwrap();
     let agent = AgentClient::new(Secret::new("the-key")).unwrap();

@@ -1,6 +1,11 @@
 -- claims::abandon
--- $1 the token, $2 the reason. Nobody knows whether the agent was provisioned, so it is never
--- handed to anybody else.
+-- $1 the token, $2 the reason, $3 what a caller who comes again with the same key is told. Nobody
+-- knows whether the agent was provisioned, so it is never handed to anybody else.
+WITH noted AS (
+    UPDATE claim_requests
+    SET outcome = $3
+    WHERE claim_token = $1 AND outcome IS NULL
+)
 UPDATE instances
 SET status = 'dead',
     status_actor = 'claim',

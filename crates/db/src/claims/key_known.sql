@@ -1,4 +1,4 @@
--- claims::keyed::look
+-- claims::idempotency::look
 -- $1 the key. What became of its claim: its own row, and the instance that its token is on.
 SELECT request.fingerprint,
     request.outcome,

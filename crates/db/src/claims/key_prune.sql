@@ -1,4 +1,4 @@
--- claims::keyed::prune
+-- claims::idempotency::prune
 -- $1 how many go at most.
 DELETE FROM claim_requests
 WHERE key IN (

@@ -6,16 +6,16 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::result::DatabaseErrorKind;
 use diesel::sql_types::{
-    Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Bytea, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use pool_domain::{ClaimToken, Epoch, InstanceId, Secret, ServiceId};
 
 use crate::Db;
-use crate::claims::milliseconds;
-use crate::db::answer;
+use crate::answer::answer;
+use crate::claims::idempotency::KeyedRequest;
 use crate::error::Error;
-use crate::statement::statement;
+use crate::statement::{milliseconds, statement};
 
 /// A claim in progress: this instance is nobody else's until the lease is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,26 +38,46 @@ pub struct Lease {
     pub failed_claims: u8,
 }
 
-/// Leases the oldest idle instance that is not excluded; none when every one is taken at this
-/// moment. Asked again with the same token, it gives the same lease.
+/// What asking for a lease found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leased {
+    /// This instance is this claim's, and so is the key, where one was given.
+    Yes(Lease),
+    /// Every idle instance is taken at this moment. Nothing was written.
+    NoneIdle,
+    /// Another claim has the key. Nothing was written.
+    KeyTaken,
+}
+
+/// Leases the oldest idle instance that is not excluded. Asked again with the same token, it gives the
+/// same lease. Where the caller gave a key, its row is written first, in the same statement.
+///
+/// # Errors
+/// When the database is away, busy or refuses. Where [`Error::is_indeterminate`], the lease may have
+/// been taken all the same: it is found by asking again, and given back by
+/// [`release`](super::release), with the same token.
 pub async fn lease_idle(
     db: &Db,
     token: ClaimToken,
     lease: Duration,
     exclude: &[InstanceId],
-) -> Result<Option<Lease>, Error> {
+    request: Option<&KeyedRequest>,
+) -> Result<Leased, Error> {
     let mut connection = db.claim_connection().await?;
-    match answer(ask(&mut connection, token, lease, exclude)).await {
+    match answer(ask(&mut connection, token, lease, exclude, request)).await {
         // The first ask with this token was still under way, and has its lease now.
         Err(Error::Query(diesel::result::Error::DatabaseError(
             DatabaseErrorKind::UniqueViolation,
             _,
-        ))) => answer(ask(&mut connection, token, lease, exclude)).await,
+        ))) => answer(ask(&mut connection, token, lease, exclude, request)).await,
         other => other,
     }
 }
 
 /// Whether any instance looks idle, also one that somebody is taking at this moment.
+///
+/// # Errors
+/// When the database is away, busy or refuses.
 pub async fn idle_exists(db: &Db, exclude: &[InstanceId]) -> Result<bool, Error> {
     let mut connection = db.claim_connection().await?;
     let found: Found = answer(
@@ -72,20 +92,31 @@ pub async fn idle_exists(db: &Db, exclude: &[InstanceId]) -> Result<bool, Error>
     Ok(found.found)
 }
 
-pub(super) async fn ask(
+async fn ask(
     connection: &mut AsyncPgConnection,
     token: ClaimToken,
     lease: Duration,
     exclude: &[InstanceId],
-) -> Result<Option<Lease>, Error> {
+    request: Option<&KeyedRequest>,
+) -> Result<Leased, Error> {
+    let keep = request.map(|it| milliseconds(it.keep.saturating_add(lease)));
+    let before = request.and_then(|it| it.leased_before);
     let row: Option<Row> = statement(include_str!("lease_idle.sql"))
         .bind::<SqlUuid, _>(token.as_uuid())
         .bind::<BigInt, _>(milliseconds(lease))
         .bind::<Array<Text>, _>(texts(exclude))
+        .bind::<Nullable<Text>, _>(request.map(|it| it.key.as_str().to_owned()))
+        .bind::<Nullable<Bytea>, _>(request.map(|it| it.fingerprint.0.to_vec()))
+        .bind::<Nullable<BigInt>, _>(keep)
+        .bind::<Nullable<SqlUuid>, _>(before.map(ClaimToken::as_uuid))
         .get_result(connection)
         .await
         .optional()?;
-    Ok(row.map(Lease::from))
+    Ok(match row {
+        None => Leased::NoneIdle,
+        Some(row) if row.key_taken => Leased::KeyTaken,
+        Some(row) => Leased::Yes(row.into()),
+    })
 }
 
 fn texts(ids: &[InstanceId]) -> Vec<String> {
@@ -100,6 +131,8 @@ struct Found {
 
 #[derive(QueryableByName)]
 struct Row {
+    #[diesel(sql_type = Bool)]
+    key_taken: bool,
     #[diesel(sql_type = Text)]
     id: String,
     #[diesel(sql_type = Text)]

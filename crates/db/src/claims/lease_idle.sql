@@ -1,5 +1,7 @@
 -- claims::lease_idle
--- $1 the token, $2 the length of the lease in milliseconds, $3 ids that are not wanted.
+-- $1 the token, $2 the length of the lease in milliseconds, $3 ids that are not wanted. Where the
+-- caller gave a key: $4 it, $5 the body's fingerprint, $6 for how long to keep it in milliseconds,
+-- $7 the token of the lease that the same claim took before, if any. Otherwise these are null.
 
 -- What this token holds already, when its first answer was lost. It is found by the token alone: the
 -- index of the statuses is full of leases that are long over.
@@ -18,6 +20,27 @@ free AS MATERIALIZED (
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 ),
+-- The key's row comes before the lease: whoever finds the key taken takes no lease. An empty stock
+-- leaves no row.
+noted AS (
+    INSERT INTO claim_requests (key, fingerprint, claim_token, instance_id, expires_at)
+    SELECT $4, $5, $1, id, now() + $6 * interval '1 millisecond'
+    FROM free
+    WHERE $4 IS NOT NULL
+    -- A claim may go on to another instance, and ask twice for one lease; a key that ran out is
+    -- anybody's.
+    ON CONFLICT (key) DO UPDATE
+    SET fingerprint = excluded.fingerprint,
+        claim_token = excluded.claim_token,
+        instance_id = excluded.instance_id,
+        outcome = NULL,
+        joined = NULL,
+        invited = NULL,
+        requested_at = excluded.requested_at,
+        expires_at = excluded.expires_at
+    WHERE claim_requests.claim_token IN ($1, $7) OR claim_requests.expires_at < now()
+    RETURNING instance_id
+),
 -- The trigger sets the epoch and writes the event, so this one statement is the whole lease.
 leased AS (
     UPDATE instances
@@ -27,13 +50,18 @@ leased AS (
         claim_token = $1,
         claim_expires_at = now() + $2 * interval '1 millisecond'
     FROM free
-    WHERE instances.id = free.id
+    WHERE instances.id = free.id AND ($4 IS NULL OR EXISTS (SELECT FROM noted))
     RETURNING instances.id, service_id, name, url, gateway_token, claim_expires_at, epoch,
         failed_claims
 )
-SELECT id, service_id, name, url, gateway_token, claim_expires_at, epoch, failed_claims
+SELECT false AS key_taken, id, service_id, name, url, gateway_token, claim_expires_at, epoch,
+    failed_claims
 FROM leased
 UNION ALL
-SELECT id, service_id, name, url, gateway_token, claim_expires_at, epoch, failed_claims
+SELECT false, id, service_id, name, url, gateway_token, claim_expires_at, epoch, failed_claims
 FROM held
 WHERE status = 'claiming'
+UNION ALL
+SELECT true, id, '', '', NULL, NULL, now(), 0, 0::smallint
+FROM free
+WHERE $4 IS NOT NULL AND NOT EXISTS (SELECT FROM noted)

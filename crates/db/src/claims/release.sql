@@ -1,6 +1,13 @@
 -- claims::release
 -- $1 the token, $2 the reason, $3 what to add to the failed claims, $4 the status that follows, by
 -- how many claims had failed before (none, one, more).
+
+-- Nothing happened, so the caller's key, where he gave one, is free again; also when the lease ran out
+-- meanwhile. Where the claim has gone on to another lease, the key stays with that one.
+WITH let_go AS (
+    DELETE FROM claim_requests
+    WHERE claim_token = $1 AND outcome IS NULL
+)
 UPDATE instances
 SET status = ($4::text[])[least(failed_claims, 2) + 1],
     status_actor = 'claim',

@@ -8,7 +8,8 @@ use pool_domain::write::StatusChange;
 use pool_domain::{InstanceId, Policy, Term};
 
 use crate::Db;
-use crate::db::{Connection, answer};
+use crate::answer::answer;
+use crate::db::Connection;
 use crate::error::Error;
 use crate::fencing::check_term;
 use crate::statement::statement;

@@ -7,7 +7,7 @@ use pool_domain::write::{Adoption, NewInstance};
 use pool_domain::{DeploymentStatus, InstanceId, Policy, Secret, Status, Term};
 
 use crate::Db;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::{check_term, check_term_if_led};
 use crate::schema::instances;

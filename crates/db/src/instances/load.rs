@@ -8,7 +8,7 @@ use futures_util::future::try_join;
 use pool_domain::{Epoch, Instance, Secret, Status};
 
 use crate::Db;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::schema::instances;
 

@@ -9,7 +9,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use pool_domain::{IllegalTransition, InstanceId, State, Status};
 
 use crate::Db;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::statement::statement;
 use crate::text::storable;

@@ -6,7 +6,8 @@ use pool_domain::write::Refresh;
 use pool_domain::{DeploymentStatus, InboxId, Policy, Secret, Term};
 
 use crate::Db;
-use crate::db::{Connection, answer};
+use crate::answer::answer;
+use crate::db::Connection;
 use crate::error::Error;
 use crate::fencing::check_term_if_led;
 use crate::statement::statement;

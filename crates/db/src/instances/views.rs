@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use pool_domain::{InstanceId, ServiceId, Status};
 
 use crate::Db;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::schema::instances;
 

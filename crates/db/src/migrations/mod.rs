@@ -9,9 +9,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
+use crate::answer::answer;
 pub use crate::backfill::LegacyTable;
 use crate::backfill::{self, Backfill, Forecast, Moved, Tell};
-use crate::db::answer;
 use crate::error::Error;
 use crate::migrations::harness::Migrator;
 use crate::schema::pool_schema;

@@ -10,11 +10,11 @@ use pool_domain::{
 };
 
 use crate::Db;
-use crate::claims::milliseconds;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::provisions;
+use crate::statement::milliseconds;
 use crate::statement::{Statement, Values, statement};
 use crate::text::in_short;
 

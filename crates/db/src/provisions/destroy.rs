@@ -7,7 +7,7 @@ use pool_domain::write::Belongings;
 use pool_domain::{DestroyStep, InstanceId, Term};
 
 use crate::Db;
-use crate::db::answer;
+use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
 use crate::provisions::create::write;

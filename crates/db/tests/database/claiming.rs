@@ -8,23 +8,10 @@ use pool_db::claims::{self, Confirmation, Confirmed, Lease};
 use pool_domain::{Epoch, InstanceId, Status};
 use tokio::sync::Barrier;
 
-use crate::fixture::{Fixture, LEASE, token};
-
-fn confirmation(instance: &str) -> Confirmation {
-    Confirmation {
-        instance: instance.into(),
-        agent_name: "Ada".to_owned(),
-        conversation_id: Some("conversation".to_owned()),
-        invite_url: Some("https://invite".to_owned()),
-        instructions: "Be kind.".to_owned(),
-        source_branch: Some("main".to_owned()),
-    }
-}
+use crate::fixture::{Fixture, LEASE, confirmation, lease_idle, token};
 
 async fn lease(fixture: &Fixture, seed: u64) -> Option<Lease> {
-    claims::lease_idle(&fixture.db, token(seed), LEASE, &[])
-        .await
-        .unwrap()
+    lease_idle(&fixture.db, token(seed), &[]).await.unwrap()
 }
 
 #[tokio::test]
@@ -38,7 +25,7 @@ async fn the_oldest_idle_one_is_leased_first_and_excluded_ones_are_not() {
     assert_eq!(leased.id, InstanceId::from("c"));
     assert_eq!(leased.epoch, Epoch(1));
     assert_eq!(leased.url.as_deref(), Some("https://c"));
-    let skipping = claims::lease_idle(&fixture.db, token(2), LEASE, &["b".into()])
+    let skipping = lease_idle(&fixture.db, token(2), &["b".into()])
         .await
         .unwrap();
     assert_eq!(skipping.unwrap().id, InstanceId::from("a"));
@@ -94,7 +81,7 @@ async fn two_asks_with_one_token_at_once_get_one_lease() {
                 let (db, barrier) = (fixture.db.clone(), Arc::clone(&barrier));
                 tokio::spawn(async move {
                     barrier.wait().await;
-                    claims::lease_idle(&db, token(round), LEASE, &[]).await
+                    lease_idle(&db, token(round), &[]).await
                 })
             })
             .collect();
@@ -130,7 +117,7 @@ async fn no_instance_is_leased_twice_however_many_ask_at_once() {
                 let mut leased = Vec::new();
                 for n in 0..EACH {
                     let token = token(caller * EACH + n);
-                    let lease = claims::lease_idle(&db, token, LEASE, &[]).await.unwrap();
+                    let lease = lease_idle(&db, token, &[]).await.unwrap();
                     leased.extend(lease.map(|lease| lease.id));
                 }
                 leased
@@ -283,12 +270,12 @@ async fn what_nobody_knows_the_outcome_of_is_never_handed_out_again() {
     fixture.row("a", "idle").await;
     lease(&fixture, 1).await.unwrap();
     assert!(
-        claims::abandon(&fixture.db, token(1), "timeout")
+        claims::abandon(&fixture.db, token(1), "timeout", true)
             .await
             .unwrap()
     );
     assert!(
-        !claims::abandon(&fixture.db, token(1), "timeout")
+        !claims::abandon(&fixture.db, token(1), "timeout", true)
             .await
             .unwrap()
     );

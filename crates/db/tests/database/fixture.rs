@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use pool_db::claims::{self, Confirmation, Lease, Leased};
 use pool_db::leadership::Candidate;
 use pool_db::{Db, DbSettings};
-use pool_domain::{ClaimToken, Secret, SeededEntropy, Term};
+use pool_domain::{ClaimToken, InstanceId, Secret, SeededEntropy, Term};
 use pool_test_database::TestDatabase;
 use tokio_postgres::Client;
 
@@ -90,6 +91,32 @@ impl Fixture {
 
 pub(crate) fn settings(database: &TestDatabase) -> DbSettings {
     DbSettings::new(Secret::new(database.url()))
+}
+
+/// The lease of a claim without a key, if one was free.
+pub(crate) async fn lease_idle(
+    db: &Db,
+    token: ClaimToken,
+    exclude: &[InstanceId],
+) -> Result<Option<Lease>, pool_db::Error> {
+    match claims::lease_idle(db, token, LEASE, exclude, None).await? {
+        Leased::Yes(lease) => Ok(Some(lease)),
+        Leased::NoneIdle => Ok(None),
+        Leased::KeyTaken => panic!("there is no key"),
+    }
+}
+
+pub(crate) fn confirmation(instance: &str) -> Confirmation {
+    Confirmation {
+        instance: instance.into(),
+        agent_name: "Ada".to_owned(),
+        conversation_id: Some("conversation".to_owned()),
+        invite_url: Some("https://invite".to_owned()),
+        instructions: "Be kind.".to_owned(),
+        source_branch: Some("main".to_owned()),
+        joined: true,
+        invited: true,
+    }
 }
 
 pub(crate) fn token(seed: u64) -> ClaimToken {

@@ -3,38 +3,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_db::claims::keyed::{self, Answer, Keyed, Known, Leased};
-use pool_db::claims::{self, Confirmation, Confirmed};
+use pool_db::claims::{self, Answer, Confirmation, Confirmed, KeyedRequest, Known, Leased};
 use pool_domain::{Fingerprint, IdempotencyKey, InstanceId, Secret, Status};
 use tokio::sync::Barrier;
 
-use crate::fixture::{Fixture, LEASE, token};
+use crate::fixture::{Fixture, LEASE, confirmation, token};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn keyed(key: &str) -> Keyed {
-    Keyed {
+fn keyed(key: &str) -> KeyedRequest {
+    KeyedRequest {
         key: IdempotencyKey::parse(key.as_bytes()).unwrap(),
         fingerprint: Fingerprint([1; 32]),
         keep: DAY,
+        leased_before: None,
     }
 }
 
-fn confirmation(instance: &str) -> Confirmation {
-    Confirmation {
-        instance: instance.into(),
-        agent_name: "Ada".to_owned(),
-        conversation_id: Some("conversation".to_owned()),
-        invite_url: Some("https://invite".to_owned()),
-        instructions: "Be kind.".to_owned(),
-        source_branch: None,
-    }
+async fn ask(
+    fixture: &Fixture,
+    request: &KeyedRequest,
+    seed: u64,
+    exclude: &[InstanceId],
+) -> Leased {
+    claims::lease_idle(&fixture.db, token(seed), LEASE, exclude, Some(request))
+        .await
+        .unwrap()
 }
 
 async fn lease(fixture: &Fixture, key: &str, seed: u64) -> Leased {
-    keyed::lease_idle(&fixture.db, &keyed(key), None, token(seed), LEASE, &[])
-        .await
-        .unwrap()
+    ask(fixture, &keyed(key), seed, &[]).await
 }
 
 async fn leased(fixture: &Fixture, key: &str, seed: u64) -> InstanceId {
@@ -47,13 +45,16 @@ async fn leased(fixture: &Fixture, key: &str, seed: u64) -> InstanceId {
 async fn confirm(fixture: &Fixture, seed: u64, invited: bool) {
     let leased = token(seed).as_uuid();
     let leased = format!("SELECT id FROM instances WHERE claim_token = '{leased}'");
-    let confirmation = confirmation(&fixture.text(&leased).await);
-    let confirmed = keyed::confirm(&fixture.db, token(seed), &confirmation, true, invited).await;
+    let confirmation = Confirmation {
+        invited,
+        ..confirmation(&fixture.text(&leased).await)
+    };
+    let confirmed = claims::confirm(&fixture.db, token(seed), &confirmation).await;
     assert_eq!(confirmed.unwrap(), Confirmed::Done);
 }
 
 async fn known(fixture: &Fixture, key: &str) -> Known {
-    keyed::look(&fixture.db, &keyed(key)).await.unwrap()
+    claims::look(&fixture.db, &keyed(key)).await.unwrap()
 }
 
 async fn keys(fixture: &Fixture) -> String {
@@ -130,7 +131,7 @@ async fn of_many_that_lease_under_one_key_at_once_one_does() {
                     let keyed = keyed(&format!("round-{round}"));
                     let token = token(round * CALLERS + caller);
                     barrier.wait().await;
-                    keyed::lease_idle(&db, &keyed, None, token, LEASE, &[]).await
+                    claims::lease_idle(&db, token, LEASE, &[], Some(&keyed)).await
                 })
             })
             .collect();
@@ -200,11 +201,11 @@ async fn another_body_under_the_same_key_is_another_body_whatever_became_of_the_
     let fixture = Fixture::new().await;
     fixture.row("a", "idle").await;
     leased(&fixture, "k", 1).await;
-    let other = Keyed {
+    let other = KeyedRequest {
         fingerprint: Fingerprint([2; 32]),
         ..keyed("k")
     };
-    let look = async || keyed::look(&fixture.db, &other).await.unwrap();
+    let look = async || claims::look(&fixture.db, &other).await.unwrap();
     assert_eq!(look().await, Known::OtherBody);
     confirm(&fixture, 1, true).await;
     assert_eq!(look().await, Known::OtherBody);
@@ -215,7 +216,7 @@ async fn a_sure_failure_lets_go_of_the_key() {
     let fixture = Fixture::new().await;
     fixture.row("a", "idle").await;
     leased(&fixture, "k", 1).await;
-    let released = keyed::release(&fixture.db, token(1), "refused", true).await;
+    let released = claims::release(&fixture.db, token(1), "refused", true).await;
     assert_eq!(released.unwrap(), Some(Status::Idle));
     assert_eq!(known(&fixture, "k").await, Known::Nothing);
     assert_eq!(leased(&fixture, "k", 2).await, InstanceId::from("a"));
@@ -228,17 +229,17 @@ async fn a_claim_that_goes_on_to_another_instance_takes_its_key_along() {
     fixture.row("b", "idle").await;
     leased(&fixture, "k", 1).await;
     let exclude = ["a".into()];
-    let on = |before, seed| {
-        let (db, exclude) = (&fixture.db, &exclude);
-        async move { keyed::lease_idle(db, &keyed("k"), before, token(seed), LEASE, exclude).await }
+    let after = async |before| {
+        let request = KeyedRequest {
+            leased_before: Some(token(before)),
+            ..keyed("k")
+        };
+        ask(&fixture, &request, 2, &exclude).await
     };
-    assert_eq!(on(Some(token(7)), 2).await.unwrap(), Leased::KeyTaken);
-    assert!(matches!(
-        on(Some(token(1)), 2).await.unwrap(),
-        Leased::Yes(_)
-    ));
+    assert_eq!(after(7).await, Leased::KeyTaken);
+    assert!(matches!(after(1).await, Leased::Yes(_)));
     // The first one is given back; the key stays with the second.
-    keyed::release(&fixture.db, token(1), "refused", false)
+    claims::release(&fixture.db, token(1), "refused", false)
         .await
         .unwrap();
     assert!(matches!(known(&fixture, "k").await, Known::Running { .. }));
@@ -258,7 +259,7 @@ async fn an_unknown_outcome_keeps_the_key_and_says_whether_the_time_ran_out() {
         fixture.row(&format!("spare {seed}"), "idle").await;
         leased(&fixture, &key, seed).await;
         assert!(
-            keyed::abandon(&fixture.db, token(seed), "odd", timed_out)
+            claims::abandon(&fixture.db, token(seed), "odd", timed_out)
                 .await
                 .unwrap()
         );
@@ -281,7 +282,7 @@ async fn a_lease_that_ran_out_leaves_an_unknown_outcome_also_when_confirmed_too_
     claims::expire(&fixture.db, LEASE).await.unwrap();
     let unknown = Known::Unknown { timed_out: false };
     assert_eq!(known(&fixture, "k").await, unknown);
-    let late = keyed::confirm(&fixture.db, token(1), &confirmation("a"), true, true).await;
+    let late = claims::confirm(&fixture.db, token(1), &confirmation("a")).await;
     assert_eq!(late.unwrap(), Confirmed::Overtaken);
     assert_eq!(known(&fixture, "k").await, unknown);
 }
@@ -303,9 +304,9 @@ async fn keys_that_ran_out_are_anybodys_and_are_forgotten_in_batches() {
     assert!(matches!(known(&fixture, "k0").await, Known::Running { .. }));
 
     let forgotten = [
-        keyed::prune(&fixture.db, 2).await.unwrap(),
-        keyed::prune(&fixture.db, 2).await.unwrap(),
-        keyed::prune(&fixture.db, 2).await.unwrap(),
+        claims::prune(&fixture.db, 2).await.unwrap(),
+        claims::prune(&fixture.db, 2).await.unwrap(),
+        claims::prune(&fixture.db, 2).await.unwrap(),
     ];
     assert_eq!(forgotten, [2, 1, 0]);
     assert_eq!(keys(&fixture).await, "k0,k4");

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use pool_db::claims;
 use pool_db::instances::{self, Counts, Killed};
 use pool_domain::{InstanceId, Status};
 
-use crate::fixture::{Fixture, LEASE, token};
+use crate::fixture::{Fixture, LEASE, lease_idle, token};
 
 #[tokio::test]
 async fn drain_retires_the_oldest_unclaimed_ones_and_nobodys_else() {
@@ -68,7 +67,7 @@ async fn kill_does_what_the_state_machine_says_for_each_status() {
 async fn kill_is_refused_while_somebody_claims_it() {
     let fixture = Fixture::new().await;
     fixture.row("a", "idle").await;
-    claims::lease_idle(&fixture.db, token(1), LEASE, &[])
+    lease_idle(&fixture.db, token(1), &[])
         .await
         .unwrap()
         .unwrap();

@@ -4,15 +4,22 @@ use crate::fixture::Fixture;
 
 const LEASE_IDLE: &str = include_str!("../../src/claims/lease_idle.sql");
 
+/// What a lease is asked for beside its token and length: nothing, or a key.
+const KEYS: [&str; 2] = [
+    "NULL, NULL, NULL, NULL",
+    "'key', 'fingerprint', 86400000, gen_random_uuid()",
+];
+
 /// The plan of a prepared lease, generic or for its values.
-async fn plan(fixture: &Fixture, mode: &str) -> String {
+async fn plan(fixture: &Fixture, mode: &str, key: &str) -> String {
     fixture
         .execute(&format!(
             "DEALLOCATE ALL; SET plan_cache_mode = {mode}; \
-             PREPARE lease (uuid, bigint, text[]) AS {LEASE_IDLE}"
+             PREPARE lease (uuid, bigint, text[], text, bytea, bigint, uuid) AS {LEASE_IDLE}"
         ))
         .await;
-    explain(fixture, "lease (gen_random_uuid(), 90000, '{x}')").await
+    let lease = format!("lease (gen_random_uuid(), 90000, '{{x}}', {key})");
+    explain(fixture, &lease).await
 }
 
 async fn explain(fixture: &Fixture, prepared: &str) -> String {
@@ -39,20 +46,23 @@ fn assert_uses_the_index(plan: &str) {
 }
 
 #[tokio::test]
-async fn what_ends_a_claim_finds_it_by_its_token() {
+async fn what_ends_a_claim_finds_it_and_its_key_by_its_token() {
     let fixture = Fixture::new().await;
     fill(&fixture).await;
-    fixture.execute("ANALYZE instances").await;
+    fill_keys(&fixture).await;
     for (text, other_values) in [
         (
             include_str!("../../src/claims/confirm.sql"),
-            "NULL, NULL, NULL, NULL, NULL, 'a'",
+            "NULL, NULL, NULL, NULL, NULL, 'a', true, true",
         ),
         (
             include_str!("../../src/claims/release.sql"),
             "'refused', 1::smallint, '{idle,starting,dead}'::text[]",
         ),
-        (include_str!("../../src/claims/abandon.sql"), "'timeout'"),
+        (
+            include_str!("../../src/claims/abandon.sql"),
+            "'timeout', 'failed'",
+        ),
     ] {
         fixture
             .execute(&format!("DEALLOCATE ALL; PREPARE ending AS {text}"))
@@ -63,6 +73,8 @@ async fn what_ends_a_claim_finds_it_by_its_token() {
         )
         .await;
         assert!(plan.contains("using idx_instances_claim_token"), "{plan}");
+        let key = "using idx_claim_requests_claim_token";
+        assert!(plan.contains(key), "{plan}");
     }
 }
 
@@ -70,14 +82,7 @@ async fn what_ends_a_claim_finds_it_by_its_token() {
 async fn what_is_known_of_a_key_is_found_by_the_key_and_by_the_token() {
     let fixture = Fixture::new().await;
     fill(&fixture).await;
-    fixture
-        .execute(
-            "INSERT INTO claim_requests (key, fingerprint, claim_token, instance_id, expires_at) \
-             SELECT n::text, '', gen_random_uuid(), n::text, now() + n * interval '1 s' \
-             FROM generate_series(1, 10000) AS n; \
-             ANALYZE instances; ANALYZE claim_requests",
-        )
-        .await;
+    fill_keys(&fixture).await;
     for (text, values, index) in [
         (
             include_str!("../../src/claims/key_known.sql"),
@@ -88,11 +93,6 @@ async fn what_is_known_of_a_key_is_found_by_the_key_and_by_the_token() {
             include_str!("../../src/claims/key_known.sql"),
             "'7'",
             "using idx_instances_claim_token",
-        ),
-        (
-            include_str!("../../src/claims/key_claimed.sql"),
-            "gen_random_uuid(), true, true",
-            "using idx_claim_requests_claim_token",
         ),
         (
             include_str!("../../src/claims/key_prune.sql"),
@@ -106,6 +106,18 @@ async fn what_is_known_of_a_key_is_found_by_the_key_and_by_the_token() {
         let plan = explain(&fixture, &format!("asking ({values})")).await;
         assert!(plan.contains(index), "{plan}");
     }
+}
+
+/// Keys of 10,000 claims, and statistics of everything.
+async fn fill_keys(fixture: &Fixture) {
+    fixture
+        .execute(
+            "INSERT INTO claim_requests (key, fingerprint, claim_token, instance_id, expires_at) \
+             SELECT n::text, '', gen_random_uuid(), n::text, now() + n * interval '1 s' \
+             FROM generate_series(1, 10000) AS n; \
+             ANALYZE instances; ANALYZE claim_requests",
+        )
+        .await;
 }
 
 async fn fill(fixture: &Fixture) {
@@ -132,7 +144,9 @@ async fn a_lease_uses_its_index_with_100_000_idle_rows() {
     fill(&fixture).await;
     fixture.execute("ANALYZE instances").await;
     for mode in ["force_custom_plan", "force_generic_plan"] {
-        assert_uses_the_index(&plan(&fixture, mode).await);
+        for key in KEYS {
+            assert_uses_the_index(&plan(&fixture, mode, key).await);
+        }
     }
 }
 
@@ -149,6 +163,8 @@ async fn a_lease_uses_its_index_also_with_statistics_of_an_empty_pool() {
         .await;
     fill(&fixture).await;
     for mode in ["force_custom_plan", "force_generic_plan"] {
-        assert_uses_the_index(&plan(&fixture, mode).await);
+        for key in KEYS {
+            assert_uses_the_index(&plan(&fixture, mode, key).await);
+        }
     }
 }

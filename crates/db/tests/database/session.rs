@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use pool_db::{Db, DbSettings, Error, claims};
+use pool_db::{Db, DbSettings, Error};
 use pool_domain::Secret;
 use tokio::time::timeout;
 
-use crate::fixture::{Fixture, LEASE, token};
+use crate::fixture::{Fixture, lease_idle, token};
 
 async fn connect(url: &str) -> Error {
     let settings = DbSettings {
@@ -68,9 +68,7 @@ async fn a_lock_that_somebody_keeps_makes_a_claim_unavailable_and_not_hang() {
     fixture
         .execute("BEGIN; LOCK TABLE instances IN ACCESS EXCLUSIVE MODE")
         .await;
-    let error = claims::lease_idle(&fixture.db, token(1), LEASE, &[])
-        .await
-        .unwrap_err();
+    let error = lease_idle(&fixture.db, token(1), &[]).await.unwrap_err();
     assert!(matches!(error, Error::Wait(_)), "{error:?}");
     assert!(error.is_unavailable());
 }
@@ -89,7 +87,7 @@ async fn claims_have_connections_of_their_own() {
             tokio::spawn(async move { pool_db::ticks::last(&db).await })
         })
         .collect();
-    let lease = claims::lease_idle(&fixture.db, token(1), LEASE, &[]);
+    let lease = lease_idle(&fixture.db, token(1), &[]);
     let leased = timeout(Duration::from_secs(2), lease)
         .await
         .unwrap()

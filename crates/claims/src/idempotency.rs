@@ -1,24 +1,28 @@
 //! A claim that its caller repeats under a key: what the first one was told, the second one is told.
 
 use pool_db::Db;
-use pool_db::claims::keyed::{self, Keyed, Known};
+use pool_db::claims::{self, KeyedRequest, Known};
 use pool_domain::Fingerprint;
 use sha2::{Digest, Sha256};
 
 use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
 
 /// The request as it may be repeated; none where its caller gave no key.
-pub(crate) fn keyed(request: &ClaimRequest) -> Option<Keyed> {
-    Some(Keyed {
+pub(crate) fn keyed(request: &ClaimRequest) -> Option<KeyedRequest> {
+    Some(KeyedRequest {
         key: request.idempotency_key.clone()?,
         fingerprint: fingerprint(request),
         keep: ClaimSettings::ANSWERS_KEPT_FOR,
+        leased_before: None,
     })
 }
 
 /// What the caller is told without anything being done; none where the claim is to begin.
-pub(crate) async fn told_before(db: &Db, keyed: &Keyed) -> Result<Option<Claimed>, ClaimError> {
-    match keyed::look(db, keyed).await.map_err(ClaimError::Lease)? {
+pub(crate) async fn told_before(
+    db: &Db,
+    request: &KeyedRequest,
+) -> Result<Option<Claimed>, ClaimError> {
+    match claims::look(db, request).await.map_err(ClaimError::Lease)? {
         Known::Nothing => Ok(None),
         Known::OtherBody => Err(ClaimError::KeyReused),
         Known::Running { decided_in } => Err(ClaimError::KeyInProgress { decided_in }),

@@ -1,0 +1,45 @@
+//! How many statements a claim costs, counted on the wire to the database.
+
+use crate::agents::Behaviour;
+use crate::stage::{Stage, keyed};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_takes_two_statements_and_one_with_a_key_takes_three() {
+    let (stage, wire) = Stage::wired().await;
+    stage.stock(&["first", "unkeyed", "keyed"]).await;
+    // The first one also asks whether the database is contracted.
+    stage.claim().await.unwrap();
+    wire.seen();
+
+    stage.claim().await.unwrap();
+    assert_eq!(wire.seen(), ["claims::lease_idle", "claims::confirm"]);
+    stage.claims.claim(keyed("k")).await.unwrap();
+    assert_eq!(
+        wire.seen(),
+        [
+            "claims::idempotency::look",
+            "claims::lease_idle",
+            "claims::confirm"
+        ]
+    );
+    stage.claims.claim(keyed("k")).await.unwrap();
+    assert_eq!(wire.seen(), ["claims::idempotency::look"], "a repetition");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_a_claim_otherwise_is_one_statement_too() {
+    for (behaviour, ending) in [
+        (Behaviour::Refuse(503), "claims::release"),
+        (Behaviour::Refuse(500), "claims::abandon"),
+    ] {
+        let (stage, wire) = Stage::wired().await;
+        stage.stock(&["first", "odd"]).await;
+        stage.claim().await.unwrap();
+        stage.agents.tell("odd", behaviour);
+        wire.seen();
+        stage.claims.claim(keyed("k")).await.unwrap_err();
+        let seen = wire.seen();
+        let lease = ["claims::idempotency::look", "claims::lease_idle", ending];
+        assert_eq!(seen[..3], lease);
+    }
+}
