@@ -1,5 +1,6 @@
 //! One claim: tries instances until one is provisioned, and settles each of their leases.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pool_agent::{ProvisionFailure, ProvisionRequest, Provisioned};
@@ -8,7 +9,8 @@ use pool_domain::{ClaimToken, InstanceId};
 use tokio::time::Instant;
 
 use crate::breaker::Pass;
-use crate::claims::Shared;
+use crate::settle::{Decision, Settlement};
+use crate::shared::Shared;
 use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
 
 /// The answers by which an agent says that the request itself is at fault. One agent may be wrong
@@ -16,8 +18,8 @@ use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
 const REQUEST_AT_FAULT: [u16; 2] = [400, 413];
 
 /// The work of one claim.
-pub(crate) struct Attempts<'a> {
-    pub(crate) shared: &'a Shared,
+pub(crate) struct Attempts {
+    pub(crate) shared: Arc<Shared>,
     pub(crate) request: ProvisionRequest,
     /// Where the caller may repeat the claim.
     pub(crate) keyed: Option<KeyedRequest>,
@@ -30,6 +32,19 @@ pub(crate) struct Attempts<'a> {
 pub(crate) struct Held {
     pub(crate) lease: Lease,
     pub(crate) token: ClaimToken,
+    /// When it runs out, by this server's clock.
+    pub(crate) until: Instant,
+}
+
+impl Held {
+    pub(crate) fn settlement(&self, decision: Decision) -> Settlement {
+        Settlement {
+            token: self.token,
+            instance: Some(self.lease.id.clone()),
+            decision,
+            until: self.until,
+        }
+    }
 }
 
 /// How one instance took the request.
@@ -50,9 +65,9 @@ enum Outcome {
     },
 }
 
-impl<'a> Attempts<'a> {
+impl Attempts {
     pub(crate) fn new(
-        shared: &'a Shared,
+        shared: Arc<Shared>,
         request: ClaimRequest,
         keyed: Option<KeyedRequest>,
         pass: Pass,

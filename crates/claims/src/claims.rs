@@ -1,49 +1,31 @@
-//! The door of this crate: takes claims, runs each in a task of its own, and ends with them.
+//! Takes claims, runs each in a task of its own, and ends with them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pool_agent::AgentClient;
 use pool_db::Db;
 use pool_domain::Entropy;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::DropGuard;
 
 use crate::attempts::Attempts;
-use crate::breaker::Breaker;
 use crate::door::{Door, Place};
 use crate::idempotency;
+use crate::shared::Shared;
 use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
 
 /// Ending run-out leases is one statement over a handful of rows; one that takes longer waits for a
 /// lock and is better repeated.
 const EXPIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Hands out agents. Cheap to clone; clones share their state.
+/// Hands out agents. Cheap to clone; clones share their state. With the last of them every claim that
+/// is still under way ends where it stands, as if the process had ended.
 #[derive(Debug, Clone)]
 pub struct Claims {
     shared: Arc<Shared>,
     door: Arc<Door>,
-    tasks: TaskTracker,
-}
-
-/// What every claim works with.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) db: Db,
-    pub(crate) agent: AgentClient,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) settings: ClaimSettings,
-    pub(crate) breaker: Breaker,
-    changes: AtomicU64,
-}
-
-impl Shared {
-    /// Notes that a claim has changed a row.
-    pub(crate) fn changed(&self) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-    }
+    _ends_its_tasks: Arc<DropGuard>,
 }
 
 impl Claims {
@@ -55,38 +37,35 @@ impl Claims {
         entropy: Arc<dyn Entropy>,
         settings: ClaimSettings,
     ) -> Self {
+        let shared = Shared::new(db, agent, entropy, settings);
         Self {
-            shared: Arc::new(Shared {
-                db,
-                agent,
-                entropy,
-                settings,
-                breaker: Breaker::default(),
-                changes: AtomicU64::new(0),
-            }),
             door: Arc::new(Door::new(
                 ClaimSettings::IN_FLIGHT_MAX,
                 ClaimSettings::WAITING_MAX,
                 ClaimSettings::WAIT_MAX,
             )),
-            tasks: TaskTracker::new(),
+            _ends_its_tasks: Arc::new(shared.tasks.abort_on_drop()),
+            shared: Arc::new(shared),
         }
     }
 
     /// Claims one agent. Dropping the future changes nothing: the claim goes on to its end.
+    ///
+    /// # Errors
+    /// [`ClaimError`] says why there is no agent. The outcome is known in every case but
+    /// [`ClaimError::UnknownOutcome`], and nothing was done but in that one and in
+    /// [`ClaimError::AllFailed`]. Most pass: `NoIdle`, `Crowded`, `BreakerOpen`, `NotContracted`,
+    /// `ShuttingDown`, `AllFailed`, `KeyInProgress`, and `Lease` where its cause does.
     pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed, ClaimError> {
         // Taken before the look, so that a server that stops at this moment waits for this claim.
-        let token = self.tasks.token();
-        if self.tasks.is_closed() {
-            return Err(ClaimError::ShuttingDown);
-        }
+        let tasks = &self.shared.tasks;
+        let token = tasks.enter().ok_or(ClaimError::ShuttingDown)?;
         let place = self.door.enter().ok_or(ClaimError::Crowded)?;
-        let task = self
-            .tasks
-            .spawn(run(Arc::clone(&self.shared), place, request));
+        let task = tasks.spawn(run(Arc::clone(&self.shared), place, request));
         drop(token);
         match timeout(self.answers_within(), task).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(Some(result))) => result,
+            Ok(Ok(None)) => Err(unknown(false, "the server was aborted")),
             Ok(Err(died)) => {
                 tracing::error!(error = %died, "a claim's task died; its lease will run out");
                 Err(unknown(false, "the claim's task died"))
@@ -105,27 +84,33 @@ impl Claims {
     /// Refuses new claims from now on and waits for those in flight. Says how many are left after
     /// `limit`; their leases will run out.
     pub async fn drain(&self, limit: Duration) -> usize {
-        self.tasks.close();
-        if timeout(limit, self.tasks.wait()).await.is_err() {
+        let tasks = &self.shared.tasks;
+        if timeout(limit, tasks.end()).await.is_err() {
             tracing::error!(
-                claims = self.tasks.len(),
+                claims = tasks.len(),
                 "stopping with claims in flight: their leases will run out"
             );
         }
-        self.tasks.len()
+        tasks.len()
     }
 
-    /// How many claims are in flight.
+    /// Ends every claim where it stands, as if the process had been killed, and refuses new ones.
+    /// What they leave is a lease that runs out.
+    pub fn abort(&self) {
+        self.shared.tasks.abort();
+    }
+
+    /// How many claims are in flight, and leases that are to be settled yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.tasks.len()
+        self.shared.tasks.len()
     }
 
     /// How many times a claim of this server has changed a row. Whoever keeps what it read knows by
     /// it that it is old.
     #[must_use]
     pub fn changes(&self) -> u64 {
-        self.shared.changes.load(Ordering::SeqCst)
+        self.shared.changes()
     }
 
     /// Ends the leases that ran out, and forgets the keys that did, each `period`, for ever. Every
@@ -198,7 +183,7 @@ async fn run(
         .breaker
         .admit()
         .map_err(|retry_after| ClaimError::BreakerOpen { retry_after })?;
-    Attempts::new(&shared, request, keyed, pass).run().await
+    Attempts::new(shared, request, keyed, pass).run().await
 }
 
 fn unknown(timed_out: bool, reason: &str) -> ClaimError {

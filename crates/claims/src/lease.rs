@@ -7,6 +7,7 @@ use pool_domain::ClaimToken;
 use tokio::time::{Instant, sleep};
 
 use crate::attempts::{Attempts, Held};
+use crate::settle::{Decision, Settlement};
 use crate::{ClaimError, ClaimSettings};
 
 /// The pauses before a lease whose answer was lost is asked for again, with the same token, so that
@@ -17,7 +18,7 @@ const ASK_AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::fro
 /// A database that took that long to fail is not asked again: the caller is better told.
 const ASK_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 
-impl Attempts<'_> {
+impl Attempts {
     /// A lease, or none when the stock is empty. The caller's key, where he gave one, goes on to it.
     pub(crate) async fn lease(&mut self) -> Result<Option<Held>, ClaimError> {
         let mut repeats = ClaimSettings::LEASE_REPEATS.into_iter();
@@ -44,6 +45,8 @@ impl Attempts<'_> {
         let token = ClaimToken::generate(self.shared.entropy.as_ref());
         let mut pauses = ASK_AGAIN_AFTER.into_iter();
         let began = Instant::now();
+        let until = began + self.shared.settings.lease;
+        let mut may_be_ours = false;
         let (db, settings) = (&self.shared.db, &self.shared.settings);
         loop {
             let keyed = self.keyed.as_ref();
@@ -51,7 +54,11 @@ impl Attempts<'_> {
                 Ok(leased) => {
                     self.shared.changed();
                     return match leased {
-                        Leased::Yes(lease) => Ok(Some(Held { lease, token })),
+                        Leased::Yes(lease) => Ok(Some(Held {
+                            lease,
+                            token,
+                            until,
+                        })),
                         Leased::NoneIdle => Ok(None),
                         // Somebody repeated this claim at the very same moment, and was first.
                         Leased::KeyTaken => Err(ClaimError::KeyInProgress {
@@ -59,13 +66,39 @@ impl Attempts<'_> {
                         }),
                     };
                 }
-                Err(error) => match pauses.next() {
-                    Some(pause) if error.is_unavailable() && began.elapsed() < ASK_AGAIN_WITHIN => {
-                        sleep(pause).await;
+                Err(error) => {
+                    may_be_ours |= error.is_indeterminate();
+                    match pauses.next() {
+                        Some(pause)
+                            if error.is_unavailable() && began.elapsed() < ASK_AGAIN_WITHIN =>
+                        {
+                            sleep(pause).await;
+                        }
+                        _ => {
+                            if may_be_ours {
+                                self.give_back(token, until).await;
+                            }
+                            return Err(ClaimError::Lease(error));
+                        }
                     }
-                    _ => return Err(ClaimError::Lease(error)),
-                },
+                }
             }
         }
+    }
+
+    /// Of a lease that nobody heard of no agent was called: it is found by its token and released, or
+    /// it would cost the instance and the caller's key.
+    async fn give_back(&self, token: ClaimToken, until: Instant) {
+        let decision = Decision::Release {
+            reason: "nobody heard of the lease".to_owned(),
+            counts: false,
+        };
+        let settlement = Settlement {
+            token,
+            instance: None,
+            decision,
+            until,
+        };
+        settlement.settle_aside(&self.shared).await;
     }
 }

@@ -4,12 +4,15 @@ mod attempts;
 mod breaker;
 mod claims;
 mod door;
+mod ending;
 mod error;
 mod idempotency;
 mod lease;
 mod request;
 mod settings;
 mod settle;
+mod shared;
+mod tasks;
 
 pub use claims::Claims;
 pub use error::ClaimError;

@@ -1,155 +1,177 @@
-//! Settles a lease: confirm, release or abandon.
+//! Settles a lease: confirms, releases or abandons it, and repeats that until the database answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use pool_agent::Provisioned;
 use pool_db::claims::{self, Confirmation, Confirmed};
-use pool_db::storable;
-use tokio::time::sleep;
+use pool_domain::{ClaimToken, InstanceId, Status};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::attempts::{Attempts, Held};
-use crate::{ClaimError, Claimed};
+use crate::shared::Shared;
 
-/// The first pause between two tries to confirm, doubled up to the second: the caller waits, and a
+/// The first pause between two tries, doubled up to the second: a caller may be waiting, and a
 /// database that comes back is found within a second.
-const CONFIRM_AGAIN_AFTER: Duration = Duration::from_millis(50);
-const CONFIRM_AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
 
-/// How often a confirm is tried that the database itself refuses, as opposed to not answering: the
+/// How often a try is repeated that the database itself refuses, as opposed to not answering: the
 /// next answer will be the same, save for deadlocks and the like.
 const REFUSALS_MAX: u32 = 5;
 
-impl Attempts<'_> {
-    /// Makes the instance the caller's. Repeated until the database answers: the agent is in its
-    /// conversation already, and only the row can say so. If it takes longer than the lease,
-    /// whoever ended the lease has decided, and the database says so.
-    pub(crate) async fn confirm(
-        &self,
-        held: Held,
-        provisioned: Provisioned,
-    ) -> Result<Claimed, ClaimError> {
-        let provisioned = as_stored(provisioned);
-        let confirmation = self.confirmation(&held, &provisioned);
-        let mut pause = CONFIRM_AGAIN_AFTER;
+/// How long a caller waits for what it learns nothing from. Usually it is done in a millisecond.
+const CALLER_WAITS: Duration = Duration::from_secs(1);
+
+/// A statement that nobody waits for any more is carried out or given up by the database within the
+/// 5 s that it may take; one that was still on its way then is later than any that was measured.
+const LATE_LEASE_AFTER: Duration = Duration::from_secs(6);
+
+/// What a lease comes to.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// The instance is the caller's.
+    Confirm(Confirmation),
+    /// It surely was not provisioned; `counts` blames it.
+    Release {
+        /// Why.
+        reason: String,
+        counts: bool,
+    },
+    /// Nobody can know whether it was provisioned.
+    Abandon {
+        /// Why.
+        reason: String,
+        timed_out: bool,
+    },
+}
+
+/// A lease and what it comes to.
+#[derive(Debug)]
+pub(crate) struct Settlement {
+    pub(crate) token: ClaimToken,
+    /// Which instance, where the lease was heard of.
+    pub(crate) instance: Option<InstanceId>,
+    pub(crate) decision: Decision,
+    /// When the lease runs out.
+    pub(crate) until: Instant,
+}
+
+/// What the database said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It is as decided.
+    Done,
+    /// The token holds no lease: it was decided otherwise.
+    Overtaken,
+    /// It refused, or was away until the lease had run out.
+    Unheard,
+}
+
+impl Settlement {
+    /// Asks until the database answers. A release and an abandon are given up with the lease, whose
+    /// end means nearly the same. A confirm is not: the agent is in its conversation already, and as
+    /// long as the database is away nobody else decides either; when it is back, it says who did.
+    pub(crate) async fn settle(&self, shared: &Shared) -> Settled {
+        let mut pause = AGAIN_AFTER;
         let mut refusals = 0;
         loop {
-            let db = &self.shared.db;
-            let confirmed = claims::confirm(db, held.token, &confirmation).await;
-            self.shared.changed();
-            match confirmed {
-                Ok(Confirmed::Done) => return Ok(self.claimed(held, provisioned)),
-                Ok(Confirmed::Overtaken) => {
-                    return Err(lost(&held, "the lease was decided otherwise meanwhile"));
-                }
-                Err(error) => {
-                    tracing::warn!(instance.id = %held.lease.id, %error, "cannot confirm yet");
-                    refusals += u32::from(!error.is_unavailable());
-                    if refusals >= REFUSALS_MAX {
-                        return Err(lost(&held, "the database refuses to confirm"));
-                    }
-                }
+            let asked = self.ask(shared).await;
+            shared.changed();
+            let error = match asked {
+                Ok(settled) => return settled,
+                Err(error) => error,
+            };
+            tracing::warn!(
+                instance.id = self.instance.as_ref().map(tracing::field::display),
+                claim.decision = self.decision.name(), %error,
+                "cannot settle a lease yet"
+            );
+            refusals += u32::from(!error.is_unavailable());
+            if refusals >= REFUSALS_MAX || self.runs_out_within(pause) {
+                tracing::warn!(
+                    instance.id = self.instance.as_ref().map(tracing::field::display),
+                    claim.decision = self.decision.name(),
+                    "a lease cannot be settled, and will run out"
+                );
+                return Settled::Unheard;
             }
             sleep(pause).await;
-            pause = (pause * 2).min(CONFIRM_AGAIN_AFTER_MAX);
+            pause = (pause * 2).min(AGAIN_AFTER_MAX);
         }
     }
 
-    /// Gives back an instance that surely was not provisioned. `counts` blames it. If this fails,
-    /// the lease runs out.
-    pub(crate) async fn release(&self, held: &Held, reason: &str, counts: bool) {
-        let id = &held.lease.id;
-        fail::fail_point!("claim.before_release");
-        let released = claims::release(&self.shared.db, held.token, reason, counts).await;
-        fail::fail_point!("claim.after_release");
-        self.shared.changed();
-        match released {
-            Ok(Some(status)) => tracing::warn!(
-                instance.id = %id, instance.status = %status, claim.blamed = counts, reason,
-                "an instance was not provisioned, and is released"
+    /// As [`settle`](Self::settle), in a task of its own, since a caller waits only a moment for it:
+    /// a database that is away must not keep him from hearing what his claim came to.
+    pub(crate) async fn settle_aside(self, shared: &Arc<Shared>) {
+        let with = Arc::clone(shared);
+        let task = shared.tasks.spawn(async move {
+            let settled = self.settle(&with).await;
+            // Nobody heard of this lease. If its statement is still on its way, it comes within the
+            // time that one may take.
+            if self.instance.is_none() && settled == Settled::Overtaken {
+                sleep(LATE_LEASE_AFTER).await;
+                self.settle(&with).await;
+            }
+        });
+        // It goes on in any case, and says itself what came of it.
+        let _waited = timeout(CALLER_WAITS, task).await;
+    }
+
+    async fn ask(&self, shared: &Shared) -> Result<Settled, pool_db::Error> {
+        let (db, token) = (&shared.db, self.token);
+        let done = match &self.decision {
+            Decision::Confirm(confirmation) => {
+                claims::confirm(db, token, confirmation).await? == Confirmed::Done
+            }
+            Decision::Release { reason, counts } => {
+                let status = claims::release(db, token, reason, *counts).await?;
+                self.tell(reason, status);
+                status.is_some()
+            }
+            Decision::Abandon { reason, timed_out } => {
+                let done = claims::abandon(db, token, reason, *timed_out).await?;
+                self.tell(reason, done.then_some(Status::Dead));
+                done
+            }
+        };
+        Ok(if done {
+            Settled::Done
+        } else {
+            Settled::Overtaken
+        })
+    }
+
+    fn tell(&self, reason: &str, status: Option<Status>) {
+        let decision = self.decision.name();
+        match (&self.instance, status) {
+            (Some(id), Some(status)) => tracing::warn!(
+                instance.id = %id, instance.status = %status, claim.decision = decision, reason,
+                "an instance was not handed out"
             ),
-            Ok(None) => tracing::warn!(
-                instance.id = %id, reason,
-                "an instance was not provisioned; its lease was decided otherwise meanwhile"
+            (Some(id), None) => tracing::warn!(
+                instance.id = %id, claim.decision = decision, reason,
+                "an instance was not handed out; its lease was decided otherwise meanwhile"
             ),
-            Err(error) => tracing::warn!(
-                instance.id = %id, reason, %error,
-                "cannot release an instance; its lease will run out"
+            (None, Some(status)) => tracing::warn!(
+                instance.status = %status, reason,
+                "an instance whose lease nobody heard of is given back"
             ),
+            (None, None) => {}
         }
     }
 
-    /// Gives up an instance of which nobody can know whether it was provisioned. If this fails, the
-    /// lease runs out, which means the same.
-    pub(crate) async fn abandon(&self, held: &Held, reason: &str, timed_out: bool) {
-        let id = &held.lease.id;
-        fail::fail_point!("claim.before_abandon");
-        let abandoned = claims::abandon(&self.shared.db, held.token, reason, timed_out).await;
-        fail::fail_point!("claim.after_abandon");
-        self.shared.changed();
-        match abandoned {
-            Ok(_) => tracing::warn!(
-                instance.id = %id, reason, duration_ms = self.duration_ms(),
-                "an instance is given up: nobody can know whether it was provisioned"
-            ),
-            Err(error) => tracing::warn!(
-                instance.id = %id, reason, %error,
-                "cannot give up an instance; its lease will run out"
-            ),
-        }
-    }
-
-    fn confirmation(&self, held: &Held, provisioned: &Provisioned) -> Confirmation {
-        let request = &self.request;
-        let invite_url = provisioned.invite_url.as_ref();
-        Confirmation {
-            instance: held.lease.id.clone(),
-            agent_name: request.agent_name.clone(),
-            conversation_id: provisioned.conversation_id.clone(),
-            invite_url: invite_url.or(request.join_url.as_ref()).cloned(),
-            instructions: request.instructions.clone(),
-            source_branch: self.shared.settings.source_branch.clone(),
-            joined: provisioned.joined,
-            invited: invite_url.is_some(),
-        }
-    }
-
-    fn claimed(&self, held: Held, provisioned: Provisioned) -> Claimed {
-        tracing::info!(
-            instance.id = %held.lease.id, instance.service_id = %held.lease.service_id,
-            claim.tried = self.tried.len(), claim.joined = provisioned.joined,
-            duration_ms = self.duration_ms(),
-            "claimed"
-        );
-        Claimed {
-            instance_id: held.lease.id,
-            invite_url: provisioned.invite_url,
-            conversation_id: provisioned.conversation_id,
-            joined: provisioned.joined,
-            gateway_token: held.lease.gateway_token,
-            gateway_url: held.lease.url,
-        }
+    fn runs_out_within(&self, pause: Duration) -> bool {
+        let outlives_its_lease = matches!(self.decision, Decision::Confirm(_));
+        !outlives_its_lease && Instant::now() + pause >= self.until
     }
 }
 
-/// What the agent said as the row will hold it, so that a repeated claim is told the same.
-fn as_stored(provisioned: Provisioned) -> Provisioned {
-    let stored = |text: Option<String>| text.as_deref().map(storable);
-    Provisioned {
-        invite_url: stored(provisioned.invite_url),
-        conversation_id: stored(provisioned.conversation_id),
-        joined: provisioned.joined,
-    }
-}
-
-/// The agent is in a conversation, and no row says so: the instance is destroyed.
-fn lost(held: &Held, why: &str) -> ClaimError {
-    tracing::error!(
-        instance.id = %held.lease.id, instance.service_id = %held.lease.service_id,
-        reason = why,
-        "an agent was provisioned and is lost"
-    );
-    ClaimError::UnknownOutcome {
-        timed_out: false,
-        reason: why.to_owned(),
+impl Decision {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Confirm(_) => "confirm",
+            Self::Release { counts: true, .. } => "release, blamed",
+            Self::Release { counts: false, .. } => "release",
+            Self::Abandon { .. } => "abandon",
+        }
     }
 }

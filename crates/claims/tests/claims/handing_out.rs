@@ -145,6 +145,27 @@ async fn a_stopping_server_finishes_its_claims_and_takes_no_new_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_aborted_leaves_its_claims_where_they_stand() {
+    let stage = Arc::new(Stage::new().await);
+    let go = Arc::new(Semaphore::new(0));
+    stage.stock(&["a", "b"]).await;
+    stage.agents.tell("a", Behaviour::Wait(Arc::clone(&go)));
+    let caller = tokio::spawn({
+        let stage = Arc::clone(&stage);
+        async move { stage.claim().await.map(drop) }
+    });
+    stage.until("a", "claiming").await;
+
+    stage.claims.abort();
+    let told = caller.await.unwrap();
+    assert!(matches!(told, Err(ClaimError::UnknownOutcome { .. })));
+    assert!(matches!(stage.claim().await, Err(ClaimError::ShuttingDown)));
+    go.add_permits(1);
+    assert_eq!(stage.claims.drain(Duration::from_secs(10)).await, 0);
+    assert_eq!(stage.status("a").await, "claiming");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn before_the_database_is_taken_over_nothing_is_claimed() {
     let stage = Stage::new().await;
     stage.stock(&["a"]).await;

@@ -2,6 +2,7 @@
 
 mod agents;
 mod breaker;
+mod cuts;
 mod failures;
 mod handing_out;
 mod repeats;

@@ -9,11 +9,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 /// When a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) enum Cut {
     Before,
     /// It is carried out, and nobody hears of it.
     After,
+    /// Nobody waits for it any more when it arrives, which is this much later.
+    Late(Duration),
 }
 
 /// Stands between a server and its database.
@@ -82,7 +86,15 @@ async fn carry(server: TcpStream, database: TcpStream, shared: Arc<Shared>) {
     let (from_database, mut to_database) = database.into_split();
     let silence = Arc::new(Notify::new());
     let answers = tokio::spawn(answers(from_database, to_server, Arc::clone(&silence)));
-    let _cut_or_ended = questions(&mut from_server, &mut to_database, &shared, &silence).await;
+    let hang_up = || answers.abort();
+    let _cut_or_ended = questions(
+        &mut from_server,
+        &mut to_database,
+        &shared,
+        &silence,
+        hang_up,
+    )
+    .await;
     answers.abort();
 }
 
@@ -91,6 +103,7 @@ async fn questions(
     to: &mut OwnedWriteHalf,
     shared: &Shared,
     silence: &Notify,
+    hang_up: impl Fn(),
 ) -> io::Result<()> {
     let mut first = vec![0; 4];
     from.read_exact(&mut first).await?;
@@ -98,6 +111,8 @@ async fn questions(
     from.read_exact(&mut rest).await?;
     to.write_all(&[first, rest].concat()).await?;
     let (mut texts, mut bound) = (HashMap::new(), String::new());
+    // What a statement is carried out with goes with it.
+    let mut values = Vec::new();
     loop {
         let message = message(from).await?;
         let fields: Vec<_> = message[5..]
@@ -106,20 +121,29 @@ async fn questions(
             .collect();
         match message[0] {
             b'P' => drop(texts.insert(fields[0].clone(), name(&fields[1]))),
-            b'B' => bound.clone_from(&texts[&fields[1]]),
+            b'B' => {
+                bound.clone_from(&texts[&fields[1]]);
+                values = message;
+                continue;
+            }
             b'Q' => shared.seen.lock().unwrap().push(name(&fields[0])),
             b'E' => {
                 match shared.due(&bound) {
                     Some(Cut::Before) => return Ok(()),
                     // What comes now is heard by nobody.
                     Some(Cut::After) => silence.notify_one(),
+                    Some(Cut::Late(by)) => {
+                        hang_up();
+                        sleep(by).await;
+                    }
                     None => {}
                 }
                 shared.seen.lock().unwrap().push(bound.clone());
             }
             _ => {}
         }
-        to.write_all(&message).await?;
+        to.write_all(&[std::mem::take(&mut values), message].concat())
+            .await?;
     }
 }
 

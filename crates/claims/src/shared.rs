@@ -1,0 +1,53 @@
+//! What every claim of a server works with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pool_agent::AgentClient;
+use pool_db::Db;
+use pool_domain::Entropy;
+
+use crate::ClaimSettings;
+use crate::breaker::Breaker;
+use crate::tasks::Tasks;
+
+/// What every claim works with.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) db: Db,
+    pub(crate) agent: AgentClient,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) settings: ClaimSettings,
+    pub(crate) breaker: Breaker,
+    pub(crate) tasks: Tasks,
+    changes: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        db: Db,
+        agent: AgentClient,
+        entropy: Arc<dyn Entropy>,
+        settings: ClaimSettings,
+    ) -> Self {
+        Self {
+            db,
+            agent,
+            entropy,
+            settings,
+            breaker: Breaker::default(),
+            tasks: Tasks::default(),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes that a claim may have changed a row.
+    pub(crate) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many times that was noted.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+}
