@@ -9,8 +9,8 @@ use pool_domain::Entropy;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::DropGuard;
 
+use crate::admission::{Admission, Queued};
 use crate::attempts::Attempts;
-use crate::door::{Door, Place};
 use crate::idempotency;
 use crate::shared::Shared;
 use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
@@ -24,7 +24,7 @@ const EXPIRE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Claims {
     shared: Arc<Shared>,
-    door: Arc<Door>,
+    admission: Arc<Admission>,
     _ends_its_tasks: Arc<DropGuard>,
 }
 
@@ -39,7 +39,7 @@ impl Claims {
     ) -> Self {
         let shared = Shared::new(db, agent, entropy, settings);
         Self {
-            door: Arc::new(Door::new(
+            admission: Arc::new(Admission::new(
                 ClaimSettings::IN_FLIGHT_MAX,
                 ClaimSettings::WAITING_MAX,
                 ClaimSettings::WAIT_MAX,
@@ -60,8 +60,8 @@ impl Claims {
         // Taken before the look, so that a server that stops at this moment waits for this claim.
         let tasks = &self.shared.tasks;
         let token = tasks.enter().ok_or(ClaimError::ShuttingDown)?;
-        let place = self.door.enter().ok_or(ClaimError::Crowded)?;
-        let task = tasks.spawn(run(Arc::clone(&self.shared), place, request));
+        let queued = self.admission.queue().ok_or(ClaimError::Crowded)?;
+        let task = tasks.spawn(run(Arc::clone(&self.shared), queued, request));
         drop(token);
         match timeout(self.answers_within(), task).await {
             Ok(Ok(Some(result))) => result,
@@ -165,10 +165,10 @@ impl Claims {
 
 async fn run(
     shared: Arc<Shared>,
-    place: Place,
+    queued: Queued,
     request: ClaimRequest,
 ) -> Result<Claimed, ClaimError> {
-    let _seat = place.seat().await.ok_or(ClaimError::Crowded)?;
+    let _admitted = queued.admitted().await.ok_or(ClaimError::Crowded)?;
     let contracted = shared.db.is_contracted().await;
     if !contracted.map_err(ClaimError::Lease)? {
         return Err(ClaimError::NotContracted);

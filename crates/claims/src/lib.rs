@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod admission;
 mod attempts;
 mod breaker;
 mod claims;
-mod door;
 mod ending;
 mod error;
 mod idempotency;
