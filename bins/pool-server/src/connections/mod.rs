@@ -2,7 +2,7 @@
 //! or numerous, keeps the others out: a bound on connections, on each head's size and time, on idle
 //! time, and on answers that nobody takes. A request's own time and size are the API's business.
 
-mod conduct;
+mod connection_state;
 mod limits;
 mod watched;
 
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, error, warn};
 
-use conduct::{Conduct, Verdict};
+use connection_state::{ConnectionState, Verdict};
 use limits::{BUFFER_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX};
 pub(crate) use limits::{Limits, raise_files};
 use watched::Watched;
@@ -86,7 +86,7 @@ struct Open {
     limits: Arc<Limits>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
-    conducts: HashMap<Id, Arc<Conduct>>,
+    states: HashMap<Id, Arc<ConnectionState>>,
     refusals: JoinSet<()>,
 }
 
@@ -97,17 +97,17 @@ impl Open {
             limits: Arc::new(limits),
             stop,
             tasks: JoinSet::new(),
-            conducts: HashMap::new(),
+            states: HashMap::new(),
             refusals: JoinSet::new(),
         }
     }
 
     /// Serves a new connection, or refuses it.
     fn take(&mut self, stream: TcpStream) {
-        if self.conducts.len() >= self.limits.crowded_from {
+        if self.states.len() >= self.limits.crowded_from {
             self.make_room();
         }
-        if self.conducts.len() >= self.limits.connections {
+        if self.states.len() >= self.limits.connections {
             if self.refusals.len() < REFUSALS_AT_ONCE_MAX {
                 self.refusals.spawn(async move {
                     let _ = timeout(REFUSAL_WITHIN, refuse(stream)).await;
@@ -115,26 +115,26 @@ impl Open {
             }
             return;
         }
-        let conduct = Arc::new(Conduct::new());
+        let state = Arc::new(ConnectionState::new());
         let connection = Connection {
             router: self.router.clone(),
             limits: Arc::clone(&self.limits),
-            conduct: Arc::clone(&conduct),
+            state: Arc::clone(&state),
         };
         let task = self
             .tasks
             .spawn(connection.serve(stream, self.stop.clone()));
-        self.conducts.insert(task.id(), conduct);
+        self.states.insert(task.id(), state);
     }
 
     /// Asks the one to go that has been of no use for the longest time.
     fn make_room(&self) {
-        let useless = self.conducts.values().filter_map(|conduct| {
-            let since = conduct.useless_since()?;
-            Some((since, conduct))
+        let useless = self.states.values().filter_map(|state| {
+            let since = state.useless_since()?;
+            Some((since, state))
         });
-        if let Some((_, conduct)) = useless.min_by_key(|(since, _)| *since) {
-            conduct.ask_to_go();
+        if let Some((_, state)) = useless.min_by_key(|(since, _)| *since) {
+            state.ask_to_go();
         }
     }
 
@@ -146,7 +146,7 @@ impl Open {
                 died.id()
             }
         };
-        self.conducts.remove(&id);
+        self.states.remove(&id);
     }
 }
 
@@ -154,30 +154,30 @@ impl Open {
 struct Connection {
     router: Router,
     limits: Arc<Limits>,
-    conduct: Arc<Conduct>,
+    state: Arc<ConnectionState>,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream, stop: CancellationToken) {
         // Answers are small, and their readers wait.
         let _ = stream.set_nodelay(true);
-        let conduct = self.conduct;
+        let state = self.state;
         let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
-            let (router, conduct) = (self.router.clone(), Arc::clone(&conduct));
+            let (router, state) = (self.router.clone(), Arc::clone(&state));
             async move {
-                conduct.begins_to_serve();
+                state.begins_to_serve();
                 let response = router.oneshot(request.map(Body::new)).await;
-                conduct.has_served();
+                state.has_served();
                 response
             }
         });
         let socket = Watched {
             stream,
-            conduct: Arc::clone(&conduct),
+            state: Arc::clone(&state),
         };
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            // This also counts the time between requests, which may be longer; `conduct` tells them
+            // This also counts the time between requests, which may be longer; `state` tells them
             // apart.
             .header_read_timeout(None)
             .max_headers(HEADERS_MAX)
@@ -186,13 +186,13 @@ impl Connection {
         let mut connection = pin!(http.serve_connection(TokioIo::new(socket), service));
         let (mut leaves_by, mut stopping) = (None, false);
         loop {
-            let (at, verdict) = match (leaves_by, conduct.useless_since()) {
+            let (at, verdict) = match (leaves_by, state.useless_since()) {
                 // What is being served is served to its end, and its answer given time.
                 (Some(by), Some(since)) => (
                     Instant::max(by, since + self.limits.leaving),
                     Verdict::Cut("it was asked to go"),
                 ),
-                _ => conduct.due(&self.limits),
+                _ => state.due(&self.limits),
             };
             tokio::select! {
                 ended = connection.as_mut() => {
@@ -205,8 +205,8 @@ impl Connection {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = conduct.due_sooner() => {
-                    if conduct.is_unwanted() && leaves_by.is_none() {
+                () = state.due_sooner() => {
+                    if state.is_unwanted() && leaves_by.is_none() {
                         leaves_by = Some(Instant::now() + self.limits.leaving);
                         connection.as_mut().graceful_shutdown();
                     }

@@ -8,17 +8,17 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::conduct::Conduct;
+use super::connection_state::ConnectionState;
 
 /// A client's socket.
 pub(super) struct Watched {
     pub(super) stream: TcpStream,
-    pub(super) conduct: Arc<Conduct>,
+    pub(super) state: Arc<ConnectionState>,
 }
 
 impl Watched {
     fn note(&self, written: Poll<Result<usize>>) -> Poll<Result<usize>> {
-        self.conduct.wrote(written.is_ready());
+        self.state.wrote(written.is_ready());
         written
     }
 }
@@ -33,7 +33,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            this.conduct.heard();
+            this.state.heard();
         }
         read
     }

@@ -10,7 +10,7 @@ use super::limits::Limits;
 
 /// Shared by a connection's socket, its requests, and whoever makes room for others.
 #[derive(Debug)]
-pub(super) struct Conduct {
+pub(super) struct ConnectionState {
     state: Mutex<State>,
     /// Something is due earlier than it was.
     sooner: Notify,
@@ -47,7 +47,7 @@ pub(super) enum Verdict {
     Cut(&'static str),
 }
 
-impl Conduct {
+impl ConnectionState {
     pub(super) fn new() -> Self {
         Self {
             state: Mutex::new(State {
@@ -149,55 +149,55 @@ mod tests {
 
     use super::*;
 
-    fn ends_after(conduct: &Conduct, limits: &Limits) -> (Duration, Verdict) {
-        let (at, verdict) = conduct.due(limits);
+    fn ends_after(state: &ConnectionState, limits: &Limits) -> (Duration, Verdict) {
+        let (at, verdict) = state.due(limits);
         (at - Instant::now(), verdict)
     }
 
     #[tokio::test(start_paused = true)]
     async fn drops_of_a_head_do_not_win_time() {
-        let (conduct, limits) = (Conduct::new(), Limits::for_files(1_024));
-        conduct.heard();
+        let (state, limits) = (ConnectionState::new(), Limits::for_files(1_024));
+        state.heard();
         let slow = Verdict::Cut("its request's head is too slow");
-        assert_eq!(ends_after(&conduct, &limits), (limits.head, slow));
+        assert_eq!(ends_after(&state, &limits), (limits.head, slow));
         tokio::time::advance(Duration::from_secs(9)).await;
-        conduct.heard();
+        state.heard();
         let left = Duration::from_secs(1);
-        assert_eq!(ends_after(&conduct, &limits), (left, slow));
+        assert_eq!(ends_after(&state, &limits), (left, slow));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_being_served_is_left_alone() {
-        let (conduct, limits) = (Conduct::new(), Limits::for_files(1_024));
-        conduct.heard();
-        conduct.begins_to_serve();
-        assert_eq!(conduct.useless_since(), None);
+        let (state, limits) = (ConnectionState::new(), Limits::for_files(1_024));
+        state.heard();
+        state.begins_to_serve();
+        assert_eq!(state.useless_since(), None);
         tokio::time::advance(Duration::from_hours(1)).await;
-        conduct.heard();
-        assert_eq!(conduct.due(&limits).1, Verdict::LookAgain);
-        conduct.has_served();
-        assert_eq!(conduct.useless_since(), Some(Instant::now()));
+        state.heard();
+        assert_eq!(state.due(&limits).1, Verdict::LookAgain);
+        state.has_served();
+        assert_eq!(state.useless_since(), Some(Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_waits_is_closed_in_the_end() {
-        let (conduct, limits) = (Conduct::new(), Limits::for_files(1_024));
+        let (state, limits) = (ConnectionState::new(), Limits::for_files(1_024));
         tokio::time::advance(Duration::from_secs(60)).await;
         let left = Duration::from_secs(15);
-        assert_eq!(ends_after(&conduct, &limits), (left, Verdict::Close));
+        assert_eq!(ends_after(&state, &limits), (left, Verdict::Close));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_a_byte_now_and_then_is_not_cut_off() {
-        let (conduct, limits) = (Conduct::new(), Limits::for_files(1_024));
-        conduct.begins_to_serve();
-        conduct.wrote(false);
+        let (state, limits) = (ConnectionState::new(), Limits::for_files(1_024));
+        state.begins_to_serve();
+        state.wrote(false);
         tokio::time::advance(Duration::from_secs(29)).await;
-        conduct.wrote(false);
+        state.wrote(false);
         let stalled = Verdict::Cut("it does not take its answer");
         let left = Duration::from_secs(1);
-        assert_eq!(ends_after(&conduct, &limits), (left, stalled));
-        conduct.wrote(true);
-        assert_eq!(conduct.due(&limits).1, Verdict::LookAgain);
+        assert_eq!(ends_after(&state, &limits), (left, stalled));
+        state.wrote(true);
+        assert_eq!(state.due(&limits).1, Verdict::LookAgain);
     }
 }
