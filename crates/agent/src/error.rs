@@ -23,17 +23,17 @@ pub struct NotReady {
 /// A provision that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProvisionFailure {
-    /// It surely did not happen: no connection was made, or the agent refused before it began.
+    /// It definitely did not happen: no connection was made, or the agent refused before it began.
     #[error("not provisioned: {reason}")]
-    Sure {
+    Definite {
         /// Why, in a few words.
         reason: String,
         /// The agent's answer, where there was one.
         status: Option<u16>,
     },
-    /// It may have happened. The agent must never be offered to anybody else.
+    /// It may have happened, and nobody can know. The agent must never be offered to anybody else.
     #[error("it is unknown whether it was provisioned: {reason}")]
-    Unknown {
+    Indeterminate {
         /// Why, in a few words.
         reason: String,
         /// Whether it was the time that ran out.

@@ -1,5 +1,5 @@
-//! `POST /pool/provision`: the agent becomes somebody's. What counts is to know surely when it did
-//! not happen; everything else is unknown, and such an agent is never offered again.
+//! `POST /pool/provision`: the agent becomes somebody's. What counts is which failures are
+//! definite: it did not happen. Every other is indeterminate, and such an agent is never offered again.
 
 use std::time::Duration;
 
@@ -57,9 +57,9 @@ impl AgentClient {
     ) -> Result<Provisioned, ProvisionFailure> {
         let outcome = self.send_provision(url, request, timeout).await;
         if let Err(failure) = &outcome {
-            let sure = matches!(failure, ProvisionFailure::Sure { .. });
+            let definite = matches!(failure, ProvisionFailure::Definite { .. });
             let reason = failure.to_string();
-            tracing::warn!(agent.url = url, reason, sure, "provision failed");
+            tracing::warn!(agent.url = url, reason, definite, "provision failed");
         }
         outcome
     }
@@ -85,14 +85,16 @@ impl AgentClient {
     }
 }
 
-/// `ok: false` in a 200 is unknown: no runtime is known to answer so, and what it would have done
+/// `ok: false` in a 200 is indeterminate: no runtime is known to answer so, and what it would have done
 /// before is anybody's guess.
 fn read(body: &[u8], redactor: &Redactor) -> Result<Provisioned, ProvisionFailure> {
     let answer: Answer = serde_json::from_slice(body)
-        .map_err(|_| unknown("the agent answered 200, but not what was agreed"))?;
+        .map_err(|_| indeterminate("the agent answered 200, but not what was agreed"))?;
     if !answer.ok {
         let words = words(body, redactor);
-        return Err(unknown(format!("the agent answered 200, not ok: {words}")));
+        return Err(indeterminate(format!(
+            "the agent answered 200, not ok: {words}"
+        )));
     }
     let said = |text: Option<String>| text.filter(|text| !text.is_empty());
     Ok(Provisioned {
@@ -108,17 +110,17 @@ fn callers_own(request: &ProvisionRequest) -> impl Iterator<Item = Secret> {
     texts.into_iter().flatten().map(Secret::new)
 }
 
-/// Sure only when no connection was made (or the URL is none): a request that left may have
+/// Definite only when no connection was made (or the URL is none): a request that left may have
 /// arrived.
 fn not_answered(error: &SendError) -> ProvisionFailure {
     let reason = error.to_string();
     if error.is_unsent() {
-        ProvisionFailure::Sure {
+        ProvisionFailure::Definite {
             reason,
             status: None,
         }
     } else {
-        ProvisionFailure::Unknown {
+        ProvisionFailure::Indeterminate {
             reason,
             timed_out: error.is_timeout(),
         }
@@ -130,23 +132,23 @@ fn not_answered(error: &SendError) -> ProvisionFailure {
 /// try did make the conversation. A 502 comes from a proxy in front of it.
 fn refused(status: StatusCode, reason: String) -> ProvisionFailure {
     match status.as_u16() {
-        code @ (400 | 401 | 403 | 404 | 413 | 503) => ProvisionFailure::Sure {
+        code @ (400 | 401 | 403 | 404 | 413 | 503) => ProvisionFailure::Definite {
             reason,
             status: Some(code),
         },
-        _ => unknown(reason),
+        _ => indeterminate(reason),
     }
 }
 
 fn cut_off(error: &BodyError) -> ProvisionFailure {
-    ProvisionFailure::Unknown {
+    ProvisionFailure::Indeterminate {
         reason: error.to_string(),
         timed_out: error.is_timeout(),
     }
 }
 
-fn unknown(reason: impl Into<String>) -> ProvisionFailure {
-    ProvisionFailure::Unknown {
+fn indeterminate(reason: impl Into<String>) -> ProvisionFailure {
+    ProvisionFailure::Indeterminate {
         reason: reason.into(),
         timed_out: false,
     }

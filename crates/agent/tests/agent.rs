@@ -183,13 +183,13 @@ async fn a_join_url_that_is_not_given_is_not_sent() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_refusal_before_the_agent_began_is_sure() -> TestResult {
+async fn a_refusal_before_the_agent_began_is_definite() -> TestResult {
     for code in [400, 401, 403, 404, 413, 503] {
         let answer = ResponseTemplate::new(code).set_body_json(json!({"error": "no"}));
         let server = answers("POST", "/pool/provision", answer).await;
         assert_eq!(
             provision_at(&server.uri()).await?,
-            Err(ProvisionFailure::Sure {
+            Err(ProvisionFailure::Definite {
                 reason: format!("the agent answered {code}: no"),
                 status: Some(code)
             })
@@ -246,7 +246,7 @@ async fn any_other_answer_leaves_the_outcome_unknown() -> TestResult {
     ] {
         let server = answers("POST", "/pool/provision", answer).await;
         let outcome = provision_at(&server.uri()).await?;
-        let Err(ProvisionFailure::Unknown {
+        let Err(ProvisionFailure::Indeterminate {
             timed_out: false, ..
         }) = outcome
         else {
@@ -266,7 +266,7 @@ async fn without_a_connection_it_surely_did_not_happen() -> TestResult {
         "not a url".to_owned(),
     ] {
         let outcome = provision_at(&url).await?;
-        let Err(ProvisionFailure::Sure { status: None, .. }) = outcome else {
+        let Err(ProvisionFailure::Definite { status: None, .. }) = outcome else {
             return Err(format!("{url}: {outcome:?}").into());
         };
     }
@@ -279,7 +279,7 @@ async fn a_peer_that_does_not_speak_tls_is_a_sure_failure() -> TestResult {
         peer(|mut stream| async move { stream.write_all(b"HTTP/1.1 400 no\r\n\r\n").await });
     let url = plain.await?.replace("http://", "https://");
     let outcome = provision_at(&url).await?;
-    let Err(ProvisionFailure::Sure { status: None, .. }) = outcome else {
+    let Err(ProvisionFailure::Definite { status: None, .. }) = outcome else {
         return Err(format!("{outcome:?}").into());
     };
     Ok(())
@@ -302,7 +302,7 @@ async fn a_peer_that_hangs_up_leaves_the_outcome_unknown() -> TestResult {
         in_the_body.await?,
     ] {
         let outcome = provision_at(&url).await?;
-        let Err(ProvisionFailure::Unknown {
+        let Err(ProvisionFailure::Indeterminate {
             timed_out: false, ..
         }) = outcome
         else {
@@ -319,7 +319,7 @@ async fn a_refusal_that_breaks_off_is_still_a_refusal() -> TestResult {
         stream.write_all(head).await
     });
     let outcome = provision_at(&url.await?).await?;
-    let Err(ProvisionFailure::Sure {
+    let Err(ProvisionFailure::Definite {
         status: Some(503), ..
     }) = outcome
     else {
@@ -346,7 +346,7 @@ async fn an_agent_that_takes_too_long_is_unknown_and_timed_out() -> TestResult {
     for url in [silent.await?, dripping.await?] {
         let patience = Duration::from_millis(200);
         let outcome = client()?.provision(&url, &request(None), patience).await;
-        let Err(ProvisionFailure::Unknown {
+        let Err(ProvisionFailure::Indeterminate {
             timed_out: true, ..
         }) = outcome
         else {
@@ -442,7 +442,7 @@ async fn every_call_of_a_peer_that_misbehaves_ends_in_time_and_says_what_is_know
             _ => Conversation::NoAnswer,
         };
         assert_eq!(conversation, asked, "{conduct:?}");
-        let Err(ProvisionFailure::Unknown { timed_out, reason }) = provisioned else {
+        let Err(ProvisionFailure::Indeterminate { timed_out, reason }) = provisioned else {
             return Err(format!("{conduct:?}: {provisioned:?}").into());
         };
         assert_eq!(timed_out, conduct.dawdles(), "{conduct:?}: {reason}");

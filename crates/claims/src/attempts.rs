@@ -175,13 +175,13 @@ impl Attempts {
         let limit = self.shared.settings.provision_timeout.min(self.time_left());
         match agent.provision(url, &self.request, limit).await {
             Ok(provisioned) => Outcome::Provisioned(provisioned),
-            Err(ProvisionFailure::Sure { reason, status }) => match status {
+            Err(ProvisionFailure::Definite { reason, status }) => match status {
                 Some(status) if REQUEST_AT_FAULT.contains(&status) => {
                     Outcome::Refused { status, reason }
                 }
                 _ => failed(reason),
             },
-            Err(ProvisionFailure::Unknown { reason, timed_out }) => {
+            Err(ProvisionFailure::Indeterminate { reason, timed_out }) => {
                 Outcome::Unknown { reason, timed_out }
             }
         }

@@ -28,10 +28,10 @@ enum Call {
 /// What is to come of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Surely not set up: another agent is, and the one at fault is idle again.
-    Sure,
+    /// Definitely not set up: another agent is, and the one at fault is idle again.
+    Definite,
     /// Nobody can know, after an answer or none: 502, and it is dead.
-    Unknown,
+    Indeterminate,
     /// Nobody can know, after the time ran out: 504, and it is dead.
     TimedOut,
 }
@@ -45,42 +45,42 @@ const SLOW: Fault = Fault::Slow { ms: 60_000 };
 /// None: it is not reached.
 const CASES: [(Call, Option<Fault>, End); 34] = {
     use Call::{Health, Provision};
-    use End::{Sure, TimedOut, Unknown};
+    use End::{Definite, Indeterminate, TimedOut};
     [
-        (Health, None, Sure),
-        (Health, Some(Fault::Unready), Sure),
-        (Health, Some(Fault::Hang), Sure),
-        (Health, Some(Fault::Mute), Sure),
-        (Health, Some(Fault::Stall), Sure),
-        (Health, Some(SLOW), Sure),
-        (Health, Some(Fault::Error), Sure),
-        (Health, Some(Fault::Garbage), Sure),
-        (Health, Some(Fault::Redirect), Sure),
-        (Health, Some(Fault::Huge), Sure),
-        (Health, Some(Fault::Close), Sure),
-        (Health, Some(Fault::CloseMidAnswer), Sure),
-        (Provision, None, Sure),
-        (Provision, Some(refuse(400)), Sure),
-        (Provision, Some(refuse(401)), Sure),
-        (Provision, Some(refuse(403)), Sure),
-        (Provision, Some(refuse(404)), Sure),
-        (Provision, Some(refuse(413)), Sure),
-        (Provision, Some(refuse(503)), Sure),
-        (Provision, Some(refuse(409)), Unknown),
-        (Provision, Some(refuse(429)), Unknown),
-        (Provision, Some(refuse(500)), Unknown),
+        (Health, None, Definite),
+        (Health, Some(Fault::Unready), Definite),
+        (Health, Some(Fault::Hang), Definite),
+        (Health, Some(Fault::Mute), Definite),
+        (Health, Some(Fault::Stall), Definite),
+        (Health, Some(SLOW), Definite),
+        (Health, Some(Fault::Error), Definite),
+        (Health, Some(Fault::Garbage), Definite),
+        (Health, Some(Fault::Redirect), Definite),
+        (Health, Some(Fault::Huge), Definite),
+        (Health, Some(Fault::Close), Definite),
+        (Health, Some(Fault::CloseMidAnswer), Definite),
+        (Provision, None, Definite),
+        (Provision, Some(refuse(400)), Definite),
+        (Provision, Some(refuse(401)), Definite),
+        (Provision, Some(refuse(403)), Definite),
+        (Provision, Some(refuse(404)), Definite),
+        (Provision, Some(refuse(413)), Definite),
+        (Provision, Some(refuse(503)), Definite),
+        (Provision, Some(refuse(409)), Indeterminate),
+        (Provision, Some(refuse(429)), Indeterminate),
+        (Provision, Some(refuse(500)), Indeterminate),
         (Provision, Some(Fault::Hang), TimedOut),
         (Provision, Some(Fault::Mute), TimedOut),
         (Provision, Some(Fault::Stall), TimedOut),
         (Provision, Some(SLOW), TimedOut),
         (Provision, Some(Fault::HangAfterProvision), TimedOut),
-        (Provision, Some(Fault::Garbage), Unknown),
-        (Provision, Some(Fault::Redirect), Unknown),
-        (Provision, Some(Fault::Huge), Unknown),
-        (Provision, Some(Fault::Close), Unknown),
-        (Provision, Some(Fault::CloseMidAnswer), Unknown),
-        (Provision, Some(Fault::ErrorAfterProvision), Unknown),
-        (Provision, Some(Fault::LoseProvision), Unknown),
+        (Provision, Some(Fault::Garbage), Indeterminate),
+        (Provision, Some(Fault::Redirect), Indeterminate),
+        (Provision, Some(Fault::Huge), Indeterminate),
+        (Provision, Some(Fault::Close), Indeterminate),
+        (Provision, Some(Fault::CloseMidAnswer), Indeterminate),
+        (Provision, Some(Fault::ErrorAfterProvision), Indeterminate),
+        (Provision, Some(Fault::LoseProvision), Indeterminate),
     ]
 };
 
@@ -258,14 +258,14 @@ async fn finish(stage: &Stage, begun: Begun, end: End) -> anyhow::Result<String>
     let row = stage.text(&row).await?;
     let told = answer["error"].as_str().unwrap_or_default();
     match end {
-        End::Sure => {
+        End::Definite => {
             ensure!(status == 200, "{status} {answer}");
             ensure!(answer["instanceId"] != id.as_str(), "{answer}");
             let blamed = stage.column(&id, "failed_claims").await?;
             ensure!(row == "idle" && blamed == "1", "{row}, blamed {blamed}");
             stage.set_apart(&id, &url).await?;
         }
-        End::Unknown => {
+        End::Indeterminate => {
             ensure!(status == 502, "{status} {answer}");
             ensure!(told.starts_with("An agent failed while it was"), "{told}");
             ensure!(row == "dead", "{row}");
