@@ -12,7 +12,7 @@ mod limits;
 mod listing;
 mod operations;
 mod patch;
-mod repeat;
+mod retry;
 mod schema;
 mod wire;
 

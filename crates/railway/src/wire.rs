@@ -23,7 +23,7 @@ use crate::limits::{
     Limits, MAX_ERROR_BODY_BYTES, MAX_MESSAGE_CHARS, MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES,
     RETRIES,
 };
-use crate::repeat::may_repeat;
+use crate::retry::may_retry;
 use crate::{Error, ErrorClass, Settings, headers};
 
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Wire {
             .with_max_times(RETRIES);
         let reply = (|| self.attempt(&text, name, call))
             .retry(pauses)
-            .when(|error| may_repeat(call.task, error, self.limits.longest_block_wait))
+            .when(|error| may_retry(call.task, error, self.limits.longest_block_wait))
             .notify(|error, _| tracing::debug!(%error, "call to Railway is repeated"))
             .await;
         match &reply {
