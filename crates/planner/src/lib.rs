@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod actions;
 pub mod adoption;
 mod destroy;
 pub mod enrich;
@@ -14,7 +15,8 @@ mod snapshot;
 pub mod sweep;
 mod transition;
 
+pub use actions::{Destruction, Plan, Removal, Resume};
 pub use history::History;
-pub use plan::{Destruction, Plan, Removal, Resume, plan};
+pub use plan::plan;
 pub use probing::{ProbeTarget, conversations_to_ask, probes};
 pub use snapshot::{Accounts, Evidence, Identity, Index, Snapshot};

@@ -25,7 +25,6 @@ const KNOWN: &[&str] = &[
     "crates/claims/src/attempts.rs",
     "crates/credentials/src/agentmail.rs",
     "crates/db/src/db.rs",
-    "crates/planner/src/adoption.rs",
     "crates/railway/src/client.rs",
     "crates/railway/src/governor/blocks.rs",
     "crates/simulation/src/check.rs",

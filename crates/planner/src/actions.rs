@@ -1,0 +1,76 @@
+//! What a plan holds: actions, and a report of what was decided, held back, capped or skipped, and why.
+
+use pool_domain::write::{Adoption, Belongings, Refresh, StatusChange};
+use pool_domain::{
+    CreateStep, DestroyStep, Epoch, InstanceId, Provision, Report, ServiceId, VolumeId,
+};
+
+/// What is to be done, in the order in which it is executed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// New values of observed columns. Written first, since a change of status ends their epoch.
+    pub refreshes: Vec<Refresh>,
+    /// Changes of status.
+    pub changes: Vec<StatusChange>,
+    /// Rows for services of ours that have none.
+    pub adoptions: Vec<Adoption>,
+    /// What is left to destroy, an instance each.
+    pub destructions: Vec<Destruction>,
+    /// Rows and provisions of which nothing is left outside.
+    pub removals: Vec<Removal>,
+    /// Creations that were interrupted and go on.
+    pub resumes: Vec<Resume>,
+    /// How many creations to begin: intents to write.
+    pub create: usize,
+    /// How many of these to make in this tick; the others wait for a later one.
+    pub make_now: usize,
+    /// Whether instances are wanted that the pace holds back.
+    pub pace_holds_back: bool,
+    /// What was decided and what was not, and why.
+    pub report: Report,
+}
+
+/// The destruction of one instance, as far as it goes in this tick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destruction {
+    /// What is known to belong to it, to be recorded before the first step.
+    pub belongings: Belongings,
+    /// The steps to take.
+    pub steps: Vec<DestroyStep>,
+    /// The steps that have nothing to do, to be recorded as done.
+    pub already_gone: Vec<DestroyStep>,
+    /// How often it failed in a row until now.
+    pub attempts: u32,
+    /// Whether its last step began so lately that a list may not show yet what it made: then a key
+    /// or an inbox that is not found is not gone.
+    pub may_still_show: bool,
+}
+
+/// A row, or a provision, or both, of which nothing is left outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Whose.
+    pub id: InstanceId,
+    /// The epoch of its row, where it has one.
+    pub row: Option<Epoch>,
+    /// Whether its provision goes too: not while a step of it is open.
+    pub provision: bool,
+}
+
+/// A creation that was interrupted, with what the listing shows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// Its record.
+    pub provision: Provision,
+    /// The step to take next, or to settle.
+    pub step: CreateStep,
+    /// Its service, as recorded or as found by its name.
+    pub service_id: Option<ServiceId>,
+    /// Its volume, as recorded or as seen attached.
+    pub volume_id: Option<VolumeId>,
+    /// Whether it is seen with a domain.
+    pub has_domain: bool,
+    /// Whether it is seen with an image or a deployment: then the commit happened, and it is never
+    /// patched again.
+    pub is_committed: bool,
+}
