@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use pool_domain::budget::Blocker;
 use pool_domain::{BudgetReport, CallPurpose, Spent};
 
-use super::live::seconds;
+use super::words::seconds;
 
 /// The budget as the last tick left it.
 pub(super) fn render(budget: &BudgetReport, now: DateTime<Utc>) -> Markup {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use pool_domain::FuseReport;
 
-use super::live::{ago, list};
+use super::words::{ago, list};
 
 /// What needs a person before anything else on the page.
 pub(super) fn render(tripped: &FuseReport, now: DateTime<Utc>) -> Markup {

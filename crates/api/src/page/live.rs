@@ -1,20 +1,19 @@
 //! The part of the page that changes. Everything in it may be seen by everybody: no conversation,
 //! no invite link, no instructions.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use pool_db::instances::InstanceView;
 use pool_db::ticks::LastTick;
 use pool_domain::{Report, Status};
 
+use super::words::{ago, list, seconds};
 use super::{budget, fuse, outside};
 use crate::error::ApiError;
 use crate::state::Shared;
 
 /// Rows on the page; the API has them all.
 const ROWS_MAX: usize = 500;
-/// Entries of each list of the report.
-const ENTRIES_MAX: usize = 20;
 
 /// Counts, the last tick, and the instances.
 pub(crate) async fn render(shared: &Shared) -> Result<Markup, ApiError> {
@@ -101,20 +100,6 @@ fn report_part(report: &Report, now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// A list with its title, or nothing at all.
-pub(super) fn list<T>(title: &str, entries: &[T], entry: impl Fn(&T) -> Markup) -> Markup {
-    let more = entries.len().saturating_sub(ENTRIES_MAX);
-    html! {
-        @if !entries.is_empty() {
-            h3 { (title) }
-            ul {
-                @for item in entries.iter().take(ENTRIES_MAX) { li { (entry(item)) } }
-                @if more > 0 { li.quiet { "and " (more) " more" } }
-            }
-        }
-    }
-}
-
 fn instances(rows: &[InstanceView], now: DateTime<Utc>) -> Markup {
     if rows.is_empty() {
         return html! { p.quiet { "None yet." } };
@@ -168,38 +153,5 @@ fn linked(row: &InstanceView) -> Markup {
             Some(url) => a href=(url) rel="noopener noreferrer" { (row.name) },
             None => (row.name),
         }
-    }
-}
-
-pub(super) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
-    let exact = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let age = (now - at).max(TimeDelta::zero()).num_seconds();
-    html! {
-        time datetime=(exact) title=(exact) { (seconds(age.unsigned_abs())) " ago" }
-    }
-}
-
-pub(super) fn seconds(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} min", seconds / 60),
-        7_200..=172_799 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_told_in_the_unit_that_fits() {
-        let told: Vec<_> = [0, 119, 120, 7_199, 7_200, 172_799, 172_800]
-            .map(seconds)
-            .to_vec();
-        assert_eq!(
-            told,
-            ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 d"]
-        );
     }
 }

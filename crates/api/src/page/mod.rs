@@ -5,6 +5,7 @@ mod budget;
 mod fuse;
 mod live;
 mod outside;
+mod words;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

@@ -7,7 +7,7 @@ use pool_domain::open::{OpenInstance, OpenWork};
 use pool_domain::sweep::{Found, Thing};
 use pool_domain::{Policy, SweepReport};
 
-use super::live::{list, seconds};
+use super::words::{list, seconds};
 
 /// Creations and destructions that are open, or nothing at all.
 pub(super) fn open_work(open: &OpenWork, now: DateTime<Utc>) -> Markup {
