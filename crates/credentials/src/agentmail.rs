@@ -1,32 +1,14 @@
 //! AgentMail: one inbox for each instance, found again by its client id.
 
+use pool_domain::InboxId;
 use pool_domain::sweep::ListedInbox;
-use pool_domain::{InboxId, Redactor, Secret};
-use pool_http_client::Transport;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::account::{Account, MAX_PAGES, Request, segment};
+use crate::client::AgentMail;
 use crate::{Credentials, Deleted, Error};
-
-/// The AgentMail account.
-#[derive(Debug, Clone)]
-pub struct AgentMailSettings {
-    /// The account's key.
-    pub api_key: Secret,
-    /// `https://api.agentmail.to`, without a path.
-    pub api_url: String,
-    /// The domain of new inboxes; none for AgentMail's own.
-    pub domain: Option<String>,
-}
-
-/// The account and where its inboxes are.
-#[derive(Debug, Clone)]
-pub(crate) struct AgentMail {
-    account: Account,
-    domain: Option<String>,
-}
 
 /// What a person sees as the sender.
 const DISPLAY_NAME: &str = "Convos Agent";
@@ -165,23 +147,6 @@ impl AgentMail {
             read: 0,
             is_over: false,
         }
-    }
-
-    pub(crate) fn new(
-        settings: AgentMailSettings,
-        redactor: &Redactor,
-        transport: &Transport,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            account: Account::new(
-                "AgentMail",
-                &settings.api_url,
-                &settings.api_key,
-                redactor,
-                transport,
-            )?,
-            domain: settings.domain,
-        })
     }
 }
 

@@ -1,11 +1,10 @@
 //! Both accounts in one client, either of which may be missing.
 
-use pool_domain::Redactor;
+use pool_domain::{Redactor, Secret};
 use pool_http_client::Transport;
 
-use crate::agentmail::{AgentMail, AgentMailSettings};
+use crate::account::Account;
 use crate::error::Sent;
-use crate::openrouter::{OpenRouter, OpenRouterSettings};
 use crate::{Error, ErrorClass};
 
 /// Which accounts are configured.
@@ -17,6 +16,30 @@ pub struct Settings {
     pub agentmail: Option<AgentMailSettings>,
     /// What must not be told even if one of them quotes it. Its own key is known without.
     pub redactor: Redactor,
+}
+
+/// The OpenRouter account.
+#[derive(Debug, Clone)]
+pub struct OpenRouterSettings {
+    /// The key that makes and deletes keys.
+    pub management_key: Secret,
+    /// `https://openrouter.ai`, without a path.
+    pub api_url: String,
+    /// What each key may spend, in US dollars.
+    pub key_limit: f64,
+    /// When what was spent is forgotten: `daily`, `weekly` or `monthly`.
+    pub limit_reset: String,
+}
+
+/// The AgentMail account.
+#[derive(Debug, Clone)]
+pub struct AgentMailSettings {
+    /// The account's key.
+    pub api_key: Secret,
+    /// `https://api.agentmail.to`, without a path.
+    pub api_url: String,
+    /// The domain of new inboxes; none for AgentMail's own.
+    pub domain: Option<String>,
 }
 
 /// Makes, finds and deletes the credentials of instances. Cheap to clone.
@@ -66,6 +89,60 @@ impl Credentials {
     pub(crate) fn agentmail(&self, operation: &'static str) -> Result<&AgentMail, Error> {
         let missing = || not_configured(operation, "AgentMail");
         self.agentmail.as_ref().ok_or_else(missing)
+    }
+}
+
+/// The account and what its keys are like.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenRouter {
+    pub(crate) account: Account,
+    pub(crate) key_limit: f64,
+    pub(crate) limit_reset: String,
+}
+
+impl OpenRouter {
+    fn new(
+        settings: OpenRouterSettings,
+        redactor: &Redactor,
+        transport: &Transport,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            account: Account::new(
+                "OpenRouter",
+                &settings.api_url,
+                &settings.management_key,
+                redactor,
+                transport,
+            )?,
+            key_limit: settings.key_limit,
+            limit_reset: settings.limit_reset,
+        })
+    }
+}
+
+/// The account and where its inboxes are.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentMail {
+    pub(crate) account: Account,
+    pub(crate) domain: Option<String>,
+}
+
+impl AgentMail {
+    fn new(
+        settings: AgentMailSettings,
+        redactor: &Redactor,
+        transport: &Transport,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            account: Account::new(
+                "AgentMail",
+                &settings.api_url,
+                &settings.api_key,
+                redactor,
+                transport,
+            )?,
+            domain: settings.domain,
+        })
     }
 }
 

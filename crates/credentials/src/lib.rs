@@ -7,7 +7,6 @@ mod error;
 mod openrouter;
 
 pub use account::Deleted;
-pub use agentmail::AgentMailSettings;
-pub use client::{Credentials, Settings};
+pub use client::{AgentMailSettings, Credentials, OpenRouterSettings, Settings};
 pub use error::{Error, ErrorClass};
-pub use openrouter::{MadeKey, OpenRouterSettings};
+pub use openrouter::MadeKey;

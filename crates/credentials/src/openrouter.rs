@@ -3,27 +3,13 @@
 use std::collections::HashSet;
 
 use pool_domain::sweep::ListedKey;
-use pool_domain::{KeyHash, Redactor, Secret};
-use pool_http_client::Transport;
+use pool_domain::{KeyHash, Secret};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::account::{Account, MAX_PAGES, Request, segment};
+use crate::account::{MAX_PAGES, Request, segment};
 use crate::{Credentials, Deleted, Error};
-
-/// The OpenRouter account.
-#[derive(Debug, Clone)]
-pub struct OpenRouterSettings {
-    /// The key that makes and deletes keys.
-    pub management_key: Secret,
-    /// `https://openrouter.ai`, without a path.
-    pub api_url: String,
-    /// What each key may spend, in US dollars.
-    pub key_limit: f64,
-    /// When what was spent is forgotten: `daily`, `weekly` or `monthly`.
-    pub limit_reset: String,
-}
 
 /// A key that was just made. The secret is told this once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +18,6 @@ pub struct MadeKey {
     pub hash: KeyHash,
     /// The key itself.
     pub key: Secret,
-}
-
-/// The account and what its keys are like.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenRouter {
-    account: Account,
-    key_limit: f64,
-    limit_reset: String,
 }
 
 #[derive(Deserialize)]
@@ -143,26 +121,6 @@ impl Credentials {
                 body: None,
             })
             .await
-    }
-}
-
-impl OpenRouter {
-    pub(crate) fn new(
-        settings: OpenRouterSettings,
-        redactor: &Redactor,
-        transport: &Transport,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            account: Account::new(
-                "OpenRouter",
-                &settings.api_url,
-                &settings.management_key,
-                redactor,
-                transport,
-            )?,
-            key_limit: settings.key_limit,
-            limit_reset: settings.limit_reset,
-        })
     }
 }
 
