@@ -1,10 +1,10 @@
-//! The client of one project: its settings, and which of its environments is ours.
+//! The client of one project, and which of its environments is ours.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{EnvironmentId, Ledger, ProjectId, Redactor, Secret};
+use pool_domain::{EnvironmentId, Ledger, ProjectId};
 use pool_http_client::Transport;
 
 use crate::environment::EnvironmentClient;
@@ -13,37 +13,7 @@ use crate::governor::{Budget, Task};
 use crate::limits::{Limits, MAX_PAGES, PAGE_SIZE};
 use crate::operations::{environment_name, environments, project_token};
 use crate::wire::{Call, Wire};
-use crate::{Error, ErrorClass};
-
-/// What the client needs to know.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Railway's endpoint, for example `https://backboard.railway.com/graphql/v2`.
-    pub api_url: String,
-    /// How we prove who we are.
-    pub token: Token,
-    /// The project.
-    pub project_id: ProjectId,
-    /// What must not be told even if Railway quotes it. The token is known without.
-    pub redactor: Redactor,
-}
-
-/// The two kinds of token, which go into different headers.
-#[derive(Debug, Clone)]
-pub enum Token {
-    /// One environment of one project: `Project-Access-Token`.
-    Project(Secret),
-    /// An account's or a workspace's: `Authorization: Bearer`.
-    Account(Secret),
-}
-
-impl Token {
-    pub(crate) const fn secret(&self) -> &Secret {
-        match self {
-            Self::Project(secret) | Self::Account(secret) => secret,
-        }
-    }
-}
+use crate::{Error, ErrorClass, Settings, Token};
 
 /// An environment as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,11 +14,13 @@ mod operations;
 mod patch;
 mod retry;
 mod schema;
+mod settings;
 mod wire;
 
-pub use client::{Environment, EnvironmentRef, Railway, Settings, Token};
+pub use client::{Environment, EnvironmentRef, Railway};
 pub use environment::EnvironmentClient;
 pub use error::{Error, ErrorClass};
 pub use governor::Budget;
 pub use limits::Limits;
 pub use patch::ServicePatch;
+pub use settings::{Settings, Token};

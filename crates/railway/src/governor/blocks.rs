@@ -5,7 +5,6 @@ use std::time::Duration;
 use pool_domain::budget::Blocker;
 use tokio::time::Instant;
 
-use super::Refusal;
 use crate::ErrorClass;
 use crate::limits::{EDGE_BLOCK, LONGEST_BLOCK, LONGEST_EDGE_BLOCK};
 
@@ -23,6 +22,13 @@ pub(super) struct Blocks {
 pub(super) struct Block {
     pub(super) by: Blocker,
     pub(super) until: Instant,
+}
+
+/// A call that was not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) class: ErrorClass,
+    pub(crate) message: String,
 }
 
 /// Whether the next call may go.

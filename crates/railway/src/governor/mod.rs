@@ -18,7 +18,7 @@ use pool_domain::Spent;
 use reqwest::header::HeaderMap;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::blocks::{Blocks, Gate};
+use self::blocks::{Blocks, Gate, Refusal};
 use self::shares::Standing;
 use self::spacing::Spacing;
 use self::spending::Spending;
@@ -35,13 +35,6 @@ pub struct Budget {
     pub remaining: Option<u64>,
     /// When the window ends.
     pub resets_at: Option<DateTime<Utc>>,
-}
-
-/// A call that was not sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) class: ErrorClass,
-    pub(crate) message: String,
 }
 
 #[derive(Debug)]
@@ -251,7 +244,7 @@ impl Governor {
             return None;
         }
         let seconds = every.saturating_sub(since).as_secs().max(1);
-        let why = report::why_not_more_often(&standing);
+        let why = standing.why_not_more_often();
         Some(format!(
             "not listed in this tick: {why}; the next one is due in {seconds} s"
         ))

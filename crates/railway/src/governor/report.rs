@@ -47,7 +47,7 @@ impl Governor {
             kept_for_destroying: standing.kept_for_destroying(),
             creates_left: standing.creates_left(),
             listing_every_ms: u64::try_from(every.as_millis()).unwrap_or(u64::MAX),
-            listing_is_slower_because: is_slower.then(|| why_not_more_often(&standing)),
+            listing_is_slower_because: is_slower.then(|| standing.why_not_more_often()),
             block: state.blocks.current(moment).map(|block| budget::Block {
                 by: block.by,
                 until: time_of(block.until, moment, now),
@@ -70,28 +70,4 @@ fn runs_out_at(
         return None;
     }
     Some(now + TimeDelta::seconds(i64::try_from(seconds).ok()?))
-}
-
-/// Why listings are not made more often.
-pub(super) fn why_not_more_often(standing: &Standing) -> String {
-    let Standing {
-        limit,
-        remaining,
-        left,
-        listing_interval,
-        ..
-    } = standing;
-    let every = standing.listing_every();
-    let asked = if every > *listing_interval {
-        format!(", not every {} s", listing_interval.as_secs())
-    } else {
-        String::new()
-    };
-    format!(
-        "Railway allows {limit} requests an hour, and of the {remaining} left for {} min {} are \
-         kept for destroying, so it can be listed every {} s{asked}",
-        left.as_secs().div_ceil(60),
-        standing.kept_for_destroying().min(*remaining),
-        every.as_secs(),
-    )
 }

@@ -79,6 +79,30 @@ impl Standing {
         }
     }
 
+    /// Why listings are not made more often.
+    pub(crate) fn why_not_more_often(&self) -> String {
+        let Self {
+            limit,
+            remaining,
+            left,
+            listing_interval,
+            ..
+        } = self;
+        let every = self.listing_every();
+        let asked = if every > *listing_interval {
+            format!(", not every {} s", listing_interval.as_secs())
+        } else {
+            String::new()
+        };
+        format!(
+            "Railway allows {limit} requests an hour, and of the {remaining} left for {} min {} are \
+             kept for destroying, so it can be listed every {} s{asked}",
+            left.as_secs().div_ceil(60),
+            self.kept_for_destroying().min(*remaining),
+            every.as_secs(),
+        )
+    }
+
     fn percent(&self, percent: u64) -> u64 {
         u64::try_from(u128::from(self.limit) * u128::from(percent) / 100).unwrap_or(u64::MAX)
     }

@@ -23,8 +23,6 @@ use crate::checkout::Metadata;
 const KNOWN: &[&str] = &[
     "crates/claims/src/attempts.rs",
     "crates/db/src/db.rs",
-    "crates/railway/src/client.rs",
-    "crates/railway/src/governor/blocks.rs",
     "crates/simulation/src/check.rs",
     "crates/simulation/src/database/claims.rs",
     "crates/simulation/src/trouble.rs",
