@@ -14,7 +14,7 @@ use pool_planner::{Evidence, Identity, Index, adoption};
 use pool_railway::{EnvironmentClient, Railway};
 
 use crate::cli::Enrich;
-use crate::outcome::Failure;
+use crate::failure::Failure;
 use crate::settings::RailwaySettings;
 
 type Variables = HashMap<ServiceId, HashMap<String, Secret>>;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod enrich;
+mod failure;
 mod outcome;
 mod run;
 mod settings;

@@ -1,15 +1,14 @@
-//! What came of it, in sentences or as JSON, and the exit code.
+//! What came of it, in sentences or as JSON.
 
 use std::process::ExitCode;
 
+use pool_db::Moved;
 use pool_db::migrations::{Group, LegacyTable, SchemaStatus};
-use pool_db::{Error, Moved};
-use pool_railway::ErrorClass;
 use serde_json::{Value, json};
 
 use crate::enrich::Enriched;
 
-/// It went well.
+/// What was done.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Up {
@@ -22,13 +21,6 @@ pub(crate) enum Outcome {
     Down(Option<String>),
     Dropped(Vec<LegacyTable>),
     Enriched(Enriched),
-}
-
-/// It did not.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    sentence: String,
-    code: u8,
 }
 
 impl Outcome {
@@ -258,75 +250,6 @@ fn enriched_lines(done: &Enriched) -> Vec<String> {
         format!("Wrote {} rows, inserted {}.", done.written, done.inserted)
     });
     lines
-}
-
-impl Failure {
-    /// The command line or a setting cannot be used.
-    pub(crate) fn usage(sentence: &str) -> Self {
-        Self {
-            sentence: sentence.to_owned(),
-            code: 2,
-        }
-    }
-
-    /// It may be right another time, and is not now.
-    pub(crate) fn refused(sentence: &str) -> Self {
-        Self {
-            sentence: sentence.to_owned(),
-            code: 1,
-        }
-    }
-
-    /// Somebody else is away.
-    pub(crate) fn try_again(sentence: &str) -> Self {
-        Self {
-            sentence: sentence.to_owned(),
-            code: 3,
-        }
-    }
-
-    pub(crate) fn print(&self, as_json: bool) -> ExitCode {
-        if as_json {
-            println!("{}", json!({ "error": self.sentence }));
-        } else {
-            eprintln!("pool-migrate: {}", self.sentence);
-        }
-        ExitCode::from(self.code)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::ReadAddress(_) | Error::LoadCertificates(_) | Error::RefuseLogin(_) => 2,
-            Error::AwaitMigration { .. } => 3,
-            error if error.is_unavailable() => 3,
-            _ => 1,
-        };
-        let sentence = chain(&error);
-        Self { sentence, code }
-    }
-}
-
-impl From<pool_railway::Error> for Failure {
-    fn from(error: pool_railway::Error) -> Self {
-        let code = match error.class() {
-            ErrorClass::NotAuthorized | ErrorClass::NotFound | ErrorClass::BadRequest => 2,
-            _ => 3,
-        };
-        let sentence = chain(&error);
-        Self { sentence, code }
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut sentence = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        sentence = format!("{sentence}: {error}");
-        source = error.source();
-    }
-    sentence
 }
 
 fn listed(what: &str, names: &[String]) -> Vec<String> {

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::cli::{Cli, Command, DropLegacy, Up};
 use crate::enrich::enrich;
-use crate::outcome::{Failure, Outcome};
+use crate::failure::Failure;
+use crate::outcome::Outcome;
 
 /// Progress is told this often: a log of a deploy stays short.
 const TELL_EVERY: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use pool_planner::{Accounts, Identity};
 use pool_railway::{EnvironmentRef, Settings, Token};
 
 use crate::cli::RailwayFlags;
-use crate::outcome::Failure;
+use crate::failure::Failure;
 
 /// What Railway must not be quoted with.
 const SECRETS: [&str; 4] = [

@@ -31,7 +31,6 @@ const KNOWN: &[&str] = &[
     "crates/simulator/src/server/agents.rs",
     "crates/simulator/src/server/answers.rs",
     "crates/simulator/src/server/graphql/connections.rs",
-    "bins/pool-migrate/src/enrich.rs",
 ];
 
 pub(super) fn check(root: &Path, metadata: &Metadata) -> Result<Vec<String>> {
