@@ -1,4 +1,4 @@
-//! The client against the modelled Railway, over real sockets.
+//! The client against the modelled Railway, over real sockets, and in process as over sockets.
 
 use std::error::Error as StdError;
 use std::num::NonZeroU32;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use pool_domain::{Clock, DeployClass, EnvironmentId, Redactor, Secret, ServiceId, SystemClock};
+use pool_http_client::Transport;
 use pool_railway::{
     EnvironmentClient, EnvironmentRef, Error, ErrorClass, Limits, Railway, ServicePatch, Settings,
     Token,
@@ -22,20 +23,32 @@ fn now() -> DateTime<Utc> {
 }
 
 fn railway(simulator: &Simulator, token: Token) -> Result<Railway, Error> {
+    railway_by(simulator, token, limits(), &Transport::default())
+}
+
+fn limits() -> Limits {
     let many = NonZeroU32::MIN.saturating_add(10_000);
-    let limits = Limits {
+    Limits {
         requests_per_second: many,
         burst_requests: many,
         first_retry_pause: Duration::from_millis(1),
         ..Limits::default()
-    };
+    }
+}
+
+fn railway_by(
+    simulator: &Simulator,
+    token: Token,
+    limits: Limits,
+    transport: &Transport,
+) -> Result<Railway, Error> {
     let settings = Settings {
         api_url: simulator.graphql_url(),
         token,
         project_id: simulator.project_id(),
         redactor: Redactor::default(),
     };
-    Railway::with_limits(settings, limits)
+    Railway::with_transport(settings, limits, transport)
 }
 
 fn client(simulator: &Simulator) -> Result<EnvironmentClient, Error> {
@@ -310,5 +323,74 @@ async fn a_dead_token_and_a_wrong_environment_say_so() -> TestResult {
         .err();
     let message = error.ok_or("there is none")?.message;
     assert!(message.contains(simulator.environment_name()), "{message}");
+    Ok(())
+}
+
+/// What a client meets at each fault, in words without ids and times.
+async fn story(simulator: &Simulator, transport: &Transport) -> Result<Vec<String>, Error> {
+    let limits = Limits {
+        write_timeout: Duration::from_secs(1),
+        ..limits()
+    };
+    let mut story = Vec::new();
+    for (n, fault) in faults().into_iter().enumerate() {
+        let name = format!("convos-agent-{n}");
+        let token = Token::Account(Secret::new(simulator.token()));
+        // A new client for each, which remembers no block.
+        let railway = railway_by(simulator, token, limits, transport)?;
+        let client = railway.in_environment(simulator.environment_id());
+        let injected = simulator.inject(FaultRule::once(fault.clone()));
+        let made = client.create_service(&name).await;
+        let again = client.create_service(&name).await;
+        let told = |outcome: Result<ServiceId, Error>| match outcome {
+            Ok(_) => "made".to_owned(),
+            Err(e) => {
+                let words = e.message.replace(|c: char| c.is_ascii_digit(), "");
+                let (class, status) = (e.class, e.status);
+                format!("{class} {status:?} {} {words}", e.may_have_happened())
+            }
+        };
+        story.push(format!("{fault:?} {}", injected.is_ok()));
+        story.push(format!("  {}; {}", told(made), told(again)));
+    }
+    Ok(story)
+}
+
+fn faults() -> Vec<Fault> {
+    let lost = |how| Fault::AnswerLost { how };
+    let limited = |body| Fault::RateLimited {
+        retry_after_s: 30,
+        body,
+    };
+    vec![
+        Fault::Latency { ms: 20 },
+        Fault::Dropped,
+        Fault::Hang,
+        Fault::Huge,
+        Fault::Truncated,
+        Fault::CutShort,
+        lost(Lost::Dropped),
+        lost(Lost::Gateway504),
+        lost(Lost::Never),
+        limited(pool_simulator::world::LimitBody::Json),
+        limited(pool_simulator::world::LimitBody::Html),
+        Fault::EdgeBlock,
+        Fault::Gateway { status: 502 },
+        Fault::HtmlOk,
+        Fault::NotAuthorized,
+        Fault::ProblemProcessing,
+    ]
+}
+
+#[tokio::test]
+async fn the_same_is_met_in_process_as_over_sockets() -> TestResult {
+    let over_sockets = start().await?;
+    let mut options = Options::default();
+    options.settings.limits = RateLimits::none();
+    let (simulator, service) = Simulator::in_process(options);
+    let (network, in_process) = (Transport::default(), Transport::in_process(service));
+    let expected = story(&over_sockets, &network);
+    let (expected, met) = tokio::join!(expected, story(&simulator, &in_process));
+    assert_eq!(met?.join("\n"), expected?.join("\n"));
     Ok(())
 }

@@ -12,5 +12,5 @@ pub mod world;
 pub use error::SimulatorError;
 pub use faults::{AgentFault, Fault, FaultRule};
 pub use options::Options;
-pub use server::{SeedServices, SeededService, Simulator, WorldView, sdl};
+pub use server::{InProcess, SeedServices, SeededService, Simulator, WorldView, sdl};
 pub use world::{Caller, RateLimits, Refusal, Settings, World};

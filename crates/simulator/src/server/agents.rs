@@ -1,102 +1,41 @@
-//! A port for each agent: its service's domain is `127.0.0.1:PORT`, and whatever asks there gets
-//! what the world says the agent, or the edge in its place, answers.
+//! An agent as a peer: whatever asks at its domain gets what the world says the agent, or the edge in
+//! its place, answers.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Request, StatusCode, header};
-use hyper::body::Incoming;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 use super::answers::{huge, never, stalled};
-use super::connection::{self, CONNECTIONS_MAX, Handler, broken_off, unanswered};
-use super::files::Capacity;
+use super::connection::{Handler, broken_off, unanswered};
 use super::shared::Shared;
-use crate::SimulatorError;
 use crate::faults::AgentFault;
 use crate::world::{AgentBody, AgentCall, AgentReply, Ending};
 
 /// How large a body an agent takes: instructions may have 1 MiB in the pool's own API.
 const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
 
-/// The ports that are taken, and what may be.
+/// Whoever listens at one domain.
 #[derive(Debug)]
-pub(super) struct Ports {
-    taken: Mutex<BTreeMap<String, CancellationToken>>,
-    capacity: Capacity,
-    connections: Arc<Semaphore>,
-    stop: CancellationToken,
-}
-
-impl Ports {
-    pub(super) fn new(capacity: Capacity, stop: CancellationToken) -> Self {
-        Self {
-            taken: Mutex::default(),
-            capacity,
-            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            stop,
-        }
-    }
-
-    /// Serves a port of the operating system's choice until its domain, which this gives, is given
-    /// up. Refused when as many agents as may be have one.
-    pub(super) fn open(&self, shared: &Arc<Shared>) -> Result<String, SimulatorError> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.len() >= self.capacity.agents {
-            return Err(SimulatorError::TooManyAgents {
-                at_most: self.capacity.agents,
-                limit: self.capacity.limit,
-            });
-        }
-        let (listener, domain) = bind().map_err(|source| SimulatorError::Listen {
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
-            source,
-        })?;
-        let stop = self.stop.child_token();
-        taken.insert(domain.clone(), stop.clone());
-        let agent = Arc::new(AgentPort {
-            shared: Arc::clone(shared),
-            domain: domain.clone(),
-        });
-        let connections = Arc::clone(&self.connections);
-        // No connection is kept open, so that a thousand agents hold a thousand files and not two.
-        tokio::spawn(connection::serve(listener, agent, connections, false, stop));
-        Ok(domain)
-    }
-
-    /// Gives up the ports of these domains.
-    pub(super) fn close(&self, domains: &[String]) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        for domain in domains {
-            if let Some(stop) = taken.remove(domain) {
-                stop.cancel();
-            }
-        }
-    }
-}
-
-fn bind() -> std::io::Result<(TcpListener, String)> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    let domain = listener.local_addr()?.to_string();
-    Ok((TcpListener::from_std(listener)?, domain))
-}
-
-#[derive(Debug)]
-struct AgentPort {
+pub(super) struct Agent {
     shared: Arc<Shared>,
     domain: String,
 }
 
-impl Handler for AgentPort {
-    async fn handle(&self, request: Request<Incoming>) -> Response {
+impl Agent {
+    pub(super) fn at(shared: &Arc<Shared>, domain: &str) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            domain: domain.to_owned(),
+        }
+    }
+}
+
+impl Handler for Agent {
+    async fn handle(&self, request: Request<Body>) -> Response {
         let (parts, body) = request.into_parts();
-        let Ok(body) = axum::body::to_bytes(Body::new(body), BODY_MAX_BYTES).await else {
+        let Ok(body) = axum::body::to_bytes(body, BODY_MAX_BYTES).await else {
             return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         };
         let authorization = parts.headers.get(header::AUTHORIZATION);

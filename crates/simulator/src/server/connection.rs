@@ -41,13 +41,14 @@ const MUTE_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unanswered;
 
-/// The connection was closed on purpose.
+/// The connection was closed on purpose. Whoever reads the body in process is told so in the words
+/// that a client has for it.
 #[derive(Debug)]
 struct ClosedOnPurpose;
 
 impl fmt::Display for ClosedOnPurpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("closed on purpose")
+        f.write_str("end of file before message length reached")
     }
 }
 
@@ -56,7 +57,7 @@ impl std::error::Error for ClosedOnPurpose {}
 /// Answers one request.
 pub(super) trait Handler: Send + Sync + 'static {
     /// The answer. One that carries [`Unanswered`] closes the connection instead.
-    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+    fn handle(&self, request: Request<Body>) -> impl Future<Output = Response> + Send;
 
     /// Whether it reads nothing and says nothing on a connection that it takes now.
     fn is_mute(&self) -> bool {
@@ -107,10 +108,10 @@ async fn converse<H: Handler>(stream: TcpStream, handler: Arc<H>, keep_alive: bo
         let _ = tokio::time::timeout(NEVER, until_closed(&stream)).await;
         return;
     }
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         let handler = Arc::clone(&handler);
         async move {
-            let response = handler.handle(request).await;
+            let response = handler.handle(request.map(Body::new)).await;
             if response.extensions().get::<Unanswered>().is_some() {
                 return Err(ClosedOnPurpose);
             }
@@ -168,8 +169,8 @@ pub(super) async fn broken_off(response: Response, body_max_bytes: usize) -> Res
 pub(super) struct Routes(pub(super) axum::Router);
 
 impl Handler for Routes {
-    async fn handle(&self, request: Request<Incoming>) -> Response {
-        let answer = tower::ServiceExt::oneshot(self.0.clone(), request.map(Body::new)).await;
+    async fn handle(&self, request: Request<Body>) -> Response {
+        let answer = tower::ServiceExt::oneshot(self.0.clone(), request).await;
         answer.unwrap_or_else(|never: Infallible| match never {})
     }
 }

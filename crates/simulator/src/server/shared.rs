@@ -1,5 +1,5 @@
-//! What the GraphQL server, the control API, the agents' ports and the typed handle share: the
-//! world behind a lock, and the ports.
+//! What the GraphQL server, the control API, the agents and the typed handle share: the
+//! world behind a lock, and the domains that are served.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pool_domain::{Clock, DeploymentStatus, EnvironmentId, ServiceId};
 use serde::{Deserialize, Serialize};
 
-use super::agents::Ports;
+use super::domains::Domains;
 use crate::faults::{FaultRule, RULES_MAX};
 use crate::world::{Caller, Domain, Happening, InstanceKey, NewVolume, Reach, World};
 use crate::{AgentFault, SimulatorError};
@@ -16,7 +16,7 @@ use crate::{AgentFault, SimulatorError};
 pub(super) struct Shared {
     world: Mutex<World>,
     clock: Arc<dyn Clock>,
-    ports: Ports,
+    pub(super) domains: Domains,
 }
 
 /// Services to put there which run already, as a manager finds them that starts beside an old pool.
@@ -61,16 +61,16 @@ pub struct SeededService {
     pub service_id: String,
     /// Its name.
     pub name: String,
-    /// Its domain, `127.0.0.1:PORT`.
+    /// Its domain: `127.0.0.1:PORT`, or a name in process.
     pub domain: String,
 }
 
 impl Shared {
-    pub(super) fn new(world: World, clock: Arc<dyn Clock>, ports: Ports) -> Self {
+    pub(super) fn new(world: World, clock: Arc<dyn Clock>, domains: Domains) -> Self {
         Self {
             world: Mutex::new(world),
             clock,
-            ports,
+            domains,
         }
     }
 
@@ -81,7 +81,7 @@ impl Shared {
         let seen = look(&mut world);
         let freed = world.take_freed_domains();
         if !freed.is_empty() {
-            self.ports.close(&freed);
+            self.domains.close(&freed);
         }
         seen
     }
@@ -92,12 +92,12 @@ impl Shared {
         key: &InstanceKey,
         target_port: Option<i32>,
     ) -> Result<Domain, SimulatorError> {
-        // The port is served first, so that a deletion which comes right after closes it.
-        let domain = self.ports.open(self)?;
+        // It is served first, so that a deletion which comes right after closes it.
+        let domain = self.domains.open(self)?;
         let made =
             self.world(|w| w.service_domain_create(caller, key, target_port, domain.clone()));
         if made.is_err() {
-            self.ports.close(&[domain]);
+            self.domains.close(&[domain]);
         }
         Ok(made?)
     }

@@ -1,6 +1,5 @@
 //! A running simulator, and everything that a test does with one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::agents::Ports;
 use super::connection::{self, CONNECTIONS_MAX, Routes};
+use super::domains::Domains;
 use super::files::Capacity;
+use super::in_process::{self, InProcess};
 use super::shared::{SeedServices, SeededService, Shared};
 use super::view::WorldView;
 use super::{accounts, control, http};
@@ -24,16 +24,17 @@ use crate::{Options, SimulatorError};
 /// first, so that this only keeps the queue of what is due short.
 const TICK: Duration = Duration::from_millis(250);
 
-/// A Railway of our own with its agents, served over HTTP until it is dropped.
+/// A Railway of our own with its agents, served until it is dropped: over HTTP, or in process.
 #[derive(Debug)]
 pub struct Simulator {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    /// Where all but the agents is.
+    host: String,
     _stop: DropGuard,
 }
 
 impl Simulator {
-    /// Starts one. Needs a tokio runtime around it.
+    /// Starts one at ports of this machine. Needs a tokio runtime around it.
     pub async fn start(options: Options) -> Result<Self, SimulatorError> {
         if !options.listen.ip().is_loopback() {
             return Err(SimulatorError::NotLoopback(options.listen));
@@ -46,22 +47,12 @@ impl Simulator {
         let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let stop = CancellationToken::new();
-        let clock: Arc<dyn Clock> = Arc::new(SkewedClock {
-            clock: options.clock,
-            skew: TimeDelta::milliseconds(options.clock_skew_ms),
-        });
-        let mut world = World::new(options.seed, options.settings, clock.now());
-        world.faults.set_chaos(options.chaos);
-        let ports = Ports::new(capacity, stop.child_token());
-        let shared = Arc::new(Shared::new(world, clock, ports));
-        let routes = http::routes(&shared)
-            .merge(accounts::routes(&shared))
-            .nest("/control", control::routes(&shared));
+        let domains = Domains::at_ports(capacity, stop.child_token());
+        let shared = shared(options, domains);
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let routes = Arc::new(Routes(routes));
         tokio::spawn(connection::serve(
             listener,
-            routes,
+            Arc::new(Routes(routes(&shared))),
             connections,
             true,
             stop.child_token(),
@@ -69,21 +60,37 @@ impl Simulator {
         tokio::spawn(tick(Arc::clone(&shared), stop.child_token()));
         Ok(Self {
             shared,
-            address,
+            host: address.to_string(),
             _stop: stop.drop_guard(),
         })
+    }
+
+    /// One without sockets and without a task of its own, and what answers in place of the network.
+    /// Agents have names such as `agent-7.up.simulated`, as many as there are, and the world goes on
+    /// whenever somebody looks at it.
+    #[must_use]
+    pub fn in_process(options: Options) -> (Self, InProcess) {
+        let stop = CancellationToken::new();
+        let shared = shared(options, Domains::by_name(stop.child_token()));
+        let service = in_process::service(&shared, routes(&shared), stop.child_token());
+        let simulator = Self {
+            shared,
+            host: in_process::API_HOST.to_owned(),
+            _stop: stop.drop_guard(),
+        };
+        (simulator, service)
     }
 
     /// Where GraphQL is served; a query string is tolerated.
     #[must_use]
     pub fn graphql_url(&self) -> String {
-        format!("http://{}/graphql/v2", self.address)
+        format!("http://{}/graphql/v2", self.host)
     }
 
     /// Where the control API is.
     #[must_use]
     pub fn control_url(&self) -> String {
-        format!("http://{}/control", self.address)
+        format!("http://{}/control", self.host)
     }
 
     /// The project that the pool lives in.
@@ -131,7 +138,7 @@ impl Simulator {
     /// Where OpenRouter is: its paths begin with `/api/v1`.
     #[must_use]
     pub fn openrouter_url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.host)
     }
 
     /// OpenRouter's management key.
@@ -143,7 +150,7 @@ impl Simulator {
     /// Where AgentMail is: its paths begin with `/v0`.
     #[must_use]
     pub fn agentmail_url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.host)
     }
 
     /// AgentMail's key.
@@ -225,6 +232,22 @@ impl Simulator {
     ) -> Result<(), SimulatorError> {
         self.shared.set_agent_fault(service, fault)
     }
+}
+
+fn shared(options: Options, domains: Domains) -> Arc<Shared> {
+    let clock: Arc<dyn Clock> = Arc::new(SkewedClock {
+        clock: options.clock,
+        skew: TimeDelta::milliseconds(options.clock_skew_ms),
+    });
+    let mut world = World::new(options.seed, options.settings, clock.now());
+    world.faults.set_chaos(options.chaos);
+    Arc::new(Shared::new(world, clock, domains))
+}
+
+fn routes(shared: &Arc<Shared>) -> axum::Router {
+    http::routes(shared)
+        .merge(accounts::routes(shared))
+        .nest("/control", control::routes(shared))
 }
 
 /// A clock that is ahead of another, or behind it.
