@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body::Body;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{ClientBuilder, IntoUrl, Method, RequestBuilder, Response, redirect, retry};
@@ -111,12 +112,14 @@ impl Request {
     /// # Errors
     ///
     /// When no answer begins within its time, or the URL or the body was none.
-    pub async fn send(self) -> Result<Response, SendError> {
-        match self.in_process {
-            // Boxed, so that it makes no future larger that sends over the network.
-            Some(service) => Box::pin(in_process::send(service, self.builder.build()?)).await,
-            None => Ok(self.builder.send().await?),
-        }
+    pub fn send(self) -> BoxFuture<'static, Result<Response, SendError>> {
+        // Boxed, so that the futures of callers stay small, of which a tick holds many.
+        Box::pin(async move {
+            match self.in_process {
+                Some(service) => in_process::send(service, self.builder.build()?).await,
+                None => Ok(self.builder.send().await?),
+            }
+        })
     }
 
     fn with(self, change: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Self {
