@@ -176,7 +176,7 @@ fn claim_answer(error: &ClaimError) -> (StatusCode, String, Option<Duration>) {
             "Two agents refused this request: its instructions, name or join link are at fault.",
             None,
         ),
-        ClaimError::UnknownOutcome {
+        ClaimError::Indeterminate {
             timed_out: false, ..
         } => (
             S::BAD_GATEWAY,
@@ -184,7 +184,7 @@ fn claim_answer(error: &ClaimError) -> (StatusCode, String, Option<Duration>) {
              not be handed out again.",
             None,
         ),
-        ClaimError::UnknownOutcome {
+        ClaimError::Indeterminate {
             timed_out: true, ..
         } => (
             S::GATEWAY_TIMEOUT,

@@ -50,16 +50,16 @@ impl Held {
 /// How one instance took the request.
 enum Outcome {
     Provisioned(Provisioned),
-    /// Surely not provisioned, and the agent says that the request is at fault.
+    /// Definitely not provisioned, and the agent says that the request is at fault.
     Refused {
         status: u16,
         reason: String,
     },
-    /// Surely not provisioned, for a reason of its own.
+    /// Definitely not provisioned, for a reason of its own.
     Failed {
         reason: String,
     },
-    Unknown {
+    Indeterminate {
         reason: String,
         timed_out: bool,
     },
@@ -126,10 +126,10 @@ impl Attempts {
                     self.blame(&held, &reason).await;
                     last_reason = reason;
                 }
-                Outcome::Unknown { reason, timed_out } => {
+                Outcome::Indeterminate { reason, timed_out } => {
                     self.blame_first(&mut refused).await;
                     self.abandon(&held, &reason, timed_out).await;
-                    return Err(ClaimError::UnknownOutcome { timed_out, reason });
+                    return Err(ClaimError::Indeterminate { timed_out, reason });
                 }
             }
         }
@@ -182,7 +182,7 @@ impl Attempts {
                 _ => failed(reason),
             },
             Err(ProvisionFailure::Indeterminate { reason, timed_out }) => {
-                Outcome::Unknown { reason, timed_out }
+                Outcome::Indeterminate { reason, timed_out }
             }
         }
     }

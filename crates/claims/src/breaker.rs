@@ -1,5 +1,5 @@
 //! Stops claims when every agent fails alike, so that an outage does not use up the stock. Only
-//! sure failures count: whether an unknown outcome was a failure is just what is unknown.
+//! definite failures count: whether an indeterminate one was a failure is just what nobody knows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Breaker {
         self.state().is_open()
     }
 
-    /// An instance surely failed.
+    /// An instance definitely failed.
     pub(crate) fn failed(&self, id: &InstanceId) {
         let mut state = self.state();
         state.last_failure = Some(Instant::now());

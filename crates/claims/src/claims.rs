@@ -53,7 +53,7 @@ impl Claims {
     ///
     /// # Errors
     /// [`ClaimError`] says why there is no agent. The outcome is known in every case but
-    /// [`ClaimError::UnknownOutcome`], and nothing was done but in that one and in
+    /// [`ClaimError::Indeterminate`], and nothing was done but in that one and in
     /// [`ClaimError::AllFailed`]. Most pass: `NoIdle`, `Crowded`, `BreakerOpen`, `NotContracted`,
     /// `ShuttingDown`, `AllFailed`, `KeyInProgress`, and `Lease` where its cause does.
     pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed, ClaimError> {
@@ -187,7 +187,7 @@ async fn run(
 }
 
 fn unknown(timed_out: bool, reason: &str) -> ClaimError {
-    ClaimError::UnknownOutcome {
+    ClaimError::Indeterminate {
         timed_out,
         reason: reason.to_owned(),
     }

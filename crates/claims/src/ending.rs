@@ -24,7 +24,7 @@ impl Attempts {
         }
     }
 
-    /// Gives back an instance that surely was not provisioned. `counts` blames it.
+    /// Gives back an instance that definitely was not provisioned. `counts` blames it.
     pub(crate) async fn release(&self, held: &Held, reason: &str, counts: bool) {
         fail::fail_point!("claim.before_release");
         let reason = reason.to_owned();
@@ -92,7 +92,7 @@ fn lost(held: &Held, why: &str) -> ClaimError {
         reason = why,
         "an agent was provisioned and is lost"
     );
-    ClaimError::UnknownOutcome {
+    ClaimError::Indeterminate {
         timed_out: false,
         reason: why.to_owned(),
     }

@@ -25,8 +25,8 @@ pub enum ClaimError {
     /// This server is stopping.
     #[error("the server is stopping")]
     ShuttingDown,
-    /// Every instance that was tried surely failed.
-    #[error("{tried} instances were tried and surely failed; the last one: {reason}")]
+    /// Every instance that was tried definitely failed.
+    #[error("{tried} instances were tried and definitely failed; the last one: {reason}")]
     AllFailed {
         /// How many.
         tried: usize,
@@ -40,8 +40,8 @@ pub enum ClaimError {
         status: u16,
     },
     /// Nobody can know whether an agent was provisioned.
-    #[error("the outcome is unknown: {reason}")]
-    UnknownOutcome {
+    #[error("the outcome is indeterminate: {reason}")]
+    Indeterminate {
         /// Whether it was the time that ran out.
         timed_out: bool,
         /// What is known. Internal: it may name addresses.

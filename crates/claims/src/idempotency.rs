@@ -38,7 +38,7 @@ pub(crate) async fn told_before(
             }))
         }
         Known::Destroyed { id } => Err(ClaimError::Destroyed { id }),
-        Known::Unknown { timed_out } => Err(ClaimError::UnknownOutcome {
+        Known::Unknown { timed_out } => Err(ClaimError::Indeterminate {
             timed_out,
             reason: "that of the claim which this one repeats".to_owned(),
         }),

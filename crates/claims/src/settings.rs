@@ -21,7 +21,7 @@ impl ClaimSettings {
     /// How long an agent that nothing vouches for may take to say that it is ready. A warm one
     /// answers in milliseconds, and a user is waiting.
     pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
-    /// What a claim may take on top of the time of one provision: two sure failures before it, each
+    /// What a claim may take on top of the time of one provision: two definite failures before it, each
     /// at most a health check (1 s) and a connect timeout (5 s), and the database's part.
     pub const BESIDE_PROVISION: Duration = Duration::from_secs(15);
     /// Another instance is tried only if it gets at least this much of the time: one that is cut

@@ -30,7 +30,7 @@ const LATE_LEASE_AFTER: Duration = Duration::from_secs(6);
 pub(crate) enum Decision {
     /// The instance is the caller's.
     Confirm(Confirmation),
-    /// It surely was not provisioned; `counts` blames it.
+    /// It definitely was not provisioned; `counts` blames it.
     Release {
         /// Why.
         reason: String,

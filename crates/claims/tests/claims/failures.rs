@@ -94,7 +94,7 @@ async fn an_instance_of_unknown_outcome_is_never_handed_out_again() {
         let error = stage.claim().await.unwrap_err();
         let unknown = matches!(
             error,
-            ClaimError::UnknownOutcome {
+            ClaimError::Indeterminate {
                 timed_out: false,
                 ..
             }
@@ -115,7 +115,7 @@ async fn an_agent_that_says_nothing_is_waited_for_no_longer_than_allowed() {
     let error = stage.claim().await.unwrap_err();
     let unknown = matches!(
         error,
-        ClaimError::UnknownOutcome {
+        ClaimError::Indeterminate {
             timed_out: true,
             ..
         }

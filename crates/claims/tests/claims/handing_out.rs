@@ -158,7 +158,7 @@ async fn a_server_that_is_aborted_leaves_its_claims_where_they_stand() {
 
     stage.claims.abort();
     let told = caller.await.unwrap();
-    assert!(matches!(told, Err(ClaimError::UnknownOutcome { .. })));
+    assert!(matches!(told, Err(ClaimError::Indeterminate { .. })));
     assert!(matches!(stage.claim().await, Err(ClaimError::ShuttingDown)));
     go.add_permits(1);
     assert_eq!(stage.claims.drain(Duration::from_secs(10)).await, 0);
@@ -204,7 +204,7 @@ async fn a_lease_that_ran_out_is_given_up_and_its_late_claimer_is_not_told_that_
     assert!(
         matches!(
             error,
-            ClaimError::UnknownOutcome {
+            ClaimError::Indeterminate {
                 timed_out: false,
                 ..
             }

@@ -15,7 +15,7 @@ async fn claim(stage: &Stage, key: &str) -> Result<Claimed, ClaimError> {
 }
 
 fn is_unknown(result: &Result<Claimed, ClaimError>, wanted: bool) -> bool {
-    matches!(result, Err(ClaimError::UnknownOutcome { timed_out, .. }) if *timed_out == wanted)
+    matches!(result, Err(ClaimError::Indeterminate { timed_out, .. }) if *timed_out == wanted)
 }
 
 #[tokio::test(flavor = "multi_thread")]
