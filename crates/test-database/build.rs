@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut files = Vec::new();
-    for folder in ["migrations", "crates/db/src"] {
+    for folder in ["migrations", "crates/db/src", "crates/legacy-schema/src"] {
         let folder = root.join(folder);
         println!("cargo::rerun-if-changed={}", folder.display());
         if folder.is_dir() {

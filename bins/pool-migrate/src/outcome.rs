@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use pool_db::Moved;
-use pool_db::migrations::{Group, LegacyTable, SchemaStatus};
+use pool_db::migrations::{Group, SchemaStatus};
+use pool_legacy_schema::{Generations, LegacyTable, Moved};
 use serde_json::{Value, json};
 
 use crate::enrich::Enriched;
@@ -16,8 +16,9 @@ pub(crate) enum Outcome {
         moved: Moved,
         contracted_now: bool,
         status: SchemaStatus,
+        found: Vec<String>,
     },
-    Status(SchemaStatus),
+    Status(SchemaStatus, Generations),
     Down(Option<String>),
     Dropped(Vec<LegacyTable>),
     Enriched(Enriched),
@@ -42,6 +43,7 @@ impl Outcome {
                 moved,
                 contracted_now,
                 status,
+                found,
             } => json!({
                 "applied": applied,
                 "taken": moved.taken,
@@ -49,9 +51,9 @@ impl Outcome {
                 "setAside": moved.set_aside,
                 "contractedNow": contracted_now,
                 "contractedAt": contracted_at(status),
-                "found": status.found,
+                "found": found,
             }),
-            Self::Status(status) => status_json(status),
+            Self::Status(status, left) => status_json(status, left),
             Self::Down(reverted) => json!({ "reverted": reverted }),
             Self::Dropped(tables) => json!({ "dropped": tables_json(tables) }),
             Self::Enriched(done) => enriched_json(done),
@@ -65,6 +67,7 @@ impl Outcome {
                 moved,
                 contracted_now,
                 status,
+                found: _,
             } => {
                 let mut lines = listed("Applied", applied);
                 if applied.is_empty() {
@@ -83,7 +86,7 @@ impl Outcome {
                 });
                 lines
             }
-            Self::Status(status) => status_lines(status),
+            Self::Status(status, left) => status_lines(status, left),
             Self::Down(Some(name)) => vec![format!("Took back: {name}")],
             Self::Down(None) => vec!["There was nothing to take back.".to_owned()],
             Self::Dropped(tables) if tables.is_empty() => {
@@ -98,12 +101,12 @@ impl Outcome {
     }
 }
 
-fn status_json(status: &SchemaStatus) -> Value {
+fn status_json(status: &SchemaStatus, left: &Generations) -> Value {
     let groups = |groups: &[Group]| -> Value {
         let rows = groups.iter().map(|it| (it.name.clone(), json!(it.rows)));
         Value::Object(rows.collect())
     };
-    let forecast: Vec<_> = status
+    let forecast: Vec<_> = left
         .forecast
         .iter()
         .map(|it| json!({ "verdict": it.verdict, "reason": it.reason, "rows": it.rows }))
@@ -113,37 +116,37 @@ fn status_json(status: &SchemaStatus) -> Value {
         "pending": status.pending,
         "unknown": status.unknown,
         "contractedAt": contracted_at(status),
-        "found": status.found,
-        "legacy": tables_json(&status.legacy),
+        "found": left.found,
+        "legacy": tables_json(&left.tables),
         "forecast": forecast,
-        "wouldTake": would(status, "take"),
-        "wouldSetAside": would(status, "set aside"),
+        "wouldTake": would(left, "take"),
+        "wouldSetAside": would(left, "set aside"),
         "instances": groups(&status.instances),
         "setAside": groups(&status.set_aside),
     })
 }
 
-fn status_lines(status: &SchemaStatus) -> Vec<String> {
+fn status_lines(status: &SchemaStatus, left: &Generations) -> Vec<String> {
     let mut lines = listed("Applied", &status.applied);
     lines.extend(listed("Pending", &status.pending));
     lines.extend(listed("Applied by another build", &status.unknown));
     if status.pending.is_empty() {
         lines.push("Nothing is pending.".to_owned());
     }
-    lines.push(match status.found.as_slice() {
+    lines.push(match left.found.as_slice() {
         [] => "Found: no tables of earlier generations.".to_owned(),
         tables => format!("Found: {}.", tables.join(", ")),
     });
-    for table in &status.legacy {
+    for table in &left.tables {
         lines.push(format!("Table {}: {} rows", table.name, table.rows));
     }
-    if status.contracted_at.is_none() && !status.legacy.is_empty() {
-        lines.push(format!("Would take over: {} rows", would(status, "take")));
+    if status.contracted_at.is_none() && !left.tables.is_empty() {
+        lines.push(format!("Would take over: {} rows", would(left, "take")));
         lines.push(format!(
             "Would set aside: {} rows",
-            would(status, "set aside")
+            would(left, "set aside")
         ));
-        for it in &status.forecast {
+        for it in &left.forecast {
             if let Some(reason) = &it.reason {
                 lines.push(format!("  {}: {reason}", it.rows));
             }
@@ -155,8 +158,8 @@ fn status_lines(status: &SchemaStatus) -> Vec<String> {
     lines
 }
 
-fn would(status: &SchemaStatus, verdict: &str) -> i64 {
-    let rows = status.forecast.iter().filter(|it| it.verdict == verdict);
+fn would(left: &Generations, verdict: &str) -> i64 {
+    let rows = left.forecast.iter().filter(|it| it.verdict == verdict);
     rows.map(|it| it.rows).sum()
 }
 

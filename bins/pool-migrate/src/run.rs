@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use pool_db::{Moved, Progress, migrations};
+use pool_db::migrations;
+use pool_legacy_schema::{Moved, Progress};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
@@ -25,7 +26,10 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         .ok_or_else(|| Failure::usage("DATABASE_URL is not set"))?;
     match cli.wanted() {
         Command::Up(how) => up(url, &how).await,
-        Command::Status => Ok(Outcome::Status(migrations::status(url).await?)),
+        Command::Status => Ok(Outcome::Status(
+            migrations::status(url).await?,
+            pool_legacy_schema::status(url).await?,
+        )),
         Command::Down => Ok(Outcome::Down(migrations::revert_one(url).await?)),
         Command::DropLegacy(how) => drop_legacy(url, &how).await,
         Command::Enrich(how) => Ok(Outcome::Enriched(enrich(url, &how).await?)),
@@ -38,25 +42,25 @@ async fn up(url: &str, how: &Up) -> Result<Outcome, Failure> {
     let mut moved = Moved::default();
     let mut contracted_now = false;
     if how.contract {
-        let done = migrations::contract_telling(url, &mut tell).await?;
+        let done = pool_legacy_schema::contract_telling(url, &mut tell).await?;
         moved += done.moved;
         contracted_now = done.now;
     } else {
-        moved += migrations::backfill(url, &mut tell).await?;
+        moved += pool_legacy_schema::backfill(url, &mut tell).await?;
     }
-    let status = migrations::status(url).await?;
     Ok(Outcome::Up {
         applied,
         moved,
         contracted_now,
-        status,
+        status: migrations::status(url).await?,
+        found: pool_legacy_schema::status(url).await?.found,
     })
 }
 
 async fn drop_legacy(url: &str, how: &DropLegacy) -> Result<Outcome, Failure> {
-    let status = migrations::status(url).await?;
-    if !status.legacy.is_empty() && !how.yes {
-        for table in &status.legacy {
+    let tables = pool_legacy_schema::status(url).await?.tables;
+    if !tables.is_empty() && !how.yes {
+        for table in &tables {
             eprintln!("Would drop: {} ({} rows)", table.name, table.rows);
         }
         if !confirmed() {
@@ -65,7 +69,9 @@ async fn drop_legacy(url: &str, how: &DropLegacy) -> Result<Outcome, Failure> {
             ));
         }
     }
-    Ok(Outcome::Dropped(migrations::drop_legacy(url).await?))
+    Ok(Outcome::Dropped(
+        pool_legacy_schema::drop_tables(url).await?,
+    ))
 }
 
 /// Where nobody can answer, the answer is no.

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
-mod backfill;
 pub mod belongings;
 pub mod budget;
 pub mod claims;
@@ -22,7 +21,6 @@ mod statement;
 mod text;
 pub mod ticks;
 
-pub use backfill::{Forecast, Moved, Progress, Tell};
 pub use connection::{AddressError, DbSettings};
 pub use db::Db;
 pub use error::Error;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use pool_db::leadership::Candidate;
-use pool_db::{DbSettings, migrations, ticks};
+use pool_db::{DbSettings, ticks};
 use pool_domain::Term;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -92,7 +92,7 @@ impl Driver {
     /// What a leader does: takes over what earlier generations left, and ticks.
     async fn lead(&self, term: Term, shutdown: &CancellationToken) -> Result<(), Error> {
         let url = self.settings.database.url.expose();
-        migrations::contract(url).await?;
+        pool_legacy_schema::contract(url).await?;
         budget::learn(&self.outside.db, &self.outside.railway).await?;
         let last_complete_at = ticks::last_complete_at(&self.outside.db).await?;
         let last_tick = ticks::last(&self.outside.db).await?;

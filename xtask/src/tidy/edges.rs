@@ -14,6 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("pool-planner", &["pool-domain"]),
     ("pool-db", &["pool-domain"]),
     ("pool-http-client", &["pool-domain"]),
+    ("pool-legacy-schema", &["pool-domain", "pool-db"]),
     ("pool-railway", &["pool-domain", "pool-http-client"]),
     ("pool-agent", &["pool-domain", "pool-http-client"]),
     ("pool-credentials", &["pool-domain", "pool-http-client"]),
@@ -30,13 +31,17 @@ const EDGES: &[(&str, &[&str])] = &[
             "pool-domain",
             "pool-planner",
             "pool-db",
+            "pool-legacy-schema",
             "pool-railway",
             "pool-agent",
             "pool-credentials",
         ],
     ),
     ("pool-api", &["pool-domain", "pool-db", "pool-claims"]),
-    ("pool-test-database", &["pool-db", "local-postgres"]),
+    (
+        "pool-test-database",
+        &["pool-db", "pool-legacy-schema", "local-postgres"],
+    ),
     (
         "pool-server",
         &[
@@ -53,7 +58,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "pool-migrate",
-        &["pool-domain", "pool-planner", "pool-db", "pool-railway"],
+        &[
+            "pool-domain",
+            "pool-planner",
+            "pool-db",
+            "pool-legacy-schema",
+            "pool-railway",
+        ],
     ),
     ("xtask", &["local-postgres"]),
 ];
@@ -62,6 +73,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const TESTS_MAY_USE: &[&str] = &[
     "pool-simulator",
     "pool-test-database",
+    "pool-legacy-schema",
     "local-postgres",
     "pool-planner",
 ];

@@ -17,7 +17,7 @@ const LEGACY: &str = "CREATE TABLE pool_instances (id text PRIMARY KEY, railway_
 /// As `pool-migrate up --contract` does; whether it contracted, and what it moved.
 async fn migrate(url: String) -> anyhow::Result<(bool, u64)> {
     migrations::run(&url).await?;
-    let done = migrations::contract_telling(&url, &mut |_| {}).await?;
+    let done = pool_legacy_schema::contract_telling(&url, &mut |_| {}).await?;
     Ok((done.now, done.moved.taken))
 }
 

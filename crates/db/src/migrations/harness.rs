@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::migration::{CREATE_MIGRATIONS_TABLE, Migration, MigrationSource};
 use diesel::pg::Pg;
+use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel::{OptionalExtension, QueryableByName};
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use pool_domain::Secret;
 use tokio::time::{Instant, sleep};
 
+use crate::answer::answer;
 use crate::connection::{Connector, Session};
 use crate::error::{Error, in_one_line, of_message};
+use crate::schema::pool_schema;
 use crate::statement::statement;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -30,9 +33,18 @@ type Source = Box<dyn Migration<Pg>>;
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// A connection that migrates. Its lock goes with it.
-pub(crate) struct Migrator {
-    pub(crate) connection: AsyncPgConnection,
+pub struct Migrator {
+    connection: AsyncPgConnection,
     url: Secret,
+}
+
+/// What a database records of its own schema.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+pub struct Recorded {
+    /// The tables of earlier generations that were there before the first migration.
+    pub found: Vec<String>,
+    /// When the transition trigger was installed.
+    pub contracted_at: Option<DateTime<Utc>>,
 }
 
 /// What the database has and what this build has, in order.
@@ -50,14 +62,20 @@ impl Comparison {
 
 impl Migrator {
     /// Waits until no other process migrates.
-    pub(crate) async fn begin(url: &str) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::AwaitMigration`] when that takes minutes; otherwise when the database is away.
+    pub async fn begin(url: &str) -> Result<Self, Error> {
         let mut migrator = Self::look(url).await?;
         migrator.lock().await?;
         Ok(migrator)
     }
 
     /// Without the lock: for looking only.
-    pub(crate) async fn look(url: &str) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When the database is away, or does not let us in.
+    pub async fn look(url: &str) -> Result<Self, Error> {
         let url = Secret::new(url);
         let connector = Connector::new(&url, Session::MIGRATION)?;
         Ok(Self {
@@ -174,8 +192,33 @@ impl Migrator {
             .map_err(|panic| Error::Migrate(format!("{name}: {panic}")))?
     }
 
-    pub(crate) fn url(&self) -> &Secret {
-        &self.url
+    /// Its connection, on which a statement may take minutes.
+    pub const fn connection(&mut self) -> &mut AsyncPgConnection {
+        &mut self.connection
+    }
+
+    /// The migrations of this build that the database lacks, in their order.
+    ///
+    /// # Errors
+    /// When the database is away, busy or refuses.
+    pub async fn pending(&mut self) -> Result<Vec<String>, Error> {
+        Ok(self.compare().await?.pending)
+    }
+
+    /// What the database records of itself; none before the first migration.
+    ///
+    /// # Errors
+    /// When the database is away, busy or refuses.
+    pub async fn recorded(&mut self) -> Result<Option<Recorded>, Error> {
+        recorded(&mut self.connection).await
+    }
+
+    /// The same, but an error that a lock was not to be had also says who holds one of our tables.
+    ///
+    /// # Errors
+    /// That of `done`.
+    pub async fn naming_the_holder<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        naming_the_holder(&self.url, done).await
     }
 
     async fn lock(&mut self) -> Result<(), Error> {
@@ -218,8 +261,34 @@ impl Migrator {
     }
 }
 
+/// None when the first migration has not been applied.
+pub(super) async fn recorded(
+    connection: &mut AsyncPgConnection,
+) -> Result<Option<Recorded>, Error> {
+    if !answer(exists(connection, "pool_schema")).await? {
+        return Ok(None);
+    }
+    answer(async {
+        pool_schema::table
+            .select((pool_schema::found, pool_schema::contracted_at))
+            .first(connection)
+            .await
+            .optional()
+    })
+    .await
+}
+
+/// Whether there is a table of this name.
+pub(super) async fn exists(connection: &mut AsyncPgConnection, table: &str) -> Result<bool, Error> {
+    let found: Truth = statement("SELECT to_regclass($1) IS NOT NULL AS truth")
+        .bind::<Text, _>(table)
+        .get_result(connection)
+        .await?;
+    Ok(found.truth)
+}
+
 /// Who keeps others from our tables longest is told with an error that a lock was not to be had.
-pub(crate) async fn naming_the_holder<T>(url: &Secret, done: Result<T, Error>) -> Result<T, Error> {
+async fn naming_the_holder<T>(url: &Secret, done: Result<T, Error>) -> Result<T, Error> {
     let why = match done {
         Err(Error::Wait(why)) if why.contains("lock timeout") => why,
         other => return other,

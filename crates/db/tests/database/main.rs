@@ -12,7 +12,6 @@ mod encryption;
 mod fencing;
 mod fixture;
 mod fuse;
-mod generations;
 mod keys;
 mod leading;
 mod migrating;

@@ -1,7 +1,7 @@
-//! Up, down, up again; contraction; several at once.
+//! Up, down, up again; several at once.
 
-use pool_db::{Db, DbSettings, migrations};
-use pool_domain::Secret;
+use pool_db::migrations;
+use pool_legacy_schema::contract;
 use pool_test_database::TestDatabase;
 
 /// Everything of the schema that can differ, as text.
@@ -29,7 +29,7 @@ async fn up_then_down_then_up_leads_to_the_same_schema_and_down_leaves_nothing()
     let applied = migrations::run(url).await.unwrap().migrations;
     assert!(!applied.is_empty());
     let expanded = schema(&database).await;
-    assert!(migrations::contract(url).await.unwrap());
+    assert!(contract(url).await.unwrap());
     let contracted = schema(&database).await;
     assert_ne!(expanded, contracted);
     assert_eq!(down_to_nothing(url).await, applied.len());
@@ -45,7 +45,7 @@ async fn up_then_down_then_up_leads_to_the_same_schema_and_down_leaves_nothing()
     assert_eq!(left, 0);
     assert_eq!(migrations::run(url).await.unwrap().migrations, applied);
     assert_eq!(schema(&database).await, expanded);
-    assert!(migrations::contract(url).await.unwrap());
+    assert!(contract(url).await.unwrap());
     assert_eq!(schema(&database).await, contracted);
 }
 
@@ -54,7 +54,7 @@ async fn run_again_it_does_nothing_and_so_does_contraction() {
     let database = TestDatabase::create().await;
     let again = migrations::run(database.url()).await.unwrap();
     assert!(again.migrations.is_empty());
-    assert!(!migrations::contract(database.url()).await.unwrap());
+    assert!(!contract(database.url()).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn several_at_once_do_the_work_once_and_all_end_well() {
             let url = database.url().to_owned();
             tokio::spawn(async move {
                 let applied = migrations::run(&url).await?.migrations.len();
-                Ok::<_, pool_db::Error>((applied, migrations::contract(&url).await?))
+                Ok::<_, pool_db::Error>((applied, contract(&url).await?))
             })
         })
         .collect();
@@ -95,7 +95,7 @@ async fn status_tells_how_far_it_is_and_changes_nothing() {
     assert_eq!(expanded.applied, before.pending);
     assert!(expanded.pending.is_empty());
     assert_eq!(expanded.contracted_at, None);
-    migrations::contract(url).await.unwrap();
+    contract(url).await.unwrap();
     assert!(
         migrations::status(url)
             .await
@@ -116,78 +116,6 @@ async fn status_tells_how_far_it_is_and_changes_nothing() {
         refused.contains("99990101 was applied by another build"),
         "{refused}"
     );
-}
-
-#[tokio::test]
-async fn a_handle_learns_of_the_contraction() {
-    let database = TestDatabase::empty().await;
-    migrations::run(database.url()).await.unwrap();
-    let settings = DbSettings {
-        pool_size: 1,
-        claim_pool_size: 1,
-        ..DbSettings::new(Secret::new(database.url()))
-    };
-    let db = Db::connect(&settings).await.unwrap();
-    assert!(!db.is_contracted().await.unwrap());
-    migrations::contract(database.url()).await.unwrap();
-    assert!(db.is_contracted().await.unwrap());
-}
-
-#[tokio::test]
-async fn contraction_leaves_no_row_that_the_state_machine_does_not_know() {
-    let database = TestDatabase::empty().await;
-    migrations::run(database.url()).await.unwrap();
-    let client = database.client().await;
-    client
-        .batch_execute(
-            "INSERT INTO instances (id, service_id, name, status, agent_name) VALUES \
-             ('1', 's1', 'n', 'sleeping', 'Ada'), ('2', 's2', 'n', 'tainted', NULL), \
-             ('3', 's3', 'n', 'claiming', NULL), ('4', 's4', 'n', 'idle', NULL)",
-        )
-        .await
-        .unwrap();
-    migrations::contract(database.url()).await.unwrap();
-    let row = client
-        .query_one(
-            "SELECT string_agg(concat_ws(' ', id, status, claim_expires_at > now()), ', ' \
-             ORDER BY id) FROM instances",
-            &[],
-        )
-        .await
-        .unwrap();
-    let rows: String = row.get(0);
-    assert_eq!(rows, "1 claimed, 2 starting, 3 claiming t, 4 idle");
-}
-
-#[tokio::test]
-async fn a_table_of_the_generation_before_is_kept_on_the_way_up_and_down() {
-    let database = TestDatabase::empty().await;
-    let client = database.client().await;
-    client
-        .batch_execute(
-            "CREATE TABLE instances (id text PRIMARY KEY, service_id text NOT NULL UNIQUE, \
-             name text NOT NULL, url text, status text NOT NULL DEFAULT 'starting', \
-             deploy_status text, agent_name text, conversation_id text, invite_url text, \
-             instructions text, created_at timestamptz NOT NULL DEFAULT now(), \
-             claimed_at timestamptz, source_branch text, openrouter_key_hash text, \
-             agentmail_inbox_id text, gateway_token text); \
-             CREATE INDEX idx_instances_status ON instances (status); \
-             INSERT INTO instances (id, service_id, name, status) VALUES ('a', 's', 'n', 'claimed')",
-        )
-        .await
-        .unwrap();
-    let before = migrations::status(database.url()).await.unwrap();
-    assert_eq!(before.found, ["instances"]);
-    migrations::run(database.url()).await.unwrap();
-    migrations::contract(database.url()).await.unwrap();
-    let after = migrations::status(database.url()).await.unwrap();
-    assert_eq!(after.found, ["instances"]);
-    down_to_nothing(database.url()).await;
-    let row = client
-        .query_one("SELECT status FROM instances", &[])
-        .await
-        .unwrap();
-    assert_eq!(row.get::<_, String>(0), "claimed");
 }
 
 #[tokio::test]

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use pool_db::leadership::Candidate;
-use pool_db::{Db, Error, Progress, instances as rows, migrations};
-use pool_domain::Status;
+use pool_db::{Db, DbSettings, Error, instances as rows, migrations};
 use pool_domain::write::Adoption;
+use pool_domain::{Secret, Status};
+use pool_legacy_schema::{Progress, backfill, contract, contract_telling};
+use pool_test_database::TestDatabase;
 use tokio::time::timeout;
 
-use crate::fixture::settings;
-
 use super::{agent_metadata, database_of, instances, lines, pool_instances, up};
+
+fn settings(database: &TestDatabase) -> DbSettings {
+    DbSettings::new(Secret::new(database.url()))
+}
 
 const MANY: &str = "INSERT INTO pool_instances (id, railway_service_id, status, claimed_by, \
      created_at) SELECT 'n' || n, 's' || n, 'claimed', CASE WHEN n % 2 = 0 THEN 'agent' END, now() \
@@ -28,7 +32,7 @@ async fn a_backfill_that_was_cut_off_goes_on_where_it_was() {
         let url = url.to_owned();
         tokio::spawn(async move {
             let mut tell = |progress: Progress| sender.send(progress).unwrap();
-            migrations::backfill(&url, &mut tell).await
+            backfill(&url, &mut tell).await
         })
     };
     let first = batches.recv().await.unwrap();
@@ -37,7 +41,7 @@ async fn a_backfill_that_was_cut_off_goes_on_where_it_was() {
     assert!(cut_off.await.unwrap_err().is_cancelled());
     let moved = up(url).await;
     assert!(moved.taken < 9_000, "it began from the start: {moved:?}");
-    migrations::contract(url).await.unwrap();
+    contract(url).await.unwrap();
     let taken = "SELECT count(*)::text FROM instances";
     assert_eq!(lines(&client, taken).await, "9008");
 }
@@ -51,8 +55,8 @@ async fn four_at_once_beside_a_generation_do_the_work_once() {
             let url = database.url().to_owned();
             tokio::spawn(async move {
                 migrations::run(&url).await?;
-                let moved = migrations::backfill(&url, &mut |_| {}).await?;
-                let contracted = migrations::contract(&url).await?;
+                let moved = backfill(&url, &mut |_| {}).await?;
+                let contracted = contract(&url).await?;
                 Ok::<_, pool_db::Error>((moved.set_aside, contracted))
             })
         })
@@ -81,7 +85,7 @@ async fn a_contraction_without_its_lock_keeps_nobody_waiting_and_is_done_when_it
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
     let contracting = tokio::spawn(async move {
         let mut tell = |progress: Progress| sender.send(progress).unwrap();
-        migrations::contract_telling(&url, &mut tell).await
+        contract_telling(&url, &mut tell).await
     });
     let waiting = loop {
         let progress = told.recv().await.unwrap();
@@ -129,7 +133,7 @@ async fn no_service_is_adopted_before_the_backfill_is_complete() {
     ] {
         assert!(matches!(refused, Err(Error::AdoptTooEarly)), "{refused:?}");
     }
-    migrations::contract(url).await.unwrap();
+    contract(url).await.unwrap();
     assert_eq!(
         rows::insert_adopted(&db, term, &asked).await.unwrap().len(),
         1
@@ -181,7 +185,7 @@ async fn what_changed_while_rows_were_copied_is_not_compared_with_every_row() {
         let url = url.to_owned();
         tokio::spawn(async move {
             let mut tell = |progress: Progress| sender.send(progress).unwrap();
-            migrations::contract_telling(&url, &mut tell).await
+            contract_telling(&url, &mut tell).await
         })
     };
     assert_eq!(told.recv().await.unwrap().step, "copying rows");

@@ -3,16 +3,15 @@
 
 use std::time::Duration;
 
-use diesel::QueryableByName;
 use diesel::sql_types::{Bool, Text};
+use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use pool_domain::Secret;
+use pool_db::Error;
+use pool_db::migrations::Migrator;
 use tokio::time::sleep;
 
-use crate::backfill::{Backfill, Moved, Progress, Tell, watermark};
-use crate::error::Error;
-use crate::migrations::harness::naming_the_holder;
-use crate::statement::statement;
+use crate::backfill::{Backfill, watermark};
+use crate::progress::{Moved, Progress, Tell};
 
 /// While it waits for the table, everything else waits behind it: less than half a second, so that
 /// with the work itself no claim waits for a whole one.
@@ -45,11 +44,8 @@ const INDEXES: [Index; 4] = [
 ];
 
 /// Brings the rows over and the guards in.
-pub(super) async fn contract(
-    connection: &mut AsyncPgConnection,
-    url: &Secret,
-    tell: &mut Tell<'_>,
-) -> Result<Moved, Error> {
+pub(crate) async fn contract(migrator: &mut Migrator, tell: &mut Tell<'_>) -> Result<Moved, Error> {
+    let connection = migrator.connection();
     let mut since = watermark(connection).await?;
     let backfill = Backfill::prepare(connection).await?;
     let mut moved = Moved::default();
@@ -93,7 +89,7 @@ pub(super) async fn contract(
                 sleep(LOCK_RETRY_AFTER).await;
             }
             other => {
-                moved += naming_the_holder(url, other).await?;
+                moved += migrator.naming_the_holder(other).await?;
                 return Ok(moved);
             }
         }
@@ -101,8 +97,8 @@ pub(super) async fn contract(
 }
 
 /// What is left of a contraction: looking through every row for the CHECK, which nobody waits for.
-pub(super) async fn finish(connection: &mut AsyncPgConnection) -> Result<(), Error> {
-    let left: Truth = statement(
+pub(crate) async fn finish(connection: &mut AsyncPgConnection) -> Result<(), Error> {
+    let left: Truth = sql_query(
         "SELECT EXISTS (SELECT FROM pg_constraint WHERE conname = 'instances_status_check' \
          AND conrelid = to_regclass('instances') AND NOT convalidated) AS truth",
     )
@@ -123,7 +119,7 @@ async fn make_indexes(
     tell: &mut Tell<'_>,
 ) -> Result<(), Error> {
     if !is_service_unique(connection).await? {
-        let query = statement(include_str!("part_services.sql"));
+        let query = sql_query(include_str!("part_services.sql"));
         query.execute(connection).await?;
     }
     for (done, Index(name, unique, how)) in (1..).zip(INDEXES) {
@@ -151,7 +147,7 @@ async fn is_right(
     unique: bool,
     how: &str,
 ) -> Result<bool, Error> {
-    let found: Truth = statement(include_str!("index_is_right.sql"))
+    let found: Truth = sql_query(include_str!("index_is_right.sql"))
         .bind::<Text, _>(name)
         .bind::<Bool, _>(unique)
         .bind::<Text, _>(how)
@@ -161,7 +157,7 @@ async fn is_right(
 }
 
 async fn is_service_unique(connection: &mut AsyncPgConnection) -> Result<bool, Error> {
-    let found: Truth = statement(
+    let found: Truth = sql_query(
         "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = 'instances'::regclass \
          AND indisunique AND indisvalid \
          AND pg_get_indexdef(indexrelid) LIKE '%USING btree (service_id)') AS truth",

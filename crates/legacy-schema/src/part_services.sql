@@ -1,4 +1,4 @@
--- migrations::contraction::make_indexes
+-- contraction::make_indexes
 -- Where nothing kept two rows from one service: the later claim wins, the other is set aside.
 WITH ranked AS (
     SELECT id,

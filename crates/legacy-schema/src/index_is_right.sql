@@ -1,4 +1,4 @@
--- migrations::contraction::is_right
+-- contraction::is_right
 -- Whether the index $1 is unique as $2 says, made as $3 says, and no constraint's.
 SELECT EXISTS (
     SELECT FROM pg_index

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use diesel::QueryableByName;
 use diesel::sql_types::{Bool, Text};
+use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use pool_db::Error;
 
-use crate::error::Error;
-use crate::statement::statement;
+/// Those that may be there, whatever the generation.
+pub(crate) const NAMES: [&str; 3] = ["agent_metadata", "instances", "pool_instances"];
 
 /// What the tables are, in the order of their generations.
 pub(crate) struct Legacy {
@@ -28,7 +29,7 @@ impl Legacy {
         let instances = columns(connection, "instances").await?;
         let found_instances = if exists(connection, "pool_schema").await? {
             let found: Truth =
-                statement("SELECT 'instances' = ANY (found) AS truth FROM pool_schema")
+                sql_query("SELECT 'instances' = ANY (found) AS truth FROM pool_schema")
                     .get_result(connection)
                     .await?;
             found.truth
@@ -168,7 +169,7 @@ fn first_known(columns: &Columns, names: &[&str]) -> String {
 
 /// Whether there is a table of this name.
 pub(crate) async fn exists(connection: &mut AsyncPgConnection, table: &str) -> Result<bool, Error> {
-    let found: Truth = statement("SELECT to_regclass($1) IS NOT NULL AS truth")
+    let found: Truth = sql_query("SELECT to_regclass($1) IS NOT NULL AS truth")
         .bind::<Text, _>(table)
         .get_result(connection)
         .await?;
@@ -180,7 +181,7 @@ async fn columns(
     connection: &mut AsyncPgConnection,
     table: &str,
 ) -> Result<Option<Columns>, Error> {
-    let names: Vec<Name> = statement(
+    let names: Vec<Name> = sql_query(
         "SELECT attname::text AS name FROM pg_attribute \
          WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
     )

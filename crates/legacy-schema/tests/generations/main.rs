@@ -1,11 +1,17 @@
 //! Every generation of tables, as dirty as in the field, comes to the same schema, and nothing of it
 //! is lost.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test has nothing else to do with an error"
+)]
 
+mod contracting;
 mod rows;
 mod schema;
 mod stopping;
 
-use pool_db::{Moved, migrations};
+use pool_db::migrations;
+use pool_legacy_schema::{Moved, backfill};
 use pool_test_database::TestDatabase;
 use tokio_postgres::Client;
 
@@ -96,7 +102,17 @@ pub(crate) async fn database_of(sql: &str) -> (TestDatabase, Client) {
 /// As `pool-migrate up` does.
 pub(crate) async fn up(url: &str) -> Moved {
     migrations::run(url).await.unwrap();
-    migrations::backfill(url, &mut |_| {}).await.unwrap()
+    backfill(url, &mut |_| {}).await.unwrap()
+}
+
+/// Everything of the schema that can differ, as text.
+pub(crate) async fn schema(client: &Client) -> String {
+    let everything = include_str!("../../../db/tests/database/schema.sql");
+    client.query_one(everything, &[]).await.unwrap().get(0)
+}
+
+pub(crate) async fn down_to_nothing(url: &str) {
+    while migrations::revert_one(url).await.unwrap().is_some() {}
 }
 
 /// The lines of a query's only column.

@@ -1,4 +1,4 @@
--- migrations::contract
+-- contraction::contract
 -- The end of the transaction that copied the last batch: the rules for rows, and the trigger and the
 -- CHECK that guard them from then on. Everything here takes milliseconds whatever the number of
 -- rows, because nobody can read or claim an instance meanwhile.

@@ -1,9 +1,8 @@
 //! The same schema at the end, wherever it began; down and up again.
 
-use pool_db::migrations;
+use pool_legacy_schema::{contract, drop_tables};
 
-use super::{database_of, every_generation, up};
-use crate::migrating::{down_to_nothing, schema};
+use super::{database_of, down_to_nothing, every_generation, schema, up};
 
 /// Legacy tables stay until somebody drops them, and are not what is compared.
 fn ours(schema: &str) -> String {
@@ -24,8 +23,8 @@ async fn all_end_in_the_same_schema_also_after_down_and_up_again() {
         let had_instances: i64 = client.query_one(rows, &[]).await.unwrap().get(0);
         for round in ["up", "up again"] {
             up(url).await;
-            assert!(migrations::contract(url).await.unwrap(), "{name}");
-            let schema = ours(&schema(&database).await);
+            assert!(contract(url).await.unwrap(), "{name}");
+            let schema = ours(&schema(&client).await);
             let expected = first.get_or_insert_with(|| schema.clone());
             assert_eq!(&schema, expected, "{name}, {round}");
             if round == "up" {
@@ -34,9 +33,9 @@ async fn all_end_in_the_same_schema_also_after_down_and_up_again() {
                 assert_eq!(left, had_instances, "{name}: down");
             }
         }
-        migrations::drop_legacy(url).await.unwrap();
+        drop_tables(url).await.unwrap();
         let expected = first.as_deref().unwrap_or_default();
-        assert_eq!(schema(&database).await, expected, "{name}: dropped");
+        assert_eq!(schema(&client).await, expected, "{name}: dropped");
     }
 }
 

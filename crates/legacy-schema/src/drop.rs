@@ -1,12 +1,11 @@
 //! The end of the tables of earlier generations, once everything of them was taken over.
 
-use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use pool_db::Error;
 
-use crate::backfill::exists;
-use crate::error::Error;
-use crate::statement::statement;
+use crate::tables::exists;
 
 /// A table of an earlier generation that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +84,7 @@ pub(crate) async fn drop_tables(
 }
 
 async fn number(connection: &mut AsyncPgConnection, query: &'static str) -> Result<i64, Error> {
-    let count: Count = statement(query).get_result(connection).await?;
+    let count: Count = sql_query(query).get_result(connection).await?;
     Ok(count.n)
 }
 

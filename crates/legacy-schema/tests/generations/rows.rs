@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use insta::assert_snapshot;
 use pool_db::migrations;
+use pool_legacy_schema::{contract, drop_tables, status};
 
 use super::{
     EVERY_COLUMN_OF_AGENT_METADATA, EVERY_COLUMN_OF_POOL_INSTANCES, agent_metadata, database_of,
@@ -28,7 +29,7 @@ async fn of_the_first_generation_claimed_rows_become_instances_and_others_are_se
     );
     let (database, client) = database_of(&pool_instances("claimed_by", &more)).await;
     up(database.url()).await;
-    migrations::contract(database.url()).await.unwrap();
+    contract(database.url()).await.unwrap();
     assert_snapshot!(lines(&client, INSTANCES).await);
     assert_snapshot!(lines(&client, ASIDE).await);
 }
@@ -42,7 +43,7 @@ async fn of_the_second_generation_every_row_becomes_an_instance_and_the_later_cl
     );
     let (database, client) = database_of(&agent_metadata(&more)).await;
     up(database.url()).await;
-    migrations::contract(database.url()).await.unwrap();
+    contract(database.url()).await.unwrap();
     assert_snapshot!(lines(&client, INSTANCES).await);
     assert_snapshot!(lines(&client, ASIDE).await);
 }
@@ -56,7 +57,7 @@ async fn beside_instances_metadata_fills_gaps_and_what_has_no_instance_is_set_as
         .await
         .unwrap();
     up(database.url()).await;
-    migrations::contract(database.url()).await.unwrap();
+    contract(database.url()).await.unwrap();
     assert_snapshot!(lines(&client, INSTANCES).await);
     assert_snapshot!(lines(&client, ASIDE).await);
     let leased = "SELECT id FROM instances WHERE claim_expires_at > now()";
@@ -73,9 +74,9 @@ async fn nothing_is_lost_of_any_generation() {
     for generation in every_generation() {
         let name = generation.name;
         let (database, client) = database_of(&generation.sql).await;
-        let status = migrations::status(database.url()).await.unwrap();
-        let before: i64 = status.legacy.iter().map(|table| table.rows).sum();
-        let forecast: Vec<_> = status
+        let found = status(database.url()).await.unwrap();
+        let before: i64 = found.tables.iter().map(|table| table.rows).sum();
+        let forecast: Vec<_> = found
             .forecast
             .iter()
             .map(|it| {
@@ -88,13 +89,13 @@ async fn nothing_is_lost_of_any_generation() {
             .collect();
         let moved = up(database.url()).await;
         let of = |verdict: &str| -> u64 {
-            let rows = status.forecast.iter().filter(|it| it.verdict == verdict);
+            let rows = found.forecast.iter().filter(|it| it.verdict == verdict);
             rows.map(|it| it.rows.unsigned_abs()).sum()
         };
         assert_eq!(moved.taken, of("take"), "{name}: forecast");
         assert_eq!(moved.set_aside, of("set aside"), "{name}: forecast");
-        migrations::contract(database.url()).await.unwrap();
-        for legacy in &status.legacy {
+        contract(database.url()).await.unwrap();
+        for legacy in &found.tables {
             let lost = format!(
                 "SELECT id FROM {table} AS legacy WHERE NOT EXISTS (SELECT FROM instances \
                  WHERE instances.id = legacy.id AND service_id = railway_service_id) AND NOT EXISTS \
@@ -141,7 +142,7 @@ async fn what_the_node_service_wrote_between_up_and_contraction_comes_along() {
         )
         .await
         .unwrap();
-    migrations::contract(database.url()).await.unwrap();
+    contract(database.url()).await.unwrap();
     let claimed = "SELECT concat_ws(' ', id, agent_name, invite_url) FROM instances \
                    WHERE id IN ('idle', 'by name', 'late', 'twice, later') ORDER BY id";
     assert_eq!(
@@ -161,24 +162,24 @@ async fn a_legacy_row_that_nobody_took_over_keeps_its_table_from_being_dropped()
     let (database, client) = database_of(&agent_metadata("")).await;
     let url = database.url();
     up(url).await;
-    let early = migrations::drop_legacy(url).await.unwrap_err().to_string();
+    let early = drop_tables(url).await.unwrap_err().to_string();
     assert!(early.contains("only after contraction"), "{early}");
-    migrations::contract(url).await.unwrap();
+    contract(url).await.unwrap();
     client
         .batch_execute(
             "INSERT INTO agent_metadata (id, railway_service_id, agent_name) VALUES ('x', 'y', 'z')",
         )
         .await
         .unwrap();
-    let refused = migrations::drop_legacy(url).await.unwrap_err().to_string();
+    let refused = drop_tables(url).await.unwrap_err().to_string();
     assert!(refused.contains("agent_metadata holds 1 rows"), "{refused}");
     client
         .batch_execute("DELETE FROM agent_metadata WHERE id = 'x'")
         .await
         .unwrap();
-    let dropped = migrations::drop_legacy(url).await.unwrap();
+    let dropped = drop_tables(url).await.unwrap();
     assert_eq!(dropped.len(), 1);
-    assert!(migrations::drop_legacy(url).await.unwrap().is_empty());
+    assert!(drop_tables(url).await.unwrap().is_empty());
     // What is left is the only record of claimed agents: one command does not take it away.
     let refused = loop {
         match migrations::revert_one(url).await {

@@ -1,70 +1,20 @@
 //! Copies the rows of earlier generations into `instances` and `set_aside`, in batches. It never
 //! changes the tables that it reads, can be stopped at any moment, and is run again as a whole: what
-//! is there already is not written twice. It does not install anything: see `migrations`.
+//! is there already is not written twice. It does not install anything: see `contraction`.
 
-mod drop;
-mod legacy;
-
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool};
+use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use pool_db::Error;
 
-use crate::error::Error;
-use crate::statement::statement;
-pub use drop::LegacyTable;
-pub(crate) use drop::{drop_tables, tables};
-use legacy::Legacy;
-pub(crate) use legacy::exists;
+use crate::progress::{Forecast, Moved, Progress, Tell};
+use crate::tables::Legacy;
 
 /// So many rows are copied in one transaction: about 50 ms, for which nobody else's row is locked.
 const BATCH_ROWS: i64 = 2_000;
 
 /// Rows are counted as changed this many transactions too early rather than one too late.
 const AGE_MARGIN: i64 = 1_000;
-
-/// How far a step of a long migration is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// What is being done.
-    pub step: &'static str,
-    /// How much of it is done.
-    pub done: u64,
-    /// How much there is.
-    pub total: u64,
-}
-
-/// What a backfill wrote.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Moved {
-    /// Claimed rows that became instances.
-    pub taken: u64,
-    /// Instances that were there already and got what only the legacy row knew.
-    pub filled: u64,
-    /// Rows that were set aside, or whose copy there was brought up to date.
-    pub set_aside: u64,
-}
-
-impl std::ops::AddAssign for Moved {
-    fn add_assign(&mut self, more: Self) {
-        self.taken += more.taken;
-        self.filled += more.filled;
-        self.set_aside += more.set_aside;
-    }
-}
-
-/// What a backfill would do, by verdict.
-#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
-pub struct Forecast {
-    /// `take`, `there` for those that are instances already, or `set aside`.
-    #[diesel(sql_type = Text)]
-    pub verdict: String,
-    /// Why it is set aside.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub reason: Option<String>,
-    /// How many rows.
-    #[diesel(sql_type = BigInt)]
-    pub rows: i64,
-}
 
 /// One session's backfill. Its queue is a temporary table, so a killed one leaves nothing behind.
 pub(crate) struct Backfill {
@@ -90,7 +40,7 @@ impl Backfill {
         connection: &mut AsyncPgConnection,
     ) -> Result<Vec<Forecast>, Error> {
         fill_queue(connection, None).await?;
-        let query = statement(include_str!("forecast.sql"));
+        let query = sql_query(include_str!("forecast.sql"));
         Ok(query.load(connection).await?)
     }
 
@@ -138,13 +88,10 @@ impl Backfill {
     }
 }
 
-/// Is told how far a long migration is.
-pub type Tell<'a> = dyn FnMut(Progress) + Send + 'a;
-
 /// Before this, every transaction is seen by a pass that begins now.
 pub(crate) async fn watermark(connection: &mut AsyncPgConnection) -> Result<Watermark, Error> {
     let oldest = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS n";
-    let count: Count = statement(oldest).get_result(connection).await?;
+    let count: Count = sql_query(oldest).get_result(connection).await?;
     Ok(Watermark(count.n))
 }
 
@@ -156,7 +103,7 @@ async fn fill_queue(
     let empty = "TRUNCATE backfill_queue, backfill_changed";
     connection.batch_execute(empty).await?;
     if let Some(Watermark(since)) = since {
-        statement(include_str!("changed.sql"))
+        sql_query(include_str!("changed.sql"))
             .bind::<BigInt, _>(since)
             .bind::<BigInt, _>(AGE_MARGIN)
             .execute(connection)
@@ -164,7 +111,7 @@ async fn fill_queue(
         // How many they are decides how the rows beside them are found.
         connection.batch_execute("ANALYZE backfill_changed").await?;
     }
-    let queued = statement(include_str!("queue.sql"))
+    let queued = sql_query(include_str!("queue.sql"))
         .bind::<Bool, _>(since.is_none())
         .execute(connection)
         .await?;
@@ -174,7 +121,7 @@ async fn fill_queue(
 
 /// Takes away copies made earlier, of rows that lost their claim to a service since.
 async fn demote(connection: &mut AsyncPgConnection) -> Result<(), Error> {
-    let query = statement(include_str!("demote.sql"));
+    let query = sql_query(include_str!("demote.sql"));
     query.execute(connection).await?;
     Ok(())
 }
@@ -185,7 +132,7 @@ async fn copy(
     until: i64,
     moved: &mut Moved,
 ) -> Result<(), Error> {
-    let copied: Copied = statement(include_str!("copy.sql"))
+    let copied: Copied = sql_query(include_str!("copy.sql"))
         .bind::<BigInt, _>(after)
         .bind::<BigInt, _>(until)
         .get_result(connection)
