@@ -2,32 +2,15 @@
 //! AgentMail. Pure, like the world that they are part of: time is passed in.
 
 mod agentmail;
+mod forgetting;
 mod openrouter;
+mod refusal;
 
 pub use agentmail::{AgentMail, Inbox, InboxPage, NewInbox};
 pub use openrouter::{Key, NewKey, OpenRouter};
+pub use refusal::AccountRefusal;
 
 use crate::world::{RequestCounts, bump};
-
-/// How many deleted keys, and how many deleted inboxes, are remembered, so that a test can see who
-/// still used one: more than an hour of the hardest test deletes.
-const DELETED_KEPT: usize = 10_000;
-
-/// Why an account did not do as asked, as its interface says it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{status} {message}")]
-pub struct AccountRefusal {
-    /// The HTTP status.
-    pub status: u16,
-    /// The sentence.
-    pub message: &'static str,
-}
-
-impl AccountRefusal {
-    pub(crate) const fn new(status: u16, message: &'static str) -> Self {
-        Self { status, message }
-    }
-}
 
 /// Both accounts, and how often they were asked.
 #[derive(Debug, Clone)]
@@ -65,15 +48,5 @@ impl Accounts {
         for name in names {
             bump(&mut self.requests.by_operation, name);
         }
-    }
-}
-
-/// Forgets the items that were deleted first, beyond [`DELETED_KEPT`].
-fn forget<T>(items: &mut Vec<T>, is_deleted: impl Fn(&T) -> bool) {
-    let deleted = items.iter().filter(|item| is_deleted(item)).count();
-    if deleted > DELETED_KEPT
-        && let Some(oldest) = items.iter().position(is_deleted)
-    {
-        items.remove(oldest);
     }
 }

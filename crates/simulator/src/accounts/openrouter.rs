@@ -3,7 +3,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{AccountRefusal, forget};
+use super::AccountRefusal;
+use super::forgetting::forget;
 use crate::world::View;
 
 /// How many keys one page has.

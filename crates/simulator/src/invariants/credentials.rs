@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Found, Row};
+use super::found::{Found, Row};
 use crate::world::{Service, World};
 
 /// The variable that holds an agent's key of OpenRouter.

@@ -2,58 +2,15 @@
 //! `tidy` are about whoever manages a pool in it, given its rows as plain data.
 
 mod credentials;
+mod found;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use pool_domain::{EnvironmentId, ServiceId};
 
+use self::found::Found;
+pub use self::found::{Row, Violation};
 use crate::world::{Cause, Deployment, World};
-
-/// A row of the manager, as far as the invariants care.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// The instance.
-    pub id: String,
-    /// Its service.
-    pub service_id: ServiceId,
-    /// Its status, as the manager spells it.
-    pub status: String,
-    /// The agent name that it was claimed for.
-    pub claimed_by: Option<String>,
-    /// A person asked for its end.
-    pub delete_requested: bool,
-}
-
-/// Something that must not be.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Violation {
-    /// Which rule.
-    pub rule: &'static str,
-    /// What is wrong.
-    pub sentence: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.rule, self.sentence)
-    }
-}
-
-/// Collects violations.
-#[derive(Debug, Default)]
-struct Found(Vec<Violation>);
-
-impl Found {
-    fn unless(&mut self, holds: bool, rule: &'static str, sentence: impl FnOnce() -> String) {
-        if !holds {
-            self.0.push(Violation {
-                rule,
-                sentence: sentence(),
-            });
-        }
-    }
-}
 
 /// What the modelled Railway itself promises, whatever its clients do.
 #[must_use]

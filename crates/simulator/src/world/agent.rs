@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::time::Liveness;
 use crate::faults::AgentFault;
 
 /// How many calls to provision are kept per agent: more than a run makes, and a bound.
@@ -57,6 +56,15 @@ pub struct AgentConversation {
     pub agent_name: String,
     /// How others join it; none when the agent joined one of theirs.
     pub invite_url: Option<String>,
+}
+
+/// What an agent knows of the container that it runs in.
+#[derive(Debug, Clone)]
+pub(super) struct Liveness {
+    /// Whether it booted long enough.
+    pub(super) booted: bool,
+    /// The key that it accepts.
+    pub(super) key: Option<String>,
 }
 
 /// A request to an agent.

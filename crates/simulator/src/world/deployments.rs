@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use pool_domain::{DeploymentId, DeploymentStatus, EnvironmentId};
 
 use super::model::{Cause, Deployment, InstanceKey, Service};
-use super::time::Timer;
+use super::timer::Timer;
 use super::{Caller, Refusal, World};
 
 impl World {

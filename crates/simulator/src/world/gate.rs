@@ -1,102 +1,11 @@
 //! What stands before every request: the token, the limits, the count of requests, and the faults
 //! that strike it.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
-use pool_domain::{EnvironmentId, ProjectId};
-use serde::{Deserialize, Serialize};
 
-use super::{LimitBody, RateHeaders, Refusal, World};
+use super::counts::bump;
+use super::{Caller, Credential, LimitBody, RateHeaders, Refusal, RequestCounts, World};
 use crate::faults::Fault;
-
-/// How many names of operations are counted apart; more are counted under `other`. A client has a
-/// few dozen, and the limit keeps a stranger from filling the memory.
-const NAMES_MAX: usize = 200;
-
-/// The tokens that the world accepts. They are drawn from its seed and protect nothing.
-#[derive(Debug, Clone)]
-pub struct Tokens {
-    /// An account token: `Authorization: Bearer`.
-    pub account: String,
-    /// A workspace token: `Authorization: Bearer`.
-    pub workspace: String,
-    /// A project token of the pool's environment: `Project-Access-Token`.
-    pub project: String,
-}
-
-impl Tokens {
-    pub(super) fn draw(rng: &mut fastrand::Rng) -> Self {
-        let mut draw = |kind: &str| format!("sim-{kind}-{:032x}", rng.u128(..));
-        Self {
-            account: draw("account"),
-            workspace: draw("workspace"),
-            project: draw("project"),
-        }
-    }
-}
-
-/// What a request showed of itself.
-#[derive(Debug, Clone, Copy)]
-pub enum Credential<'a> {
-    /// `Authorization: Bearer …`.
-    Bearer(&'a str),
-    /// `Project-Access-Token: …`.
-    ProjectToken(&'a str),
-    /// Nothing.
-    None,
-}
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
-    /// A person: everything that they see.
-    Account,
-    /// A workspace.
-    Workspace,
-    /// One environment of one project.
-    Project {
-        /// The project.
-        project: ProjectId,
-        /// The environment.
-        environment: EnvironmentId,
-    },
-}
-
-impl Caller {
-    pub(super) fn may_see(&self, environment: &EnvironmentId) -> bool {
-        match self {
-            Self::Account | Self::Workspace => true,
-            Self::Project {
-                environment: own, ..
-            } => own == environment,
-        }
-    }
-}
-
-/// How many requests were made, refused ones too.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RequestCounts {
-    /// HTTP requests in all.
-    pub total: u64,
-    /// By the name of the operation, else by its first root field.
-    pub by_operation: BTreeMap<String, u64>,
-    /// By each root field.
-    pub by_field: BTreeMap<String, u64>,
-}
-
-impl RequestCounts {
-    /// How many requests had this operation name or root field.
-    #[must_use]
-    pub fn of(&self, name: &str) -> u64 {
-        let count = self
-            .by_operation
-            .get(name)
-            .or_else(|| self.by_field.get(name));
-        count.copied().unwrap_or(0)
-    }
-}
 
 /// What becomes of a request before it is carried out.
 #[derive(Debug, Clone)]
@@ -213,13 +122,4 @@ impl World {
             bump(&mut self.requests.by_field, field);
         }
     }
-}
-
-pub(crate) fn bump(counts: &mut BTreeMap<String, u64>, name: &str) {
-    let name = if counts.len() < NAMES_MAX || counts.contains_key(name) {
-        name
-    } else {
-        "other"
-    };
-    *counts.entry(name.to_owned()).or_default() += 1;
 }

@@ -2,7 +2,9 @@
 //! seed come in, and everything that happens by itself happens in [`World::step`].
 
 mod agent;
+mod callers;
 mod config;
+mod counts;
 mod deployments;
 mod gate;
 mod happenings;
@@ -16,7 +18,9 @@ mod refusal;
 mod services;
 mod settings;
 mod time;
+mod timer;
 mod variables;
+mod view;
 mod volumes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,12 +32,14 @@ use pool_domain::{DeploymentId, EnvironmentId, ProjectId, ServiceId, VolumeId};
 pub use agent::{
     Agent, AgentBody, AgentCall, AgentConversation, AgentReply, Ending, Outcome, Provision,
 };
+pub use callers::{Caller, Credential, Tokens};
 pub use config::Config;
-pub(crate) use gate::bump;
-pub use gate::{Admission, Caller, Credential, RequestCounts, Tokens};
+pub use counts::RequestCounts;
+pub(crate) use counts::bump;
+pub use gate::Admission;
 pub use happenings::Happening;
 pub use limiter::RateHeaders;
-pub use listing::{Page, PageArgs, View};
+pub use listing::{Page, PageArgs};
 pub use model::{
     Cause, Deployment, Domain, Environment, InstanceKey, Project, Service, ServiceInstance, Volume,
     VolumeInstance,
@@ -44,12 +50,13 @@ pub use refusal::Refusal;
 pub use services::InstanceChanges;
 pub use settings::{EdgeLimit, LimitBody, RateLimits, ResetFormat, Settings};
 pub use variables::VariableScope;
+pub use view::View;
 pub use volumes::{NewVolume, Reach, VolumeChanges};
 
 use crate::accounts::{Accounts, AgentMail, OpenRouter};
 use crate::faults::Faults;
 use limiter::{Edge, Limiter};
-use time::Timer;
+use timer::Timer;
 
 /// The name of the environment that the pool lives in.
 pub const HOME_ENVIRONMENT: &str = "production";

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{DeploymentId, DeploymentStatus, VolumeId};
+use pool_domain::{DeploymentId, DeploymentStatus};
 
-use super::agent::{AgentCall, AgentReply};
+use super::agent::{AgentCall, AgentReply, Liveness};
 use super::model::{Cause, Deployment, InstanceKey};
+use super::timer::Timer;
 use super::{Refusal, World};
 use crate::faults::{AgentFault, Fault};
 
@@ -18,24 +19,6 @@ const REMOVAL: Duration = Duration::from_secs(1);
 /// How many deployments of one instance are kept. The latest and the one that it replaces matter;
 /// the rest is for a person who looks.
 const DEPLOYMENTS_KEPT: usize = 10;
-
-/// What happens at a time.
-#[derive(Debug, Clone)]
-pub(super) enum Timer {
-    /// A deployment's next status is due.
-    Advance(InstanceKey, DeploymentId),
-    /// A volume pending deletion goes for good.
-    Purge(VolumeId),
-}
-
-/// What an agent knows of the container that it runs in.
-#[derive(Debug, Clone)]
-pub(super) struct Liveness {
-    /// Whether it booted long enough.
-    pub(super) booted: bool,
-    /// The key that it accepts.
-    pub(super) key: Option<String>,
-}
 
 impl World {
     /// Lets time pass until `now`: everything that was due happens, in its order, at its own time.

@@ -3,7 +3,7 @@
 use pool_domain::{EnvironmentId, ProjectId, ServiceId, VolumeId};
 
 use super::model::{Service, Volume, VolumeInstance};
-use super::time::Timer;
+use super::timer::Timer;
 use super::{Caller, Refusal, World};
 
 /// Which environments a new volume reaches: Railway tells "not said" from "null".
