@@ -110,6 +110,10 @@ impl AgentMail {
     }
 
     /// `POST /v0/inboxes`. With a client id that an inbox has already, that inbox.
+    ///
+    /// # Errors
+    ///
+    /// 403 for a user name that another inbox has, 404 for a domain that is not the account's.
     pub fn create(&mut self, now: DateTime<Utc>, new: NewInbox) -> Result<Inbox, AccountRefusal> {
         const TAKEN: AccountRefusal = AccountRefusal::new(403, "Username is already taken");
         const NO_DOMAIN: AccountRefusal = AccountRefusal::new(404, "Domain not found");
@@ -146,6 +150,10 @@ impl AgentMail {
     }
 
     /// `GET /v0/inboxes`: a page, the oldest inbox first.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a page token that is none.
     pub fn list(
         &self,
         now: DateTime<Utc>,
@@ -178,6 +186,10 @@ impl AgentMail {
     }
 
     /// `DELETE /v0/inboxes/{inbox_id}`.
+    ///
+    /// # Errors
+    ///
+    /// 404 where there is no such inbox, or no longer.
     pub fn delete(&mut self, now: DateTime<Utc>, inbox_id: &str) -> Result<(), AccountRefusal> {
         const GONE: AccountRefusal = AccountRefusal::new(404, "Inbox not found");
         let mut alive = self

@@ -76,6 +76,10 @@ impl OpenRouter {
     }
 
     /// `POST /api/v1/keys`.
+    ///
+    /// # Errors
+    ///
+    /// 400 without a name, or with a reset of the limit that is none.
     pub fn create(&mut self, now: DateTime<Utc>, new: NewKey) -> Result<Key, AccountRefusal> {
         const NAMELESS: AccountRefusal = AccountRefusal::new(400, "name is required");
         const RESET: AccountRefusal = AccountRefusal::new(400, "limit_reset is invalid");
@@ -120,6 +124,10 @@ impl OpenRouter {
     }
 
     /// `DELETE /api/v1/keys/{hash}`.
+    ///
+    /// # Errors
+    ///
+    /// 404 where there is no such key, or no longer.
     pub fn delete(&mut self, now: DateTime<Utc>, hash: &str) -> Result<(), AccountRefusal> {
         const GONE: AccountRefusal = AccountRefusal::new(404, "API key not found");
         let mut alive = self.keys.iter_mut().filter(|key| key.deleted_at.is_none());

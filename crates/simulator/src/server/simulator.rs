@@ -35,6 +35,11 @@ pub struct Simulator {
 
 impl Simulator {
     /// Starts one at ports of this machine. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    ///
+    /// [`SimulatorError::NotLoopback`] and [`SimulatorError::Listen`] for an address,
+    /// [`SimulatorError::OpenFileLimit`] for more agents than this process may hold.
     pub async fn start(options: Options) -> Result<Self, SimulatorError> {
         if !options.listen.ip().is_loopback() {
             return Err(SimulatorError::NotLoopback(options.listen));
@@ -190,6 +195,10 @@ impl Simulator {
     }
 
     /// Switches a fault on.
+    ///
+    /// # Errors
+    ///
+    /// [`SimulatorError::TooManyFaults`] where as many are on as it keeps.
     pub fn inject(&self, rule: FaultRule) -> Result<(), SimulatorError> {
         self.shared.inject(rule)
     }
@@ -200,16 +209,28 @@ impl Simulator {
     }
 
     /// Puts services there which run already and are ready.
+    ///
+    /// # Errors
+    ///
+    /// Where the world refuses one, for example since its name is taken.
     pub fn seed_services(&self, seed: &SeedServices) -> Result<Vec<SeededService>, SimulatorError> {
         self.shared.seed(seed)
     }
 
     /// Lets something befall a service in the pool's environment.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such service, or it is not in a state in which that could befall it.
     pub fn happen(&self, service: &ServiceId, what: Happening) -> Result<(), SimulatorError> {
         self.shared.happen(service, what)
     }
 
     /// Gives a service's latest deployment a status, in the pool's environment.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such service, or it was never deployed.
     pub fn set_status(
         &self,
         service: &ServiceId,
@@ -220,11 +241,19 @@ impl Simulator {
     }
 
     /// Deletes a service as a person does at the dashboard: its volume stays.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such service.
     pub fn delete_service(&self, service: &ServiceId) -> Result<(), SimulatorError> {
         self.shared.delete(service)
     }
 
     /// Gives an agent a fault, or heals it with None.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such service.
     pub fn set_agent_fault(
         &self,
         service: &ServiceId,

@@ -95,6 +95,11 @@ impl Config {
 
     /// Lays `patch` over it: a null removes, an object goes deeper, anything else replaces.
     /// Says whether anything changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a patch that is no object, nests too deep, or has a
+    /// variable without a text: nothing is changed then.
     pub fn patch(&mut self, patch: &Value) -> Result<bool, Refusal> {
         if !patch.is_object() {
             return Err(Refusal::ProblemProcessing);

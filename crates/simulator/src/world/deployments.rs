@@ -10,6 +10,11 @@ use super::{Caller, Refusal, World};
 
 impl World {
     /// `serviceInstanceDeployV2`: deploys what is configured now.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] or [`Refusal::ServiceInstanceNotFound`] where the caller sees no
+    /// such instance, [`Refusal::ProblemProcessing`] where it has no image.
     pub fn service_instance_deploy(
         &mut self,
         caller: &Caller,
@@ -25,6 +30,11 @@ impl World {
     }
 
     /// `serviceInstanceRedeploy`: runs again what ran, whatever is configured now.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::RedeployWithoutSnapshot`] where nothing ran yet, [`Refusal::RedeployTooEarly`]
+    /// while it is on its way up; else as [`Self::service_instance_deploy`].
     pub fn service_instance_redeploy(
         &mut self,
         caller: &Caller,
@@ -40,6 +50,10 @@ impl World {
     }
 
     /// `deploymentRedeploy`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::find_deployment`] and [`Self::service_instance_redeploy`].
     pub fn deployment_redeploy(
         &mut self,
         caller: &Caller,
@@ -52,6 +66,10 @@ impl World {
     }
 
     /// A deployment of a live service by its id, with where it runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::DeploymentNotFound`] where none has that id; else as [`Self::environment`].
     pub fn find_deployment(
         &self,
         caller: &Caller,
@@ -70,6 +88,11 @@ impl World {
     }
 
     /// `deploymentApprove`: what waits for it goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] where it does not wait for approval; else as
+    /// [`Self::find_deployment`].
     pub fn deployment_approve(
         &mut self,
         caller: &Caller,
@@ -93,6 +116,11 @@ impl World {
     }
 
     /// `deploymentCancel`: what is on its way up is REMOVED.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] where it is not on its way up; else as
+    /// [`Self::find_deployment`].
     pub fn deployment_cancel(&mut self, caller: &Caller, id: &DeploymentId) -> Result<(), Refusal> {
         let (key, _) = self.locate(caller, id)?;
         let rising = self.deployment_mut(&key, id);
@@ -104,6 +132,10 @@ impl World {
     }
 
     /// `deploymentRemove`: REMOVED, whatever it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::find_deployment`].
     pub fn deployment_remove(&mut self, caller: &Caller, id: &DeploymentId) -> Result<(), Refusal> {
         let (key, _) = self.locate(caller, id)?;
         self.end_deployment(&key, id, DeploymentStatus::Removed, false);
@@ -111,6 +143,10 @@ impl World {
     }
 
     /// `deploymentStop`: its status stays SUCCESS, and it is stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] where it does not run; else as [`Self::find_deployment`].
     pub fn deployment_stop(&mut self, caller: &Caller, id: &DeploymentId) -> Result<(), Refusal> {
         let (key, _) = self.locate(caller, id)?;
         let running = self.deployment_mut(&key, id);
@@ -122,6 +158,10 @@ impl World {
     }
 
     /// `deploymentRestart`: the same container boots again.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] where it does not run; else as [`Self::find_deployment`].
     pub fn deployment_restart(
         &mut self,
         caller: &Caller,

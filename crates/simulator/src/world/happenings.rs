@@ -44,6 +44,11 @@ impl World {
     }
 
     /// Puts a service there that runs in `environment` since long ago, and is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] where there is no such environment; else as
+    /// [`Self::service_create`].
     pub fn seed_running(
         &mut self,
         environment: &EnvironmentId,

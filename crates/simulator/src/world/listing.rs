@@ -33,6 +33,11 @@ pub struct Page<T> {
 
 impl World {
     /// `environments(projectId)`. A project token sees its own only.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
+    /// that is none; else as [`Self::project`].
     pub fn environments(
         &self,
         caller: &Caller,
@@ -44,6 +49,10 @@ impl World {
     }
 
     /// `environment(id, projectId)`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone.
     pub fn environment(
         &self,
         caller: &Caller,
@@ -60,6 +69,11 @@ impl World {
     }
 
     /// `environment.serviceInstances`, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
+    /// that is none.
     pub fn service_instances(
         &self,
         environment: &EnvironmentId,
@@ -76,6 +90,11 @@ impl World {
     }
 
     /// `environment.volumeInstances`, oldest first; those pending deletion too.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
+    /// that is none.
     pub fn volume_instances(
         &self,
         environment: &EnvironmentId,

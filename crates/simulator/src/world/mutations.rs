@@ -44,6 +44,12 @@ impl NewService {
 
 impl World {
     /// `serviceCreate`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NameTaken`], [`Refusal::ProvisionLimit`] beyond what the plan allows,
+    /// [`Refusal::ProblemProcessing`] for a name that cannot be, [`Refusal::NotAuthorized`] for an
+    /// environment that the caller does not see.
     pub fn service_create(
         &mut self,
         caller: &Caller,
@@ -137,6 +143,11 @@ impl World {
 
     /// `serviceDelete`: the service goes, its volumes stay. A project token has to name its
     /// environment. A fork named loses its instance only.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone, or has a project
+    /// token and names no environment.
     pub fn service_delete(
         &mut self,
         caller: &Caller,
@@ -188,6 +199,11 @@ impl World {
     }
 
     /// `serviceDomainCreate`. The domain is the caller's to choose: an address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ServiceInstanceNotFound`] where the service is not in that environment, or not
+    /// yet, [`Refusal::NotAuthorized`] where the caller sees no such environment or service.
     pub fn service_domain_create(
         &mut self,
         caller: &Caller,
@@ -216,6 +232,10 @@ impl World {
     }
 
     /// `serviceDomainDelete`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone.
     pub fn service_domain_delete(&mut self, caller: &Caller, id: &str) -> Result<(), Refusal> {
         let holders = self.services.values().filter(|service| service.is_live());
         let mut holders = holders.flat_map(|s| s.instances.iter().map(move |(e, i)| (s, e, i)));

@@ -11,6 +11,10 @@ use super::{Caller, InstanceKey, Refusal, World};
 
 impl World {
     /// `environment.config`. Without `decrypt` the values of variables are masked.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone.
     pub fn environment_config(
         &self,
         caller: &Caller,
@@ -31,6 +35,11 @@ impl World {
     }
 
     /// `environmentPatchCommit`: all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a patch that does not fit or names a service that is not
+    /// there: none of it is done then. Else as [`Self::environment`].
     pub fn environment_patch_commit(
         &mut self,
         caller: &Caller,
@@ -67,6 +76,11 @@ impl World {
     }
 
     /// `serviceInstanceLimitsUpdate`: changes the limits, and deploys nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ServiceInstanceNotFound`] where the service is not in that environment, or not
+    /// yet; [`Refusal::NotAuthorized`] where the caller does not see it.
     pub fn limits_update(
         &mut self,
         caller: &Caller,

@@ -48,6 +48,11 @@ pub struct FoundDeployment<'a>(
 
 impl World {
     /// `project`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProjectNotFound`] where there is none of that id, [`Refusal::NotAuthorized`]
+    /// where the caller has a token for another.
     pub fn project(&self, caller: &Caller, id: &ProjectId) -> Result<&Project, Refusal> {
         if let Caller::Project { project, .. } = caller
             && project != id
@@ -58,6 +63,10 @@ impl World {
     }
 
     /// `service`: a live one that the caller sees.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone.
     pub fn service(&self, caller: &Caller, id: &ServiceId) -> Result<&Service, Refusal> {
         let service = self.services.get(id).filter(|service| service.is_live());
         let service = service.ok_or(Refusal::NotAuthorized)?;
@@ -70,6 +79,11 @@ impl World {
     }
 
     /// `project.services`, oldest first, of all environments together.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
+    /// that is none; else as [`Self::project`].
     pub fn services_of_project(
         &self,
         caller: &Caller,
@@ -88,6 +102,11 @@ impl World {
     }
 
     /// `service.serviceInstances`, one for each environment that the caller sees.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
+    /// that is none.
     pub fn instances_of_service<'a>(
         &'a self,
         caller: &Caller,
@@ -101,6 +120,11 @@ impl World {
     }
 
     /// `project.volumes`, oldest first; those pending deletion too.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
+    /// that is none; else as [`Self::project`].
     pub fn volumes_of_project(
         &self,
         caller: &Caller,
@@ -120,6 +144,11 @@ impl World {
     }
 
     /// `volume.volumeInstances`, one for each environment that the caller sees.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
+    /// that is none.
     pub fn instances_of_volume<'a>(
         &'a self,
         caller: &Caller,
@@ -133,6 +162,10 @@ impl World {
     }
 
     /// A volume by its id, those pending deletion too.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] where there is none of that id; else as [`Self::project`].
     pub fn volume(&self, caller: &Caller, id: &VolumeId) -> Result<&Volume, Refusal> {
         let volume = self.volumes.get(id).ok_or(Refusal::NotAuthorized)?;
         self.project(caller, &volume.project)?;
@@ -141,6 +174,11 @@ impl World {
 
     /// `deployments`, the latest first, of all environments that the caller sees unless one is
     /// named: whoever takes the first may get another environment's.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
+    /// that is none; else as [`Self::project`] and [`Self::environment`] for what the filter names.
     pub fn deployments(
         &self,
         caller: &Caller,
@@ -186,6 +224,11 @@ impl World {
     }
 
     /// The environments of a project that the caller sees.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
+    /// that is none.
     pub fn environments_of<'a>(
         &'a self,
         caller: &Caller,

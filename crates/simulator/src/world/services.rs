@@ -47,6 +47,11 @@ impl InstanceChanges {
 
 impl World {
     /// `serviceUpdate`: another name.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NameTaken`], and [`Refusal::ProblemProcessing`] for a name that cannot be; else
+    /// as [`Self::service`].
     pub fn service_rename(
         &mut self,
         caller: &Caller,
@@ -66,6 +71,11 @@ impl World {
 
     /// `serviceInstanceUpdate`, in one environment or in all that the caller sees. A new source is
     /// deployed where the world is set so.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ServiceInstanceNotFound`] where it is not in that environment,
+    /// [`Refusal::ProblemProcessing`] for changes that do not fit; else as [`Self::service`].
     pub fn service_instance_update(
         &mut self,
         caller: &Caller,
@@ -84,6 +94,10 @@ impl World {
     }
 
     /// `serviceConnect`: a source for all environments, deployed at once. A project token may not.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] with a project token; else as [`Self::service_instance_update`].
     pub fn service_connect(
         &mut self,
         caller: &Caller,
@@ -101,6 +115,10 @@ impl World {
     }
 
     /// `serviceDisconnect`: no source any more; what runs goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::service_instance_update`].
     pub fn service_disconnect(&mut self, caller: &Caller, id: &ServiceId) -> Result<(), Refusal> {
         for key in self.instances_of(caller, id, None)? {
             self.change(&key, &json!({ "source": null }))?;

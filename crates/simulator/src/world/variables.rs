@@ -27,6 +27,11 @@ impl VariableScope {
 
 impl World {
     /// `variables`. Unless `unrendered`, with those that Railway adds by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] or [`Refusal::ServiceInstanceNotFound`] where the caller sees no
+    /// such environment or service in it.
     pub fn variables(
         &self,
         caller: &Caller,
@@ -51,6 +56,10 @@ impl World {
 
     /// `variableUpsert` and `variableCollectionUpsert`: those named are set, and the others removed
     /// where `replace`. What changed is deployed unless `skip_deploys`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::variables`].
     pub fn variables_upsert(
         &mut self,
         caller: &Caller,
@@ -69,6 +78,10 @@ impl World {
     }
 
     /// `variableDelete`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::variables`].
     pub fn variable_delete(
         &mut self,
         caller: &Caller,

@@ -41,6 +41,13 @@ pub struct VolumeChanges {
 
 impl World {
     /// `volumeCreate`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::VolumeMounted`] where the service has one, [`Refusal::TooQuickly`] soon after the
+    /// last, [`Refusal::ProvisionLimit`] beyond what the plan allows,
+    /// [`Refusal::ProblemProcessing`] for a mount path that cannot be, [`Refusal::NotAuthorized`]
+    /// for what the caller does not see.
     pub fn volume_create(&mut self, caller: &Caller, new: NewVolume) -> Result<VolumeId, Refusal> {
         let project = self.project(caller, &new.project)?;
         let reached: Vec<_> = match &new.reach {
@@ -126,6 +133,10 @@ impl World {
     }
 
     /// `volumeDelete`: pending deletion from now on, gone for good after the retention.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone.
     pub fn volume_delete(&mut self, caller: &Caller, id: &VolumeId) -> Result<(), Refusal> {
         let volume = self.volumes.get(id).filter(|v| !v.is_pending_deletion());
         let volume = volume.ok_or(Refusal::NotAuthorized)?;
@@ -146,6 +157,10 @@ impl World {
     }
 
     /// `volumeUpdate`: another name.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone.
     pub fn volume_rename(
         &mut self,
         caller: &Caller,
@@ -162,6 +177,12 @@ impl World {
 
     /// `volumeInstanceUpdate`, in one environment or in all that it reaches. One that names no
     /// service is detached by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::VolumeInstanceNotFound`] where it is not in that environment,
+    /// [`Refusal::VolumeMounted`] where the service has another; [`Refusal::NotAuthorized`] for
+    /// what the caller does not see.
     pub fn volume_instance_update(
         &mut self,
         caller: &Caller,
