@@ -21,6 +21,11 @@ impl IdempotencyKey {
 
     /// Reads the header's value: a string of RFC 8941 in quotes, as the IETF's draft has it, or the
     /// bare text that most clients send. Quoted and bare, it is the same key.
+    ///
+    /// # Errors
+    ///
+    /// [`BadKey`] for an empty or too long one, for what is no printable ASCII, and for a quote
+    /// that does not end.
     pub fn parse(value: &[u8]) -> Result<Self, BadKey> {
         let value = value.trim_ascii();
         let quoted = value

@@ -14,6 +14,10 @@ pub enum WrongNetwork {
 
 /// Refuses a link that holds the host of the wrong network, in any case of letters. Any other text
 /// is the agent's to judge.
+///
+/// # Errors
+///
+/// [`WrongNetwork`], with the network that the link is of.
 pub fn check(join_url: &str, environment: &str) -> Result<(), WrongNetwork> {
     let link = join_url.to_ascii_lowercase();
     if environment == "production" {

@@ -107,6 +107,10 @@ impl Policy {
     }
 
     /// Refuses settings that contradict one another.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`], which names the settings and what they are set to.
     pub fn check(&self) -> Result<(), PolicyError> {
         if self.claim_lease <= self.provision_timeout {
             return Err(PolicyError::LeaseTooShort {

@@ -117,6 +117,11 @@ impl State {
     }
 
     /// Where the event leads from here, by the one method that decides it.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`], with the state and the event, where nothing leads there. It never
+    /// passes by itself: whoever asks has to look at the state anew.
     pub fn apply(self, event: Event) -> Result<Next, IllegalTransition> {
         match event {
             Event::Ready => self.prove_ready(),
@@ -139,7 +144,7 @@ impl State {
     }
 
     /// Starting becomes idle once it was asked; crashed becomes claimed again.
-    pub fn prove_ready(self) -> Transition {
+    fn prove_ready(self) -> Transition {
         match self.status {
             Status::Starting if !self.unasked => Ok(self.to(Status::Idle)),
             Status::Crashed if !self.delete_requested => Ok(self.to(Status::Claimed)),
@@ -148,7 +153,7 @@ impl State {
     }
 
     /// An adopted instance turns out to be somebody's.
-    pub fn take_over(self) -> Transition {
+    fn take_over(self) -> Transition {
         match self.status {
             Status::Starting if self.unasked => Ok(self.to(Status::Claimed)),
             _ => Err(self.refuse(Event::ConversationFound)),
@@ -156,7 +161,7 @@ impl State {
     }
 
     /// Starting for too long.
-    pub fn give_up(self) -> Transition {
+    fn give_up(self) -> Transition {
         match self.status {
             Status::Starting => Ok(self.to(Status::Dead)),
             _ => Err(self.refuse(Event::Stuck)),
@@ -164,7 +169,7 @@ impl State {
     }
 
     /// The deployment failed or was stopped.
-    pub fn fail(self) -> Transition {
+    fn fail(self) -> Transition {
         match self.status {
             Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
             Status::Claimed if !self.delete_requested => Ok(self.to(Status::Crashed)),
@@ -173,7 +178,7 @@ impl State {
     }
 
     /// The agent failed its probes: it must prove itself ready again.
-    pub fn fail_probes(self) -> Transition {
+    fn fail_probes(self) -> Transition {
         match self.status {
             Status::Idle => Ok(self.to(Status::Starting)),
             _ => Err(self.refuse(Event::ProbesFailed)),
@@ -181,7 +186,7 @@ impl State {
     }
 
     /// Railway says that it is in progress, going or asleep.
-    pub fn stop_serving(self) -> Transition {
+    fn stop_serving(self) -> Transition {
         match self.status {
             Status::Idle => Ok(self.to(Status::Starting)),
             _ => Err(self.refuse(Event::NotServing)),
@@ -189,7 +194,7 @@ impl State {
     }
 
     /// The service is gone.
-    pub fn vanish(self) -> Transition {
+    fn vanish(self) -> Transition {
         match self.status {
             Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
             Status::Claimed if !self.delete_requested => Ok(self.to(Status::Crashed)),
@@ -198,7 +203,7 @@ impl State {
     }
 
     /// A person retires unclaimed stock.
-    pub fn drain(self) -> Transition {
+    fn drain(self) -> Transition {
         match self.status {
             Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
             _ => Err(self.refuse(Event::Drain)),
@@ -206,6 +211,11 @@ impl State {
     }
 
     /// A person destroys this one. Refused while a claim is in progress.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] while a claim is in progress, which passes: the claim ends within its
+    /// lease.
     pub fn kill(self) -> Transition {
         match self.status {
             Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
@@ -219,6 +229,10 @@ impl State {
     }
 
     /// A person is done with a crashed one.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] unless it is crashed.
     pub fn dismiss(self) -> Transition {
         match self.status {
             Status::Crashed => Ok(Self {
@@ -230,7 +244,7 @@ impl State {
     }
 
     /// A claimer takes it.
-    pub fn lease(self) -> Transition {
+    fn lease(self) -> Transition {
         match self.status {
             Status::Idle => Ok(self.to(Status::Claiming)),
             _ => Err(self.refuse(Event::Lease)),
@@ -238,7 +252,7 @@ impl State {
     }
 
     /// The claim succeeded. Also right after the lease ran out, while nobody else has decided.
-    pub fn confirm(self) -> Transition {
+    fn confirm(self) -> Transition {
         match self.status {
             Status::Claiming => Ok(Self {
                 failed_claims: 0,
@@ -250,6 +264,10 @@ impl State {
 
     /// The claim surely failed: back to idle, at the second time in a row to starting, at the third
     /// to dead.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] unless it is being claimed.
     pub fn release(self) -> Transition {
         if self.status != Status::Claiming {
             return Err(self.refuse(Event::Release));
@@ -267,7 +285,7 @@ impl State {
     }
 
     /// Nobody can know whether the agent was provisioned: it is never handed to anybody else.
-    pub fn abandon(self) -> Transition {
+    fn abandon(self) -> Transition {
         match self.status {
             Status::Claiming => Ok(self.to(Status::Dead)),
             _ => Err(self.refuse(Event::Abandon)),
@@ -275,7 +293,7 @@ impl State {
     }
 
     /// The row may go.
-    pub fn remove(self) -> Result<(), IllegalTransition> {
+    fn remove(self) -> Result<(), IllegalTransition> {
         if self.is_to_be_destroyed() {
             Ok(())
         } else {
