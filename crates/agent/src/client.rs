@@ -31,16 +31,29 @@ const MAX_REASON_CHARS: usize = 200;
 
 impl AgentClient {
     /// A client that shows this key to every agent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolKey`] for a key that no header can hold, [`Error::BuildClient`] where TLS
+    /// cannot be set up.
     pub fn new(pool_api_key: Secret) -> Result<Self, Error> {
         Self::with_redactor(pool_api_key, &Redactor::default())
     }
 
     /// The same; it tells none of what the redactor knows either, even if an agent quotes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
     pub fn with_redactor(pool_api_key: Secret, redactor: &Redactor) -> Result<Self, Error> {
         Self::with_transport(pool_api_key, redactor, &Transport::default())
     }
 
     /// The same, of agents that are reached in another way than over the network.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
     pub fn with_transport(
         pool_api_key: Secret,
         redactor: &Redactor,

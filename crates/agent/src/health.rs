@@ -29,6 +29,10 @@ struct Answer {
 impl AgentClient {
     /// Asks the agent at `url` whether it is ready: an answer of 200 that says so, within `timeout`.
     /// Anything else is not.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReady`], with the reason in words. It may pass by itself at any moment: ask again.
     pub async fn health(&self, url: &str, timeout: Duration) -> Result<Health, NotReady> {
         let answer = self.ask_health(url, timeout).await;
         match &answer {

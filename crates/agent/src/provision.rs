@@ -49,6 +49,12 @@ struct Answer {
 
 impl AgentClient {
     /// Makes the agent at `url` somebody's, within `timeout`. Never repeated by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ProvisionFailure::Definite`] where the agent surely is nobody's, so that it may be offered
+    /// to somebody else; [`ProvisionFailure::Indeterminate`] where nobody can know, which does not
+    /// pass by itself.
     pub async fn provision(
         &self,
         url: &str,
