@@ -33,6 +33,11 @@ struct Page {
 impl Credentials {
     /// Makes an inbox with this name as user name and client id, of which there is only one: made
     /// again, it is the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], of class `NotConfigured` without an account. What passes by itself was repeated
+    /// already, as often as it may be; repeating it later gives the same inbox.
     pub async fn make_inbox(&self, name: &str) -> Result<InboxId, Error> {
         let agentmail = self.agentmail("make_inbox")?;
         let mut body = json!({
@@ -55,6 +60,10 @@ impl Credentials {
     }
 
     /// The inbox with this client id, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::list_inboxes`].
     pub async fn find_inbox(&self, client_id: &str) -> Result<Option<InboxId>, Error> {
         let mut pages = self.agentmail("find_inbox")?.pages("find_inbox");
         while let Some(inboxes) = pages.next().await? {
@@ -67,6 +76,11 @@ impl Credentials {
     }
 
     /// Every inbox of the account, whosever it is. An error where a page of them did not arrive.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where any page did not arrive whole: part of a list is none. Where
+    /// [`Error::is_retryable`], it passes by itself.
     pub async fn list_inboxes(&self) -> Result<Vec<ListedInbox>, Error> {
         let mut pages = self.agentmail("list_inboxes")?.pages("list_inboxes");
         let mut all = Vec::new();
@@ -80,6 +94,10 @@ impl Credentials {
     }
 
     /// Deletes an inbox, and says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; deleting again does no harm. One that is not there is no error.
     pub async fn delete_inbox(&self, inbox: &InboxId) -> Result<Deleted, Error> {
         let account = &self.agentmail("delete_inbox")?.account;
         // No inbox can have such an id, so there is nothing to delete.

@@ -51,11 +51,20 @@ pub struct Credentials {
 
 impl Credentials {
     /// A client of the accounts that are configured.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] of class `NotConfigured` for an address that is none, or a key that no header can
+    /// hold.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         Self::with_transport(settings, &Transport::default())
     }
 
     /// The same, of accounts that are reached in another way than over the network.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
     pub fn with_transport(settings: Settings, transport: &Transport) -> Result<Self, Error> {
         Ok(Self {
             openrouter: settings

@@ -41,6 +41,11 @@ struct Page {
 impl Credentials {
     /// Makes a key of this name. Names are not unique: after a lost answer there may be one already
     /// ([`Self::find_keys`]), whose secret nobody can know any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], of class `NotConfigured` without an account. It is not repeated where the answer
+    /// was lost: then [`Error::may_have_happened`], and the key is found by its name.
     pub async fn make_key(&self, name: &str) -> Result<MadeKey, Error> {
         let openrouter = self.openrouter("make_key")?;
         let made = openrouter.account.make(Request {
@@ -62,6 +67,10 @@ impl Credentials {
     }
 
     /// Every key of exactly this name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::list_keys`].
     pub async fn find_keys(&self, name: &str) -> Result<Vec<KeyHash>, Error> {
         let keys = self.all_keys("find_keys").await?.into_iter();
         let keys = keys.filter(|key| key.name.as_deref() == Some(name));
@@ -69,6 +78,11 @@ impl Credentials {
     }
 
     /// Every key of the account, whosever it is. An error where a page of them did not arrive.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where any page did not arrive whole: part of a list is none. Where
+    /// [`Error::is_retryable`], it passes by itself.
     pub async fn list_keys(&self) -> Result<Vec<ListedKey>, Error> {
         self.all_keys("list_keys").await
     }
@@ -106,6 +120,10 @@ impl Credentials {
     }
 
     /// Deletes a key, and says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; deleting again does no harm. One that is not there is no error.
     pub async fn delete_key(&self, hash: &KeyHash) -> Result<Deleted, Error> {
         let account = &self.openrouter("delete_key")?.account;
         // No key can have such a hash, so there is nothing to delete.
