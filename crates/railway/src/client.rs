@@ -43,16 +43,29 @@ pub struct Railway {
 
 impl Railway {
     /// A client with the limits for production.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] of class `BadRequest` for an address that is none, or a token that no header can
+    /// hold.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         Self::with_limits(settings, Limits::default())
     }
 
     /// A client with other limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
     pub fn with_limits(settings: Settings, limits: Limits) -> Result<Self, Error> {
         Self::with_transport(settings, limits, &Transport::default())
     }
 
     /// The same, of a Railway that is reached in another way than over the network.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
     pub fn with_transport(
         settings: Settings,
         limits: Limits,
@@ -67,6 +80,12 @@ impl Railway {
 
     /// Finds the configured environment, and says in a sentence which there are when it is none of
     /// them. A name in another case is found if only one environment has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] of class `NotFound` or `BadRequest` where none, or more than one, is meant, and
+    /// `NotAuthorized` for a dead token: these stay. Whatever [`Error::is_retryable_read`] was
+    /// tried again already and may pass.
     pub async fn resolve_environment(&self, wanted: &EnvironmentRef) -> Result<Environment, Error> {
         // A project token may ask for nothing but the one environment that it is for.
         let (operation, there_are) = if self.is_project_token {

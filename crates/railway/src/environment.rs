@@ -39,6 +39,11 @@ impl EnvironmentClient {
     }
 
     /// The variables of every service in the environment, in plain text, in one request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where not all of them arrived. What passes by itself was tried again already; the
+    /// next tick may ask again.
     pub async fn variables(&self) -> Result<HashMap<ServiceId, HashMap<String, Secret>>, Error> {
         let operation = environment_config::build(environment_config::Variables {
             environment_id: self.environment(),
@@ -51,6 +56,12 @@ impl EnvironmentClient {
 
     /// Makes a service with nothing but a name. The name is unique in the project, so a lost answer
     /// is found again by it ([`ErrorClass::NameTaken`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] of class `NameTaken` where a service of that name is there, `CreationThrottled`
+    /// and `RateLimited` where a later try may do, `ResourceLimit` where the plan allows no more.
+    /// Where [`Error::may_have_happened`], the name tells.
     pub async fn create_service(&self, name: &str) -> Result<ServiceId, Error> {
         let operation = service_create::build(service_create::ServiceCreateInput {
             environment_id: self.environment(),
@@ -62,6 +73,11 @@ impl EnvironmentClient {
     }
 
     /// Makes a volume for a service, mounted at `mount_path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] of class `TooEarly` while Railway does not know the service everywhere, which
+    /// passes; `ResourceLimit`; where [`Error::may_have_happened`], a later listing tells.
     pub async fn create_volume(
         &self,
         service: &ServiceId,
@@ -78,6 +94,10 @@ impl EnvironmentClient {
     }
 
     /// Makes a public domain for a service, without a target port, and gives it back (no scheme).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::create_volume`].
     pub async fn create_domain(&self, service: &ServiceId) -> Result<String, Error> {
         let operation =
             service_domain_create::build(service_domain_create::ServiceDomainCreateInput {
@@ -90,6 +110,12 @@ impl EnvironmentClient {
 
     /// Sets what these services run, all in one commit, which deploys each of them once. Nothing is
     /// sent for none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]. Where [`Error::may_have_happened`], only a later listing tells whether these
+    /// services are deployed; `BadRequest` and `NotFound` hold for all of them, though one may be
+    /// at fault.
     pub async fn commit(&self, patches: &[ServicePatch]) -> Result<(), Error> {
         if patches.is_empty() {
             return Ok(());
@@ -121,6 +147,11 @@ impl EnvironmentClient {
     }
 
     /// Deletes a service in this environment. Its volumes stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] of class `NotAuthorized` or `NotFound` where it is gone already, `RateLimited` or
+    /// `EdgeBlocked` where nothing was sent; asking again does no harm.
     pub async fn delete_service(&self, service: &ServiceId) -> Result<(), Error> {
         let operation = service_delete::build(service_delete::Variables {
             id: service.as_str().to_owned(),
@@ -132,6 +163,10 @@ impl EnvironmentClient {
     }
 
     /// Deletes a volume. Railway shows it as pending deletion for 48 hours more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::delete_service`].
     pub async fn delete_volume(&self, volume: &VolumeId) -> Result<(), Error> {
         let operation = volume_delete::build(volume_delete::Variables {
             volume_id: volume.as_str().to_owned(),
