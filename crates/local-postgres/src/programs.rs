@@ -20,6 +20,10 @@ pub struct Programs {
 
 impl Programs {
     /// Looks in `PG_BIN_DIR`, `PATH`, `/usr/lib/postgresql/*/bin` and `caches`, in this order.
+    ///
+    /// # Errors
+    ///
+    /// Where no place holds all of the programs, with every place that was looked at.
     pub fn find(caches: &[PathBuf]) -> Result<Self, Error> {
         Search {
             bin_dir: env::var_os("PG_BIN_DIR").filter(|dir| !dir.is_empty()),

@@ -48,6 +48,11 @@ pub struct Server {
 
 impl Server {
     /// Starts a server; an error when one runs in the directory already.
+    ///
+    /// # Errors
+    ///
+    /// Where one runs in the directory already, where the account may not run a server, and where
+    /// the server does not come up in time, with what it said.
     pub fn start(options: &Options) -> Result<Self, Error> {
         let place = Place::open(options)?;
         let _lock = DirectoryLock::take(&place.cluster.dir)?;
@@ -62,6 +67,10 @@ impl Server {
 
     /// Takes over the server that runs in the directory, or starts one. Several may adopt the same
     /// server, each of them then [leaves](Self::leave_running) it or agrees otherwise who stops it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`], but for a server that runs.
     pub fn adopt_or_start(options: &Options) -> Result<Self, Error> {
         let place = Place::open(options)?;
         let _lock = DirectoryLock::take(&place.cluster.dir)?;
@@ -75,6 +84,10 @@ impl Server {
     }
 
     /// Ends the server that an earlier run left in `dir`; says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not end in time.
     pub fn end_leftover(dir: &Path) -> Result<bool, Error> {
         if !dir.exists() {
             return Ok(false);
@@ -131,11 +144,19 @@ impl Server {
     }
 
     /// Stops it, waiting for the end, and removes its directory when that is a temporary one.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not end in time: it is left alone then, with its directory.
     pub fn stop(mut self) -> Result<(), Error> {
         self.end()
     }
 
     /// Stops it and removes its directory, whichever that is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stop`]; and where the directory cannot be removed.
     pub fn stop_and_remove(mut self) -> Result<(), Error> {
         self.end()?;
         remove_dir(&self.cluster.dir)
@@ -153,6 +174,10 @@ impl Server {
     }
 
     /// Brings it down and leaves its directory, for [`start_again`](Self::start_again).
+    ///
+    /// # Errors
+    ///
+    /// Where it does not come down in time.
     pub fn halt(&mut self, how: Halt) -> Result<(), Error> {
         if let Some(guard) = self.guard.take() {
             guard.end();
@@ -168,6 +193,10 @@ impl Server {
     }
 
     /// Starts it again after a [`halt`](Self::halt), on the port that it had.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`]; the port may be another's by now.
     pub fn start_again(&mut self) -> Result<(), Error> {
         let port = self.port();
         let (postmaster, child) = start_at(&self.cluster, port, &self.options)?;
