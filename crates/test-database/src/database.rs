@@ -46,6 +46,10 @@ impl TestDatabase {
     }
 
     /// As [`create`](Self::create), with the error as a value.
+    ///
+    /// # Errors
+    ///
+    /// Where no server can be found or started, or its template cannot be migrated.
     pub async fn try_create() -> Result<Self, Error> {
         within_limit(async {
             let (server, client) = admin().await?;
@@ -56,6 +60,10 @@ impl TestDatabase {
     }
 
     /// As [`empty`](Self::empty), with the error as a value.
+    ///
+    /// # Errors
+    ///
+    /// Where no server can be found or started.
     pub async fn try_empty() -> Result<Self, Error> {
         within_limit(async {
             let (server, client) = admin().await?;
@@ -139,6 +147,10 @@ impl std::fmt::Debug for TestDatabase {
 }
 
 /// A plain connection without TLS, driven by a task of the runtime that calls this.
+///
+/// # Errors
+///
+/// Where the server does not answer or refuses.
 pub async fn connect(url: &str) -> Result<Client, Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls)
         .await
