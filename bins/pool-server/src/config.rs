@@ -115,6 +115,10 @@ const RETENTION_MAX_DAYS: u64 = 3_650;
 
 impl Config {
     /// Reads the settings from flags and, for secrets, from the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`BadSetting`], one sentence that names the setting and what it may be.
     pub fn resolve(
         flags: &Flags,
         environment: impl Fn(&str) -> Option<String>,

@@ -13,6 +13,10 @@ const KILL_VARIABLE: &str = "POOL_KILL_AT";
 const FAIL_VARIABLE: &str = "POOL_FAIL_AT";
 
 /// Arms the points that the environment names, where it names any.
+///
+/// # Errors
+///
+/// Where a variable is set that this build, without failpoints, cannot heed, or is no number.
 pub fn arm_from_environment() -> anyhow::Result<()> {
     if let Some(wanted) = named_by(KILL_VARIABLE)? {
         arm_killing(&wanted)?;

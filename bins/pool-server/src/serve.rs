@@ -34,6 +34,10 @@ const STOP_MARGIN: Duration = Duration::from_secs(5);
 const TASK_ENDS_WITHIN: Duration = Duration::from_secs(25);
 
 /// Serves until SIGTERM or SIGINT; a second one ends it at once.
+///
+/// # Errors
+///
+/// What [`listen`] and [`serve`] say.
 pub async fn until_told_to_stop(config: Config) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -56,6 +60,10 @@ pub async fn until_told_to_stop(config: Config) -> anyhow::Result<()> {
 }
 
 /// Listens on every address, IPv6 and IPv4, or on IPv4 alone where there is no IPv6.
+///
+/// # Errors
+///
+/// Where the port is taken, or may not be listened on.
 pub async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).await;
     let bound = match bound {
@@ -68,6 +76,11 @@ pub async fn listen(port: u16) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves on this listener until `stop`.
+///
+/// # Errors
+///
+/// Where a client cannot be built from the settings, or the database is not there in time or
+/// refuses us; nothing else ends it.
 pub async fn serve(
     config: Config,
     listener: TcpListener,
