@@ -4,6 +4,7 @@ use apollo_compiler::ast::{
     DirectiveList, FieldDefinition, InputValueDefinition, OperationType, Type,
 };
 use apollo_compiler::collections::{IndexMap, IndexSet};
+use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::{
     Component, ComponentName, EnumType, ExtendedType, InputObjectType, UnionType,
 };
@@ -53,40 +54,25 @@ impl Comparison<'_> {
                 }
                 None => format!("Railway's schema has no {operation}."),
             };
-            self.findings.push(Finding {
-                place: Place::new(&self.ours.file, None),
-                kind: Kind::Type,
-                sentence,
-            });
+            self.find(None, Kind::Type, sentence);
         }
     }
 
     fn ty(&mut self, name: &Name, ours: &ExtendedType) {
         let Some(railways) = self.railway.types.get(name) else {
-            self.removed(
-                &place_of_type(self.ours, ours),
-                &format!("the {} {name}", noun(ours)),
-            );
+            self.removed(ours.location(), &format!("the {} {name}", noun(ours)));
             return;
         };
         match (ours, railways) {
             (ExtendedType::Scalar(_), ExtendedType::Scalar(_)) => {}
             (ExtendedType::Object(ours), ExtendedType::Object(railways)) => {
-                self.interfaces(
-                    ours,
-                    &ours.implements_interfaces,
-                    &railways.implements_interfaces,
-                    name,
-                );
+                let interfaces = (&ours.implements_interfaces, &railways.implements_interfaces);
+                self.interfaces(ours.location(), name, interfaces);
                 self.fields(name, &ours.fields, &railways.fields);
             }
             (ExtendedType::Interface(ours), ExtendedType::Interface(railways)) => {
-                self.interfaces(
-                    ours,
-                    &ours.implements_interfaces,
-                    &railways.implements_interfaces,
-                    name,
-                );
+                let interfaces = (&ours.implements_interfaces, &railways.implements_interfaces);
+                self.interfaces(ours.location(), name, interfaces);
                 self.fields(name, &ours.fields, &railways.fields);
             }
             (ExtendedType::Union(ours), ExtendedType::Union(railways)) => {
@@ -99,26 +85,21 @@ impl Comparison<'_> {
             _ => {
                 let (theirs, here) = (a_noun(railways), a_noun(ours));
                 let sentence = format!("{name} is {theirs} in Railway's schema and {here} here.");
-                self.findings.push(Finding {
-                    place: place_of_type(self.ours, ours),
-                    kind: Kind::Type,
-                    sentence,
-                });
+                self.find(ours.location(), Kind::Type, sentence);
             }
         }
     }
 
-    fn interfaces<T>(
+    fn interfaces(
         &mut self,
-        node: &Node<T>,
-        ours: &IndexSet<ComponentName>,
-        railways: &IndexSet<ComponentName>,
+        at: Option<SourceSpan>,
         name: &Name,
+        (ours, railways): (&IndexSet<ComponentName>, &IndexSet<ComponentName>),
     ) {
         for interface in ours {
             if !railways.contains(interface) {
                 let what = format!("{name}'s interface {}", interface.name);
-                self.removed(&self.place(node), &what);
+                self.removed(at, &what);
             }
         }
     }
@@ -127,7 +108,7 @@ impl Comparison<'_> {
         for (name, field) in ours {
             let coordinate = format!("{ty}.{name}");
             let Some(railways) = railways.get(name) else {
-                self.removed(&self.place(&field.node), &coordinate);
+                self.removed(field.node.location(), &coordinate);
                 continue;
             };
             self.deprecated(&field.node, &coordinate, &railways.directives);
@@ -147,7 +128,7 @@ impl Comparison<'_> {
             let coordinate = format!("{field}({}:)", argument.name);
             match railways.argument_by_name(&argument.name) {
                 Some(railways) => self.input(argument, &coordinate, railways),
-                None => self.removed(&self.place(argument), &coordinate),
+                None => self.removed(argument.location(), &coordinate),
             }
         }
         for argument in &railways.arguments {
@@ -156,7 +137,7 @@ impl Comparison<'_> {
                     "{field} requires the argument {}: {} in Railway's schema, which is not here.",
                     argument.name, argument.ty
                 );
-                self.find(&ours.node, Kind::Required, sentence);
+                self.find(ours.node.location(), Kind::Required, sentence);
             }
         }
     }
@@ -167,7 +148,7 @@ impl Comparison<'_> {
             let coordinate = format!("{ty}.{name}");
             match railways.fields.get(name) {
                 Some(railways) => self.input(&field.node, &coordinate, railways),
-                None => self.removed(&self.place(&field.node), &coordinate),
+                None => self.removed(field.node.location(), &coordinate),
             }
         }
         for (name, field) in &railways.fields {
@@ -176,7 +157,7 @@ impl Comparison<'_> {
                     "{ty} requires the field {name}: {} in Railway's schema, which is not here.",
                     field.ty
                 );
-                self.find(ours, Kind::Required, sentence);
+                self.find(ours.location(), Kind::Required, sentence);
             }
         }
     }
@@ -198,7 +179,7 @@ impl Comparison<'_> {
             let sentence = format!(
                 "{coordinate} is {railways} by default in Railway's schema and {default} here."
             );
-            self.find(ours, Kind::Type, sentence);
+            self.find(ours.location(), Kind::Type, sentence);
         }
     }
 
@@ -208,13 +189,13 @@ impl Comparison<'_> {
             let coordinate = format!("{ty}.{name}");
             match railways.values.get(name) {
                 Some(railways) => self.deprecated(&value.node, &coordinate, &railways.directives),
-                None => self.removed(&self.place(&value.node), &coordinate),
+                None => self.removed(value.node.location(), &coordinate),
             }
         }
         for name in railways.values.keys() {
             if !ours.values.contains_key(name) {
                 let sentence = format!("{ty}.{name} is a value in Railway's schema and not here.");
-                self.find(ours, Kind::NewValue, sentence);
+                self.find(ours.location(), Kind::NewValue, sentence);
             }
         }
     }
@@ -223,7 +204,7 @@ impl Comparison<'_> {
         for member in &ours.members {
             if !railways.members.contains(member) {
                 let what = format!("the member {} of {}", member.name, ours.name);
-                self.removed(&self.place(ours), &what);
+                self.removed(ours.location(), &what);
             }
         }
     }
@@ -254,43 +235,30 @@ impl Comparison<'_> {
         };
         let sentence =
             format!("{coordinate} is {railways} in Railway's schema and {ours} here{meaning}.");
-        self.find(node, kind, sentence);
+        self.find(node.location(), kind, sentence);
     }
 
     fn deprecated<T>(&mut self, node: &Node<T>, coordinate: &str, railways: &DirectiveList) {
         if self.ours.deprecated == Deprecated::Tolerated {
             return;
         }
-        if let Some(deprecation) = deprecation::of(railways) {
-            self.find(node, Kind::Deprecated, deprecation.sentence(coordinate));
+        if let Some(sentence) = deprecation::sentence(railways, coordinate) {
+            self.find(node.location(), Kind::Deprecated, sentence);
         }
     }
 
-    fn removed(&mut self, place: &Place, what: &str) {
-        self.findings.push(Finding {
-            place: place.clone(),
-            kind: Kind::Removed,
-            sentence: format!("{what} is not in Railway's schema."),
-        });
+    fn removed(&mut self, at: Option<SourceSpan>, what: &str) {
+        let sentence = format!("{what} is not in Railway's schema.");
+        self.find(at, Kind::Removed, sentence);
     }
 
-    fn find<T>(&mut self, node: &Node<T>, kind: Kind, sentence: String) {
+    fn find(&mut self, at: Option<SourceSpan>, kind: Kind, sentence: String) {
         self.findings.push(Finding {
-            place: self.place(node),
+            place: Place::of(&self.ours.file, at, &self.ours.schema.sources),
             kind,
             sentence,
         });
     }
-
-    fn place<T>(&self, node: &Node<T>) -> Place {
-        Place::of(&self.ours.file, node, &self.ours.schema.sources)
-    }
-}
-
-fn place_of_type(ours: &Subset, ty: &ExtendedType) -> Place {
-    let sources = &ours.schema.sources;
-    let range = ty.location().and_then(|at| at.line_column_range(sources));
-    Place::new(&ours.file, range.map(|range| range.start))
 }
 
 fn a_noun(ty: &ExtendedType) -> String {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use apollo_compiler::Node;
-use apollo_compiler::parser::{LineColumn, SourceMap};
+use apollo_compiler::parser::{LineColumn, SourceMap, SourceSpan};
 
 /// What is the matter. Each has a section in docs/RAILWAY-SCHEMA.md that says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,11 +73,9 @@ impl Place {
         }
     }
 
-    pub(super) fn of<T>(file: &str, node: &Node<T>, sources: &SourceMap) -> Self {
-        Self::new(
-            file,
-            node.line_column_range(sources).map(|range| range.start),
-        )
+    pub(super) fn of(file: &str, at: Option<SourceSpan>, sources: &SourceMap) -> Self {
+        let range = at.and_then(|at| at.line_column_range(sources));
+        Self::new(file, range.map(|range| range.start))
     }
 }
 

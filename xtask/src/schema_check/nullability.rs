@@ -23,28 +23,19 @@ pub(super) enum Difference {
 }
 
 pub(super) fn difference(ours: &Type, railways: &Type, direction: Direction) -> Option<Difference> {
-    let (mut only_ours, mut only_railways) = (false, false);
-    let (mut ours, mut railways) = (ours, railways);
-    loop {
-        only_ours |= ours.is_non_null() && !railways.is_non_null();
-        only_railways |= !ours.is_non_null() && railways.is_non_null();
-        match (ours.is_list(), railways.is_list()) {
-            (true, true) => (ours, railways) = (ours.item_type(), railways.item_type()),
-            (false, false) => break,
-            _ => return Some(Difference::Type),
-        }
-    }
-    if ours.inner_named_type() != railways.inner_named_type() {
-        return Some(Difference::Type);
-    }
-    let (breaking, harmless) = match direction {
-        Direction::Output => (only_ours, only_railways),
-        Direction::Input => (only_railways, only_ours),
+    let bare = |ty: &Type| ty.to_string().replace('!', "");
+    let (sent, expected) = match direction {
+        Direction::Output => (railways, ours),
+        Direction::Input => (ours, railways),
     };
-    match (breaking, harmless) {
-        (true, _) => Some(Difference::Breaking),
-        (false, true) => Some(Difference::Harmless),
-        (false, false) => None,
+    if ours == railways {
+        None
+    } else if bare(ours) != bare(railways) {
+        Some(Difference::Type)
+    } else if sent.is_assignable_to(expected) {
+        Some(Difference::Harmless)
+    } else {
+        Some(Difference::Breaking)
     }
 }
 

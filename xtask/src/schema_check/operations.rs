@@ -1,11 +1,11 @@
 //! Whether an operation of ours is valid in Railway's schema, and what that it uses is deprecated.
 
-use apollo_compiler::ast::Value;
+use apollo_compiler::ast::{DirectiveList, Value};
 use apollo_compiler::executable::{Field, Selection, SelectionSet};
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Node, Schema};
 
-use super::deprecation::{self, Deprecation};
+use super::deprecation;
 use super::finding::{Finding, Kind, Place};
 use super::subset::Operations;
 
@@ -66,17 +66,13 @@ impl Uses<'_> {
 
     fn look_at_field(&mut self, parent: &str, field: &Node<Field>) {
         let name = format!("{parent}.{}", field.name);
-        if let Some(deprecation) = deprecation::of(&field.definition.directives) {
-            self.complain(field, &name, &deprecation);
-        }
+        self.complain(field, &name, &field.definition.directives);
         for argument in &field.arguments {
             let Some(defined) = field.definition.argument_by_name(&argument.name) else {
                 continue;
             };
             let name = format!("{name}({}:)", argument.name);
-            if let Some(deprecation) = deprecation::of(&defined.directives) {
-                self.complain(argument, &name, &deprecation);
-            }
+            self.complain(argument, &name, &defined.directives);
             self.look_at_value(argument, &argument.value, defined.ty.inner_named_type());
         }
     }
@@ -86,17 +82,18 @@ impl Uses<'_> {
         let (Some(value), Some(defined)) = (value.as_enum(), self.railway.get_enum(ty)) else {
             return;
         };
-        let directives = defined.values.get(value).map(|value| &value.directives);
-        if let Some(deprecation) = directives.and_then(deprecation::of) {
-            self.complain(node, &format!("{ty}.{value}"), &deprecation);
+        if let Some(defined) = defined.values.get(value) {
+            self.complain(node, &format!("{ty}.{value}"), &defined.directives);
         }
     }
 
-    fn complain<T>(&mut self, node: &Node<T>, name: &str, deprecation: &Deprecation) {
-        self.findings.push(Finding {
-            place: Place::of(self.file, node, &self.document.sources),
+    /// Where it is deprecated.
+    fn complain<T>(&mut self, node: &Node<T>, name: &str, directives: &DirectiveList) {
+        let sentence = deprecation::sentence(directives, name);
+        self.findings.extend(sentence.map(|sentence| Finding {
+            place: Place::of(self.file, node.location(), &self.document.sources),
             kind: Kind::Deprecated,
-            sentence: deprecation.sentence(name),
-        });
+            sentence,
+        }));
     }
 }
