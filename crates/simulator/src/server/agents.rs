@@ -9,24 +9,30 @@ use http::{HeaderValue, Request, StatusCode, header};
 
 use super::answers::{huge, never, stalled};
 use super::connection::{Handler, broken_off, unanswered};
-use super::shared::Shared;
 use crate::faults::AgentFault;
 use crate::world::{AgentBody, AgentCall, AgentReply, Ending};
 
 /// How large a body an agent takes: instructions may have 1 MiB in the pool's own API.
 const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
 
+/// What answers for all agents, each by its domain.
+pub(super) trait Agents: std::fmt::Debug + Send + Sync {
+    fn call(&self, domain: &str, call: AgentCall<'_>) -> AgentReply;
+
+    fn fault_at(&self, domain: &str) -> Option<AgentFault>;
+}
+
 /// Whoever listens at one domain.
 #[derive(Debug)]
 pub(super) struct Agent {
-    shared: Arc<Shared>,
+    agents: Arc<dyn Agents>,
     domain: String,
 }
 
 impl Agent {
-    pub(super) fn at(shared: &Arc<Shared>, domain: &str) -> Self {
+    pub(super) fn at(agents: Arc<dyn Agents>, domain: &str) -> Self {
         Self {
-            shared: Arc::clone(shared),
+            agents,
             domain: domain.to_owned(),
         }
     }
@@ -49,17 +55,12 @@ impl Handler for Agent {
             bearer,
             body: &body,
         };
-        let reply = self
-            .shared
-            .world(|world| world.agent_call(&self.domain, call));
+        let reply = self.agents.call(&self.domain, call);
         send(reply, parts.uri.path()).await
     }
 
     fn is_mute(&self) -> bool {
-        let fault = self
-            .shared
-            .world(|world| world.agent_fault_at(&self.domain));
-        fault == Some(AgentFault::Mute)
+        self.agents.fault_at(&self.domain) == Some(AgentFault::Mute)
     }
 }
 

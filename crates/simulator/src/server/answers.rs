@@ -2,7 +2,6 @@
 //! gateways, and answers of a shape that no client expects.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -11,10 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 use hyper::body::Bytes;
 use serde_json::Value;
 
-use super::connection::unanswered;
-
-/// How long a request that is never answered is held: longer than any client waits.
-pub(super) const NEVER: Duration = Duration::from_mins(10);
+use super::connection::{NEVER, unanswered};
 
 /// How large the answer of a service gone mad is: 2 GiB, more than any client may keep in memory.
 const HUGE_BYTES: usize = 2 * 1024 * 1024 * 1024;

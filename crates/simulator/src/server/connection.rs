@@ -19,11 +19,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::NEVER;
-
 /// How many connections are served at once by the API, and as many by all agents together: four
 /// times what a manager opens with 64 probes in flight.
 pub(super) const CONNECTIONS_MAX: usize = 256;
+
+/// How long a request that is never answered is held: longer than any client waits.
+pub(super) const NEVER: Duration = Duration::from_mins(10);
 
 /// How long a client may take to send its headers.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);

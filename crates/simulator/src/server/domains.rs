@@ -10,10 +10,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::agents::Agent;
+use super::agents::{Agent, Agents};
 use super::connection::{self, CONNECTIONS_MAX};
 use super::files::Capacity;
-use super::shared::Shared;
 use crate::SimulatorError;
 
 /// The domains that are taken, and what may be.
@@ -64,7 +63,7 @@ impl Domains {
 
     /// Serves a new domain, which this gives, until it is given up. Refused when as many agents as may
     /// be have a port.
-    pub(super) fn open(&self, shared: &Arc<Shared>) -> Result<String, SimulatorError> {
+    pub(super) fn open(&self, agents: Arc<dyn Agents>) -> Result<String, SimulatorError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let stop = self.stop.child_token();
         let domain = match &self.kind {
@@ -83,7 +82,7 @@ impl Domains {
                     address: (Ipv4Addr::LOCALHOST, 0).into(),
                     source,
                 })?;
-                let agent = Arc::new(Agent::at(shared, &domain));
+                let agent = Arc::new(Agent::at(agents, &domain));
                 let connections = Arc::clone(connections);
                 // No connection is kept open, so that a thousand agents hold a thousand files and
                 // not two.

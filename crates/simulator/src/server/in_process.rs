@@ -13,8 +13,7 @@ use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 
 use super::agents::Agent;
-use super::answers::NEVER;
-use super::connection::{Handler, Routes, Unanswered};
+use super::connection::{Handler, NEVER, Routes, Unanswered};
 use super::shared::Shared;
 
 /// The host of all but the agents.
@@ -39,7 +38,7 @@ pub(super) fn service(
                 return answer(&*routes, request, stop).await;
             }
             let stop = shared.domains.stop_of(host).ok_or_else(refused)?;
-            let agent = Agent::at(&shared, host);
+            let agent = Agent::at(shared, host);
             answer(&agent, request, stop).await
         }
     }))

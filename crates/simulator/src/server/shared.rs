@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pool_domain::{Clock, DeploymentStatus, EnvironmentId, ServiceId};
 use serde::{Deserialize, Serialize};
 
+use super::agents::Agents;
 use super::domains::Domains;
 use crate::faults::{FaultRule, RULES_MAX};
-use crate::world::{Caller, Domain, Happening, InstanceKey, NewVolume, Reach, World};
+use crate::world::{
+    AgentCall, AgentReply, Caller, Domain, Happening, InstanceKey, NewVolume, Reach, World,
+};
 use crate::{AgentFault, SimulatorError};
 
 #[derive(Debug)]
@@ -65,6 +68,16 @@ pub struct SeededService {
     pub domain: String,
 }
 
+impl Agents for Shared {
+    fn call(&self, domain: &str, call: AgentCall<'_>) -> AgentReply {
+        self.world(|world| world.agent_call(domain, call))
+    }
+
+    fn fault_at(&self, domain: &str) -> Option<AgentFault> {
+        self.world(|world| world.agent_fault_at(domain))
+    }
+}
+
 impl Shared {
     pub(super) fn new(world: World, clock: Arc<dyn Clock>, domains: Domains) -> Self {
         Self {
@@ -93,7 +106,7 @@ impl Shared {
         target_port: Option<i32>,
     ) -> Result<Domain, SimulatorError> {
         // It is served first, so that a deletion which comes right after closes it.
-        let domain = self.domains.open(self)?;
+        let domain = self.domains.open(Arc::<Self>::clone(self))?;
         let made =
             self.world(|w| w.service_domain_create(caller, key, target_port, domain.clone()));
         if made.is_err() {

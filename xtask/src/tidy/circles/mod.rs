@@ -24,8 +24,6 @@ const KNOWN: &[&str] = &[
     "crates/simulation/src/check.rs",
     "crates/simulation/src/database/claims.rs",
     "crates/simulation/src/trouble.rs",
-    "crates/simulator/src/server/agents.rs",
-    "crates/simulator/src/server/answers.rs",
     "crates/simulator/src/server/graphql/connections.rs",
 ];
 
