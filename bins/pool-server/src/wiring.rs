@@ -16,11 +16,6 @@ use tracing::warn;
 
 use crate::{Config, chain};
 
-/// Connections for everything but claims: the reconciler uses a handful at once, lists and people
-/// the rest.
-const POOL_SIZE: usize = 12;
-/// Connections of their own for claims: a claim holds one for under a millisecond at a time.
-const CLAIM_POOL_SIZE: usize = 16;
 /// Between the first two tries to resolve the environment's name; doubled each time, since every
 /// try is a request of Railway's budget,
 const RESOLVE_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -37,11 +32,7 @@ pub(crate) struct Parts {
 }
 
 pub(crate) fn database(config: &Config) -> DbSettings {
-    DbSettings {
-        url: config.database_url.clone(),
-        pool_size: POOL_SIZE,
-        claim_pool_size: CLAIM_POOL_SIZE,
-    }
+    DbSettings::new(config.database_url.clone())
 }
 
 pub(crate) fn parts(config: &Config, db: Db) -> anyhow::Result<Parts> {

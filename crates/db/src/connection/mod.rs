@@ -23,8 +23,8 @@ pub struct DbSettings {
 }
 
 impl DbSettings {
-    /// A tick uses one or two at a time, the API's lists and people's commands a few more.
-    pub const POOL_SIZE: usize = 8;
+    /// The reconciler uses a handful at once, the API's lists and people's commands the rest.
+    pub const POOL_SIZE: usize = 12;
     /// Sixteen gave 6,000 claims a second with 32 callers; more gain nothing on few cores.
     pub const CLAIM_POOL_SIZE: usize = 16;
 
