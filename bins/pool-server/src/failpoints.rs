@@ -22,7 +22,7 @@ pub fn arm_from_environment() -> anyhow::Result<()> {
         arm_killing(&wanted)?;
     }
     if let Some(name) = named_by(FAIL_VARIABLE)? {
-        let armed = fail::cfg(name, "1*return");
+        let armed = pool_failpoints::arm_failing(&name);
         armed.or_else(|why| bail!("{FAIL_VARIABLE}: {why}"))?;
     }
     Ok(())
@@ -31,7 +31,7 @@ pub fn arm_from_environment() -> anyhow::Result<()> {
 fn named_by(variable: &str) -> anyhow::Result<Option<String>> {
     let wanted = std::env::var(variable).ok().filter(|it| !it.is_empty());
     ensure!(
-        wanted.is_none() || fail::has_failpoints(),
+        wanted.is_none() || pool_failpoints::COMPILED,
         "{variable} is set, and this build has no failpoints"
     );
     Ok(wanted)
@@ -48,7 +48,7 @@ fn arm_killing(wanted: &str) -> anyhow::Result<()> {
         None => (wanted, 1),
     };
     let reached = AtomicU32::new(0);
-    let armed = fail::cfg_callback(name, move || {
+    let armed = pool_failpoints::arm_calling(name, move || {
         if reached.fetch_add(1, Ordering::SeqCst) + 1 == nth {
             die();
         }

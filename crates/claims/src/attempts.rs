@@ -6,6 +6,7 @@ use std::time::Duration;
 use pool_agent::{ProvisionFailure, ProvisionRequest, Provisioned};
 use pool_db::claims::{KeyedRequest, Lease};
 use pool_domain::{ClaimToken, InstanceId};
+use pool_failpoints::fail_point;
 use tokio::time::Instant;
 
 use crate::breaker::Pass;
@@ -92,7 +93,7 @@ impl Attempts {
         let mut refused: Option<(Held, String)> = None;
         let mut last_reason = String::new();
         while self.may_try_another(refused.is_some()) {
-            fail::fail_point!("claim.before_lease");
+            fail_point!("claim.before_lease");
             let held = match self.lease().await {
                 Ok(Some(held)) => held,
                 Ok(None) => break,
@@ -101,13 +102,13 @@ impl Attempts {
                     return Err(error);
                 }
             };
-            fail::fail_point!("claim.after_lease");
+            fail_point!("claim.after_lease");
             self.tried.push(held.lease.id.clone());
             match self.provision(&held.lease).await {
                 Outcome::Provisioned(provisioned) => {
-                    fail::fail_point!("claim.before_confirm");
+                    fail_point!("claim.before_confirm");
                     let result = self.confirm(held, provisioned).await;
-                    fail::fail_point!("claim.after_confirm");
+                    fail_point!("claim.after_confirm");
                     self.blame_first(&mut refused).await;
                     self.shared.breaker.succeeded();
                     return result;
@@ -171,7 +172,7 @@ impl Attempts {
         {
             return failed(format!("health: {not_ready}"));
         }
-        fail::fail_point!("claim.before_provision");
+        fail_point!("claim.before_provision");
         let limit = self.shared.settings.provision_timeout.min(self.time_left());
         match agent.provision(url, &self.request, limit).await {
             Ok(provisioned) => Outcome::Provisioned(provisioned),

@@ -3,6 +3,7 @@
 use pool_agent::Provisioned;
 use pool_db::claims::Confirmation;
 use pool_db::storable;
+use pool_failpoints::fail_point;
 
 use crate::attempts::{Attempts, Held};
 use crate::settle::{Decision, Settled};
@@ -26,20 +27,20 @@ impl Attempts {
 
     /// Gives back an instance that definitely was not provisioned. `counts` blames it.
     pub(crate) async fn release(&self, held: &Held, reason: &str, counts: bool) {
-        fail::fail_point!("claim.before_release");
+        fail_point!("claim.before_release");
         let reason = reason.to_owned();
         let settlement = held.settlement(Decision::Release { reason, counts });
         settlement.settle_aside(&self.shared).await;
-        fail::fail_point!("claim.after_release");
+        fail_point!("claim.after_release");
     }
 
     /// Gives up an instance of which nobody can know whether it was provisioned.
     pub(crate) async fn abandon(&self, held: &Held, reason: &str, timed_out: bool) {
-        fail::fail_point!("claim.before_abandon");
+        fail_point!("claim.before_abandon");
         let reason = reason.to_owned();
         let settlement = held.settlement(Decision::Abandon { reason, timed_out });
         settlement.settle_aside(&self.shared).await;
-        fail::fail_point!("claim.after_abandon");
+        fail_point!("claim.after_abandon");
     }
 
     fn confirmation(&self, held: &Held, provisioned: &Provisioned) -> Confirmation {

@@ -3,7 +3,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fail::fail_point;
 use futures_util::{StreamExt, stream};
 use pool_db::provisions::{self, Made, NewProvision};
 use pool_domain::write::NewInstance;
@@ -11,6 +10,7 @@ use pool_domain::{
     CreateStep, Creations, InboxId, InstanceId, KeyHash, Policy, Provision, Secret, ServiceId,
     Stage, Term, VolumeId,
 };
+use pool_failpoints::fail_point;
 use pool_planner::Resume;
 use pool_railway::{ErrorClass, ServicePatch};
 use tokio::time::{Duration, Instant, sleep, timeout_at};

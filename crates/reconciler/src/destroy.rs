@@ -1,11 +1,11 @@
 //! Destroys one instance outside: key, inbox, volumes, service. Each step is recorded when it is
 //! done and may be repeated; one that fails holds back no other, only the row waits.
 
-use fail::fail_point;
 use pool_credentials::Deleted;
 use pool_db::provisions;
 use pool_domain::write::Belongings;
 use pool_domain::{DestroyStep, Policy, Term};
+use pool_failpoints::fail_point;
 use pool_planner::Destruction;
 use pool_railway::ErrorClass;
 

@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 
-use fail::fail_point;
 use futures_util::{StreamExt, stream};
 use pool_db::provisions::NewProvision;
 use pool_db::{instances, provisions};
 use pool_domain::report::Failure;
 use pool_domain::{Creations, InstanceId, Report, Term};
+use pool_failpoints::fail_point;
 use pool_planner::{Destruction, Plan, Removal};
 use tokio::time::{Instant, timeout_at};
 

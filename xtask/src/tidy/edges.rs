@@ -10,6 +10,7 @@ use crate::checkout::{Dependency, Metadata, Package};
 /// A crate of ours, and those of ours that it may depend on.
 const EDGES: &[(&str, &[&str])] = &[
     ("pool-domain", &[]),
+    ("pool-failpoints", &[]),
     ("local-postgres", &[]),
     ("pool-planner", &["pool-domain"]),
     ("pool-db", &["pool-domain"]),
@@ -24,11 +25,15 @@ const EDGES: &[(&str, &[&str])] = &[
         "pool-simulation",
         &["pool-domain", "pool-planner", "pool-simulator"],
     ),
-    ("pool-claims", &["pool-domain", "pool-db", "pool-agent"]),
+    (
+        "pool-claims",
+        &["pool-domain", "pool-failpoints", "pool-db", "pool-agent"],
+    ),
     (
         "pool-reconciler",
         &[
             "pool-domain",
+            "pool-failpoints",
             "pool-planner",
             "pool-db",
             "pool-legacy-schema",
@@ -46,6 +51,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "pool-server",
         &[
             "pool-domain",
+            "pool-failpoints",
             "pool-planner",
             "pool-db",
             "pool-railway",
