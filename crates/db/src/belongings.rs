@@ -19,6 +19,10 @@ use crate::statement::statement;
 use crate::text::storable;
 
 /// Whose each of these is, by its kind and its id outside. What no record knows is absent.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn owners(
     db: &Db,
     asked: &[(Belonging, String)],
@@ -44,6 +48,11 @@ pub async fn owners(
 
 /// Notes that these volumes were seen attached to the services of these instances. One that is known
 /// stays as it is.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn remember_volumes(
     db: &Db,
     term: Term,
@@ -67,6 +76,11 @@ pub async fn remember_volumes(
 }
 
 /// Forgets what was released longer ago than `keep`, at most so many at once, and says how many.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn prune(db: &Db, term: Term, keep: Duration, at_most: usize) -> Result<usize, Error> {
     let prune = statement(include_str!("belongings_prune.sql"))
         .bind::<BigInt, _>(milliseconds(keep))

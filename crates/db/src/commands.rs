@@ -83,6 +83,11 @@ pub struct PendingCommand {
 }
 
 /// Writes a command down and wakes the leader.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`]. A command that is there all the same is done; whoever repeats
+/// it asks twice.
 pub async fn submit(db: &Db, command: &Command) -> Result<CommandId, Error> {
     let (kind, arguments) = command.kind.stored();
     let arguments = storable_json(arguments);
@@ -106,6 +111,11 @@ pub async fn submit(db: &Db, command: &Command) -> Result<CommandId, Error> {
 
 /// What waits for the leader, in the order in which it was asked. What nobody waits for any more is
 /// never done; it and old ones are forgotten after a week.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn pending(db: &Db, term: Term) -> Result<Vec<PendingCommand>, Error> {
     let mut connection = db.connection().await?;
     let rows: Vec<Row> = answer(connection.transaction(async |connection| {
@@ -129,6 +139,11 @@ pub async fn pending(db: &Db, term: Term) -> Result<Vec<PendingCommand>, Error> 
 
 /// Notes that these commands are done, by which tick where one could be recorded, and what came of
 /// it.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn finish(
     db: &Db,
     term: Term,
@@ -155,6 +170,11 @@ pub async fn finish(
 }
 
 /// What came of a command; none while it waits.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`]. [`Error::Read`] where this build does not understand what is
+/// stored.
 pub async fn outcome(db: &Db, id: CommandId) -> Result<Option<Value>, Error> {
     let mut connection = db.connection().await?;
     let result: Option<Option<Value>> = answer(async {
@@ -170,6 +190,10 @@ pub async fn outcome(db: &Db, id: CommandId) -> Result<Option<Value>, Error> {
 }
 
 /// Wakes the leader, whichever server it is.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`]. The leader looks by itself, too.
 pub async fn wake(db: &Db) -> Result<(), Error> {
     let mut connection = db.connection().await?;
     answer(notify(&mut connection)).await

@@ -36,6 +36,11 @@ pub struct Db {
 impl Db {
     /// Connects, and fills both pools: sixteen cold connections would cost the first burst of
     /// claims half a second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the address cannot be used, when there is no database there, or when it does
+    /// not let us in; one that has only some of the connections to give is no error.
     pub async fn connect(settings: &DbSettings) -> Result<Self, Error> {
         let db = Self {
             pool: pool(settings, Session::GENERAL, settings.pool_size)?,
@@ -49,11 +54,19 @@ impl Db {
     }
 
     /// Asks the database for nothing but an answer.
+    ///
+    /// # Errors
+    ///
+    /// As every statement: see [`Error`].
     pub async fn ping(&self) -> Result<(), Error> {
         self.now().await.map(drop)
     }
 
     /// The time by the database's clock, by which all ages and expiries are judged.
+    ///
+    /// # Errors
+    ///
+    /// As every statement: see [`Error`].
     pub async fn now(&self) -> Result<DateTime<Utc>, Error> {
         diesel::define_sql_function! { fn clock_timestamp() -> Timestamptz; }
         let mut connection = self.connection().await?;
@@ -62,6 +75,10 @@ impl Db {
 
     /// Whether the transition trigger is installed. Until then the Node service may run beside us,
     /// and claims have to be refused.
+    ///
+    /// # Errors
+    ///
+    /// As every statement: see [`Error`].
     pub async fn is_contracted(&self) -> Result<bool, Error> {
         if AtomicBool::load(&self.contracted, Ordering::Relaxed) {
             return Ok(true);

@@ -10,6 +10,11 @@ use pool_domain::InstanceId;
 use crate::AddressError;
 
 /// What can go wrong with the database.
+///
+/// Every statement may fail because the database is away, busy or out of something, which passes
+/// ([`is_unavailable`](Self::is_unavailable)), or because it refuses, which is a bug. A write that
+/// failed changed nothing, unless its answer was lost ([`is_indeterminate`](Self::is_indeterminate));
+/// it may then be repeated where its function does not say otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be used.

@@ -18,6 +18,10 @@ use crate::statement::statement;
 use crate::text::storable;
 
 /// What the log last said of each of these services; a service that it never heard of is absent.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn last_by_service(
     db: &Db,
     services: &[ServiceId],
@@ -39,6 +43,10 @@ pub async fn last_by_service(
 }
 
 /// Which of these instances had a row that was removed since: their last event says so.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn removed(db: &Db, ids: &[InstanceId]) -> Result<HashSet<InstanceId>, Error> {
     let ids = ids.iter().map(|id| storable(id.as_str()));
     let mut connection = db.connection().await?;
@@ -57,6 +65,11 @@ pub async fn removed(db: &Db, ids: &[InstanceId]) -> Result<HashSet<InstanceId>,
 
 /// Forgets events older than `keep`, at most so many at once, and says how many. The last event of
 /// each service is kept for ever: adoption asks for it, however long ago it was.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn prune(db: &Db, term: Term, keep: Duration, at_most: usize) -> Result<usize, Error> {
     let prune = statement(include_str!("events_prune.sql"))
         .bind::<BigInt, _>(milliseconds(keep))

@@ -19,6 +19,11 @@ use crate::statement::statement;
 use crate::text::storable_json;
 
 /// What is recorded; nothing is confirmed in it.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`]. [`Error::Read`] where this build does not understand what is
+/// stored.
 pub async fn load(db: &Db) -> Result<FuseRecord, Error> {
     let mut connection = db.connection().await?;
     answer(async {
@@ -42,6 +47,11 @@ pub async fn load(db: &Db) -> Result<FuseRecord, Error> {
 }
 
 /// Why it has tripped, and what it holds back; none while it is whole.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`]. [`Error::Read`] where this build does not understand what is
+/// stored.
 pub async fn tripped(db: &Db) -> Result<Option<FuseReport>, Error> {
     let mut connection = db.connection().await?;
     answer(read(&mut connection)).await
@@ -49,6 +59,11 @@ pub async fn tripped(db: &Db) -> Result<Option<FuseReport>, Error> {
 
 /// Stores how the fuse stands and how many rows there are, and forgets what no window reaches any
 /// more.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn save(
     db: &Db,
     term: Term,

@@ -36,6 +36,11 @@ pub struct Candidate {
 
 impl Candidate {
     /// Connects, and listens for commands. `holder` names this server in `leader_terms`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the address cannot be used, when there is no database there, or when it does
+    /// not let us in.
     pub async fn connect(settings: &DbSettings, holder: &str) -> Result<Self, Error> {
         let mut connection = Connector::new(&settings.url, Session::LEADER)?
             .connect()
@@ -56,6 +61,12 @@ impl Candidate {
     }
 
     /// Takes the lead if nobody has it; none when somebody does. Does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the connection is lost, or the database refuses; whether the lead was taken
+    /// is then not known, and it is free again when the database notices that this connection is
+    /// gone.
     pub async fn try_lead(&mut self) -> Result<Option<Term>, Error> {
         if self.term.is_some() {
             return Ok(self.term);
@@ -81,6 +92,11 @@ impl Candidate {
     }
 
     /// Makes sure that the connection, and so the lock, still stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the connection does not stand any more, or nothing is heard from it in time:
+    /// the lead is lost.
     pub async fn ping(&mut self) -> Result<(), Error> {
         within(
             PING_LIMIT,
@@ -92,6 +108,10 @@ impl Candidate {
 
     /// Waits until somebody wakes the leader; several calls at once are one. Fails when the
     /// connection is lost. May be dropped and called again without missing a call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the connection is lost, and with it the lead.
     pub async fn woken(&mut self) -> Result<(), Error> {
         let mut calls = std::pin::pin!(self.connection.notifications_stream());
         let lost = || Error::Lose("the leader's connection has ended".to_owned());
@@ -103,6 +123,11 @@ impl Candidate {
     }
 
     /// Ends its term and gives the lead away at once, rather than when the database notices.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the database does not hear of it: it gives the lead away when it notices that
+    /// this connection is gone.
     pub async fn resign(mut self) -> Result<(), Error> {
         let Some(term) = self.term.take() else {
             return Ok(());

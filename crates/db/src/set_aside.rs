@@ -23,6 +23,10 @@ pub struct SetAside {
 }
 
 /// What was set aside of these ids and these services.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn reasons(
     db: &Db,
     ids: &[InstanceId],

@@ -38,6 +38,11 @@ pub struct LastTick {
 }
 
 /// Records a tick that just ended, and forgets all but the last 1,000. Gives its number.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn record(
     db: &Db,
     term: Term,
@@ -73,6 +78,11 @@ pub async fn record(
 }
 
 /// The newest tick; none before the first.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`]. [`Error::Read`] where this build does not understand what is
+/// stored.
 pub async fn last(db: &Db) -> Result<Option<LastTick>, Error> {
     let mut connection = db.connection().await?;
     let row: Option<Row> = answer(async {
@@ -95,6 +105,10 @@ pub async fn last(db: &Db) -> Result<Option<LastTick>, Error> {
 }
 
 /// When the last tick began whose listing of Railway was complete, among those that are kept.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn last_complete_at(db: &Db) -> Result<Option<DateTime<Utc>>, Error> {
     let mut connection = db.connection().await?;
     answer(async {

@@ -20,6 +20,11 @@ use crate::text::{in_short, storable};
 ///
 /// A change that the transition trigger refuses is a bug of whoever decided it. It is logged and
 /// left out, and the others are made.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn change_statuses(
     db: &Db,
     term: Term,

@@ -14,6 +14,12 @@ use crate::schema::instances;
 
 /// Inserts the row of an instance that is being made. Repeated, it only brings the key and the inbox
 /// up to date.
+///
+/// # Errors
+///
+/// [`Error::InsertInstance`] when its id or its service is another row's, which stays so.
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<(), Error> {
     let row = NewRow {
         status: Status::Starting.as_str(),
@@ -54,6 +60,11 @@ pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<()
 
 /// Inserts a row for each of these services, unless it or its id has one by now, and says which.
 /// Each is *unasked*: before it may be idle, its agent has to be asked for a conversation.
+///
+/// # Errors
+///
+/// [`Error::AdoptTooEarly`] before contraction. [`Error::StaleTerm`] when another server leads by
+/// now; otherwise as every statement: see [`Error`].
 pub async fn insert_adopted(
     db: &Db,
     term: Term,
@@ -63,6 +74,10 @@ pub async fn insert_adopted(
 }
 
 /// The same for a person, who leads nothing.
+///
+/// # Errors
+///
+/// [`Error::AdoptTooEarly`] before contraction. As every statement: see [`Error`].
 pub async fn insert_adopted_unled(
     db: &Db,
     adoptions: &[Adoption],

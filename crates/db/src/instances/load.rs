@@ -24,6 +24,10 @@ pub struct Loaded {
 }
 
 /// Reads every row, without instructions.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn load(db: &Db) -> Result<Loaded, Error> {
     diesel::define_sql_function! { fn clock_timestamp() -> Timestamptz; }
     let connection = db.connection().await?;

@@ -29,6 +29,10 @@ pub enum Killed {
 }
 
 /// Retires up to `count` unclaimed instances, oldest first, and says which.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`]. Whoever repeats it asks for more.
 pub async fn drain(db: &Db, count: usize, actor: &str) -> Result<Vec<InstanceId>, Error> {
     let mut connection = db.connection().await?;
     let drained: Vec<Drained> = answer(
@@ -42,6 +46,10 @@ pub async fn drain(db: &Db, count: usize, actor: &str) -> Result<Vec<InstanceId>
 }
 
 /// Has one instance destroyed, unless somebody is claiming it at this moment.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn kill(db: &Db, id: &InstanceId, actor: &str) -> Result<Killed, Error> {
     let mut connection = db.connection().await?;
     answer(connection.transaction(async |connection| {
@@ -61,6 +69,10 @@ pub async fn kill(db: &Db, id: &InstanceId, actor: &str) -> Result<Killed, Error
 }
 
 /// Has a crashed instance destroyed; false when there is no crashed one of this id.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn dismiss(db: &Db, id: &InstanceId, actor: &str) -> Result<bool, Error> {
     let mut connection = db.connection().await?;
     answer(connection.transaction(async |connection| {

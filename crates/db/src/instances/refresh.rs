@@ -14,12 +14,21 @@ use crate::statement::statement;
 
 /// Writes what differs, and says how many rows did. A change of status raises the epoch, so where a
 /// row gets both, this comes first.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn refresh(db: &Db, term: Term, refreshes: &[Refresh]) -> Result<usize, Error> {
     refresh_if_led(db, Some(term), refreshes).await
 }
 
 /// The same for a person, who leads nothing: what a leader changed meanwhile stays as it is, since
 /// its change raised the epoch or the next tick writes it again.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn refresh_unled(db: &Db, refreshes: &[Refresh]) -> Result<usize, Error> {
     refresh_if_led(db, None, refreshes).await
 }

@@ -12,6 +12,11 @@ use crate::fencing::check_term;
 use crate::statement::statement;
 
 /// Removes those that are dead or delete requested and have not moved on, and says which.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn remove(
     db: &Db,
     term: Term,

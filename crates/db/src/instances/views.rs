@@ -51,6 +51,10 @@ impl Counts {
 }
 
 /// Counts the rows by status.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn counts(db: &Db) -> Result<Counts, Error> {
     let mut connection = db.connection().await?;
     let rows: Vec<(String, i64)> = answer(
@@ -109,6 +113,10 @@ pub struct InstanceView {
 
 /// Reads every row that lists show, oldest first. One that this build cannot read is left out; the
 /// tick reports it.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn views(db: &Db) -> Result<Vec<InstanceView>, Error> {
     let mut connection = db.connection().await?;
     let rows: Vec<Row> = answer(

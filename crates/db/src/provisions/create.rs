@@ -45,6 +45,11 @@ pub enum Made {
 }
 
 /// Writes intents, before the first call outside, and says how many were new.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn intend(db: &Db, term: Term, new: &[NewProvision]) -> Result<usize, Error> {
     let mut written = 0;
     let mut connection = db.connection().await?;
@@ -78,6 +83,11 @@ pub async fn intend(db: &Db, term: Term, new: &[NewProvision]) -> Result<usize, 
 /// Notes that this step begins, before its call outside: from then on no attempt is due, until the
 /// step has an answer, or its silence is settled. False when the provision is gone or being
 /// destroyed: the call must not be made.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn begin_step(
     db: &Db,
     term: Term,
@@ -95,6 +105,11 @@ pub async fn begin_step(
 
 /// Notes what the present step made, and goes on to the next stage. False when the provision is
 /// gone. One that is being destroyed by now stays so, and what was made is destroyed with it.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn advance(
     db: &Db,
     term: Term,
@@ -122,6 +137,11 @@ pub async fn advance(
 
 /// Notes that the present step failed, of a creation or of a destruction, and when it is tried
 /// again. False when the provision is gone.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn failed(
     db: &Db,
     term: Term,

@@ -16,6 +16,11 @@ use crate::statement::statement;
 
 /// Notes everything outside that is to be destroyed, before the first call. Repeated, it only fills
 /// in what was not known before.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn begin_destruction(db: &Db, term: Term, of: &Belongings) -> Result<(), Error> {
     let begin = statement(include_str!("begin_destruction.sql"))
         .bind::<Text, _>(of.id.to_string())
@@ -29,6 +34,11 @@ pub async fn begin_destruction(db: &Db, term: Term, of: &Belongings) -> Result<(
 
 /// Notes that this step is done; of the service also when, since a listing begun before that may
 /// still show it. False when the provision is gone.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn mark_destroyed(
     db: &Db,
     term: Term,
@@ -42,6 +52,11 @@ pub async fn mark_destroyed(
 }
 
 /// Forgets provisions of which nothing is left outside, and says how many there were.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
 pub async fn remove(db: &Db, term: Term, ids: &[InstanceId]) -> Result<usize, Error> {
     let mut connection = db.connection().await?;
     let ids: Vec<_> = ids.iter().map(InstanceId::as_str).collect();

@@ -14,6 +14,10 @@ use crate::schema::provisions;
 ///
 /// One that this build cannot read (a newer build's, before a rollback) is logged and skipped; the
 /// newer build goes on with it.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn load(db: &Db) -> Result<Vec<Provision>, Error> {
     let mut connection = db.connection().await?;
     let rows: Vec<Row> = answer(
