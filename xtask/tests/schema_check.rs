@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use introspected::introspected;
 
 /// Has more than we use, so that it can stand for Railway's own.
-const SIMULATORS: &str = include_str!("../../crates/simulator/schema.graphql");
+const SIMULATORS: &str = include_str!("../../crates/testing/simulator/schema.graphql");
 
 const TOKEN: &str = "a-token-of-these-tests";
 

@@ -12,7 +12,7 @@ use crate::checkout;
 
 const OUR_SDL: &str = "crates/railway/schema/railway.graphql";
 const OUR_OPERATIONS: &str = "crates/railway/operations";
-const SIMULATOR_SDL: &str = "crates/simulator/schema.graphql";
+const SIMULATOR_SDL: &str = "crates/testing/simulator/schema.graphql";
 
 /// What is deprecated we do not use ourselves; the simulator serves it to older clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

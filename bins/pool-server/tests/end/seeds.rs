@@ -1,5 +1,5 @@
 //! Trouble drawn from a seed, against the real server, a real PostgreSQL and real sockets: fewer seeds
-//! than `crates/simulation` plays, and nothing modelled but Railway, the accounts and the agents.
+//! than `crates/testing/simulation` plays, and nothing modelled but Railway, the accounts and the agents.
 
 use std::time::Duration;
 

@@ -76,7 +76,7 @@ async fn find_or_start() -> Result<ServerAddress, Error> {
 /// Adopts the server that the test processes of this checkout share, or starts it, and leaves it
 /// running: which process is the last one nobody knows.
 fn share_a_server() -> Result<String, Error> {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let checkout = fs::canonicalize(&checkout).unwrap_or(checkout);
     let dir = state_dir("pool-test-postgres", &checkout.join("target"));
     let options = Options::in_dir(Programs::find(&[]).map_err(Error::FindServer)?, &dir)

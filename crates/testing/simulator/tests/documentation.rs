@@ -7,7 +7,7 @@ use std::path::Path;
 use pool_simulator::faults::{AgentFault, Fault};
 use serde::de::DeserializeOwned;
 
-const DOCUMENT: &str = include_str!("../../../docs/SIMULATOR.md");
+const DOCUMENT: &str = include_str!("../../../../docs/SIMULATOR.md");
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

@@ -80,7 +80,7 @@ fn the_schema_in_the_tree_is_the_one_that_is_served() -> Result {
     let kept = include_str!("../schema.graphql");
     assert!(
         String::from_utf8(output.stdout)? == kept,
-        "run `pool-simulator --sdl > crates/simulator/schema.graphql`"
+        "run `pool-simulator --sdl > crates/testing/simulator/schema.graphql`"
     );
     Ok(())
 }
