@@ -1,52 +1,15 @@
 //! One claim: tries instances until one is provisioned, and settles each of their leases.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use pool_agent::{ProvisionFailure, ProvisionRequest, Provisioned};
-use pool_db::claims::{KeyedRequest, Lease};
-use pool_domain::{ClaimToken, InstanceId};
+use pool_agent::{ProvisionFailure, Provisioned};
+use pool_db::claims::Lease;
 use pool_failpoints::fail_point;
-use tokio::time::Instant;
 
-use crate::breaker::Pass;
-use crate::settle::{Decision, Settlement};
-use crate::shared::Shared;
-use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
+use crate::claim::{Claim, Held};
+use crate::{ClaimError, ClaimSettings, Claimed};
 
 /// The answers by which an agent says that the request itself is at fault. One agent may be wrong
 /// about that, so another is asked.
 const REQUEST_AT_FAULT: [u16; 2] = [400, 413];
-
-/// The work of one claim.
-pub(crate) struct Attempts {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) request: ProvisionRequest,
-    /// Where the caller may repeat the claim.
-    pub(crate) keyed: Option<KeyedRequest>,
-    pub(crate) tried: Vec<InstanceId>,
-    pass: Pass,
-    began: Instant,
-}
-
-/// A lease with the token that names it.
-pub(crate) struct Held {
-    pub(crate) lease: Lease,
-    pub(crate) token: ClaimToken,
-    /// When it runs out, by this server's clock.
-    pub(crate) until: Instant,
-}
-
-impl Held {
-    pub(crate) fn settlement(&self, decision: Decision) -> Settlement {
-        Settlement {
-            token: self.token,
-            instance: Some(self.lease.id.clone()),
-            decision,
-            until: self.until,
-        }
-    }
-}
 
 /// How one instance took the request.
 enum Outcome {
@@ -66,27 +29,7 @@ enum Outcome {
     },
 }
 
-impl Attempts {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        request: ClaimRequest,
-        keyed: Option<KeyedRequest>,
-        pass: Pass,
-    ) -> Self {
-        Self {
-            shared,
-            request: ProvisionRequest {
-                agent_name: request.agent_name,
-                instructions: request.instructions,
-                join_url: request.join_url,
-            },
-            keyed,
-            tried: Vec::with_capacity(ClaimSettings::INSTANCES_MAX),
-            pass,
-            began: Instant::now(),
-        }
-    }
-
+impl Claim {
     /// Tries instances until one is provisioned, none is left, or enough failed.
     pub(crate) async fn run(mut self) -> Result<Claimed, ClaimError> {
         // The first instance that refused the request keeps its lease until another has answered.
@@ -205,14 +148,5 @@ impl Attempts {
         if let Some((held, reason)) = refused {
             self.release(&held, &reason, false).await;
         }
-    }
-
-    fn time_left(&self) -> Duration {
-        let all = self.shared.settings.tries_within();
-        all.saturating_sub(self.began.elapsed())
-    }
-
-    pub(crate) fn duration_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::DropGuard;
 
 use crate::admission::{Admission, Queued};
-use crate::attempts::Attempts;
+use crate::claim::Claim;
 use crate::idempotency;
 use crate::shared::Shared;
 use crate::{ClaimError, ClaimRequest, ClaimSettings, Claimed};
@@ -183,7 +183,7 @@ async fn run(
         .breaker
         .admit()
         .map_err(|retry_after| ClaimError::BreakerOpen { retry_after })?;
-    Attempts::new(shared, request, keyed, pass).run().await
+    Claim::new(shared, request, keyed, pass).run().await
 }
 
 fn unknown(timed_out: bool, reason: &str) -> ClaimError {

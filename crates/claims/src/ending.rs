@@ -5,11 +5,11 @@ use pool_db::claims::Confirmation;
 use pool_db::storable;
 use pool_failpoints::fail_point;
 
-use crate::attempts::{Attempts, Held};
+use crate::claim::{Claim, Held};
 use crate::settle::{Decision, Settled};
 use crate::{ClaimError, Claimed};
 
-impl Attempts {
+impl Claim {
     /// Makes the instance the caller's.
     pub(crate) async fn confirm(
         &self,

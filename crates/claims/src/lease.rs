@@ -6,7 +6,7 @@ use pool_db::claims::{self, Leased};
 use pool_domain::ClaimToken;
 use tokio::time::{Instant, sleep};
 
-use crate::attempts::{Attempts, Held};
+use crate::claim::{Claim, Held};
 use crate::settle::{Decision, Settlement};
 use crate::{ClaimError, ClaimSettings};
 
@@ -18,7 +18,7 @@ const ASK_AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::fro
 /// A database that took that long to fail is not asked again: the caller is better told.
 const ASK_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 
-impl Attempts {
+impl Claim {
     /// A lease, or none when the stock is empty. The caller's key, where he gave one, goes on to it.
     pub(crate) async fn lease(&mut self) -> Result<Option<Held>, ClaimError> {
         let mut repeats = ClaimSettings::LEASE_REPEATS.into_iter();

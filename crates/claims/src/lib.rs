@@ -3,6 +3,7 @@
 mod admission;
 mod attempts;
 mod breaker;
+mod claim;
 mod claims;
 mod ending;
 mod error;
