@@ -11,8 +11,8 @@ use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
-use crate::database::{Database, VARIABLE, temporary_server};
-use crate::{checkout, interrupt, running};
+use pool_harness::database::{Database, VARIABLE, temporary_server};
+use pool_harness::{checkout, interrupt, running};
 
 /// Without a migration, claims are watched for so long.
 const ALONE: Duration = Duration::from_secs(10);

@@ -2,10 +2,9 @@
 
 use anyhow::{Context, Result};
 
-use crate::stopwatch::Stopwatch;
-use crate::{
-    chaos, checkout, demo, dependencies, interrupt, migrations, running, schema_check, test, tidy,
-};
+use crate::{demo, dependencies, migrations, schema_check, test, tidy};
+use pool_harness::stopwatch::Stopwatch;
+use pool_harness::{checkout, interrupt, running};
 
 /// One thing that must hold.
 struct Step {
@@ -64,7 +63,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "chaos",
         rerun: "cargo xtask chaos --seconds 25",
-        run: chaos::briefly,
+        run: pool_chaos::briefly,
     },
     Step {
         name: "demo",

@@ -5,7 +5,7 @@ use std::env;
 
 use anyhow::{Result, bail};
 
-use crate::{checkout, running};
+use pool_harness::{checkout, running};
 
 /// Refuses a dependency that no source names.
 pub(crate) fn unused() -> Result<()> {

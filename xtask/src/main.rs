@@ -1,20 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod bench;
-mod chaos;
-mod checkout;
 mod ci;
-mod database;
 mod demo;
 mod dependencies;
-mod interrupt;
 mod migrations;
-mod postgresql;
-mod programs;
-mod running;
 mod schema_check;
 mod simulate;
-mod stopwatch;
 mod test;
 mod tidy;
 
@@ -45,7 +37,7 @@ enum Task {
     /// Check the rules of the tree that the compiler does not.
     Tidy(tidy::Arguments),
     /// Let everything fail under real servers, and check the history for harm.
-    Chaos(chaos::Arguments),
+    Chaos(pool_chaos::Arguments),
     /// Measure what somebody waits for, on this machine.
     Bench(bench::Arguments),
     /// Check that what we use of Railway's schema is still in it: 0 fine, 1 refused, 2 cannot tell.
@@ -60,7 +52,7 @@ fn main() -> ExitCode {
         Task::Migrations => migrations::from_command_line(),
         Task::Ci => ci::run(),
         Task::Tidy(arguments) => tidy::run(&arguments),
-        Task::Chaos(arguments) => chaos::run(&arguments),
+        Task::Chaos(arguments) => pool_chaos::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::SchemaCheck(arguments) => return schema_check::run(&arguments),
     };

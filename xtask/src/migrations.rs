@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::database::{Database, sql, temporary_server};
-use crate::{checkout, interrupt, running};
+use pool_harness::database::{Database, sql, temporary_server};
+use pool_harness::{checkout, interrupt, running};
 
 /// There are fewer migrations than that for years; a `down` that reverts nothing must not run for
 /// ever.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{checkout, interrupt, running};
+use pool_harness::{checkout, interrupt, running};
 
 /// What `pool-simulation` takes.
 #[derive(clap::Args)]

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 use local_postgres::{Options, Programs, Server};
 
-use crate::{checkout, database, interrupt, postgresql, running};
+use pool_harness::{checkout, database, interrupt, postgresql, running};
 
 /// As many tests at once as a big machine has cores, each with a pool of a dozen connections.
 const MAX_CONNECTIONS: u16 = 500;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::pool::Outside;
 use super::stack::Stack;
-use crate::stopwatch::{Look, Stopwatch, wait_until};
+use pool_harness::stopwatch::{Look, Stopwatch, wait_until};
 
 /// The check promises to end within a minute; ending the programs takes a few seconds of it.
 const LIMIT: Duration = Duration::from_secs(50);

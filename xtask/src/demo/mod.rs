@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::programs::Slot;
-use crate::{checkout, interrupt, running};
+use pool_harness::programs::Slot;
+use pool_harness::{checkout, interrupt, running};
 use stack::{Pace, Stack};
 
 /// A demonstration; more would only take longer to fill.

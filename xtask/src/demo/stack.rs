@@ -8,11 +8,11 @@ use anyhow::Result;
 use local_postgres::Options;
 
 use super::pool::{Pool, World};
-use crate::checkout::Metadata;
-use crate::database::{self, Database};
-use crate::postgresql;
-use crate::programs::{Program, Simulated, Slot, free_port, new_key};
-use crate::stopwatch::{Look, wait_until};
+use pool_harness::checkout::Metadata;
+use pool_harness::database::{self, Database};
+use pool_harness::postgresql;
+use pool_harness::programs::{Program, Simulated, Slot, free_port, new_key};
+use pool_harness::stopwatch::{Look, wait_until};
 
 /// The server's own default, which a person knows by heart; any free one when it is taken.
 const USUAL_PORT: u16 = 3001;

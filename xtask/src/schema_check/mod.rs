@@ -26,7 +26,7 @@ use anyhow::{Context, Result, bail};
 
 use self::report::Report;
 use self::subset::Ours;
-use crate::checkout;
+use pool_harness::checkout;
 
 /// Where the file is kept beside a checkout when `RAILWAY_INTROSPECTION` does not say otherwise.
 const USUAL_PLACE: &str = "../shared/railway/introspection.json";

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use apollo_compiler::validation::DiagnosticList;
 use apollo_compiler::{Schema, ast};
 
-use crate::checkout;
+use pool_harness::checkout;
 
 const OUR_SDL: &str = "crates/railway/schema/railway.graphql";
 const OUR_OPERATIONS: &str = "crates/railway/operations";

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::checkout::{Dependency, Metadata, Package};
+use pool_harness::checkout::{Dependency, Metadata, Package};
 
 /// A crate of ours, and those of ours that it may depend on.
 const EDGES: &[(&str, &[&str])] = &[
@@ -72,7 +72,9 @@ const EDGES: &[(&str, &[&str])] = &[
             "pool-railway",
         ],
     ),
-    ("xtask", &["local-postgres"]),
+    ("pool-harness", &["local-postgres"]),
+    ("pool-chaos", &["local-postgres", "pool-harness"]),
+    ("xtask", &["local-postgres", "pool-harness", "pool-chaos"]),
 ];
 
 /// What the tests of any crate may use on top.

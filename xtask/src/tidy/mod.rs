@@ -9,7 +9,7 @@ mod sources;
 
 use anyhow::{Result, bail};
 
-use crate::checkout::{self, Metadata};
+use pool_harness::checkout::{self, Metadata};
 
 /// What to do.
 #[derive(clap::Args)]

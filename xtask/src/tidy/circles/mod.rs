@@ -17,7 +17,7 @@ use anyhow::Result;
 
 use self::graph::Graph;
 use self::tree::Tree;
-use crate::checkout::Metadata;
+use pool_harness::checkout::Metadata;
 
 /// Circles that are still there, each by one of its files. The list only ever shrinks.
 const KNOWN: &[&str] = &[

@@ -7,7 +7,7 @@ mod program;
 mod simulated;
 mod slot;
 
-pub(crate) use free::{free_port, new_key};
-pub(crate) use program::Program;
-pub(crate) use simulated::Simulated;
-pub(crate) use slot::Slot;
+pub use free::{free_port, new_key};
+pub use program::Program;
+pub use simulated::Simulated;
+pub use slot::Slot;

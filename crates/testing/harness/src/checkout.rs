@@ -8,8 +8,9 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 /// The root of the checkout that this program was built from.
-pub(crate) fn root() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+#[must_use]
+pub fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     root.canonicalize().unwrap_or(root)
 }
 
@@ -23,7 +24,8 @@ const ABOUT_OUR_PACKAGE: &[&str] = &[
 ];
 
 /// The cargo that runs us, at the root.
-pub(crate) fn cargo() -> Command {
+#[must_use]
+pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
         let name_text = name.to_string_lossy();
@@ -39,7 +41,8 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Whether cargo knows `cargo <name>`: one that is its own, or a program `cargo-<name>` in the path.
-pub(crate) fn has_subcommand(name: &str) -> bool {
+#[must_use]
+pub fn has_subcommand(name: &str) -> bool {
     let mut command = cargo();
     command
         .args([name, "--version"])
@@ -50,29 +53,36 @@ pub(crate) fn has_subcommand(name: &str) -> bool {
 
 /// What `cargo metadata` says about the packages of the workspace.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Metadata {
-    pub(crate) packages: Vec<Package>,
-    pub(crate) target_directory: PathBuf,
+pub struct Metadata {
+    /// Every package of ours.
+    pub packages: Vec<Package>,
+    /// Where cargo puts what it builds.
+    pub target_directory: PathBuf,
 }
 
 /// One package of the workspace.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Package {
-    pub(crate) name: String,
-    pub(crate) manifest_path: PathBuf,
-    pub(crate) dependencies: Vec<Dependency>,
+pub struct Package {
+    /// As its manifest names it.
+    pub name: String,
+    /// Its `Cargo.toml`.
+    pub manifest_path: PathBuf,
+    /// All of them, of ours and of others, for any purpose.
+    pub dependencies: Vec<Dependency>,
 }
 
 /// One line of a package's dependencies.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Dependency {
-    pub(crate) name: String,
+pub struct Dependency {
+    /// The package that it is on.
+    pub name: String,
     /// `None` is an ordinary one, else `dev` or `build`.
-    pub(crate) kind: Option<String>,
+    pub kind: Option<String>,
 }
 
 impl Metadata {
-    pub(crate) fn read() -> Result<Self> {
+    /// Asks cargo, which needs no network for it.
+    pub fn read() -> Result<Self> {
         let mut command = cargo();
         command.args([
             "metadata",
@@ -92,12 +102,14 @@ impl Metadata {
     }
 
     /// Where `cargo build` puts a binary.
-    pub(crate) fn binary(&self, name: &str) -> PathBuf {
+    #[must_use]
+    pub fn binary(&self, name: &str) -> PathBuf {
         self.target_directory.join("debug").join(name)
     }
 
     /// Where `cargo build --release` puts a binary.
-    pub(crate) fn release_binary(&self, name: &str) -> PathBuf {
+    #[must_use]
+    pub fn release_binary(&self, name: &str) -> PathBuf {
         self.target_directory.join("release").join(name)
     }
 }

@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Started once, read often; printed as `12.3 s`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stopwatch {
+pub struct Stopwatch {
     start: Instant,
 }
 
@@ -22,13 +22,17 @@ impl Stopwatch {
         clippy::disallowed_methods,
         reason = "says how long real processes took, and limits the wait for them"
     )]
-    pub(crate) fn start() -> Self {
+    /// From now on.
+    #[must_use]
+    pub fn start() -> Self {
         Self {
             start: Instant::now(),
         }
     }
 
-    pub(crate) fn elapsed(self) -> Duration {
+    /// How long that is ago.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
         self.start.elapsed()
     }
 }
@@ -41,7 +45,7 @@ impl fmt::Display for Stopwatch {
 
 /// Looks until `look` finds something; after `limit` an error that says `what` did not happen, and
 /// what the last look saw instead.
-pub(crate) fn wait_until<T>(
+pub fn wait_until<T>(
     limit: Duration,
     what: &str,
     mut look: impl FnMut() -> Result<Look<T>>,
@@ -61,7 +65,8 @@ pub(crate) fn wait_until<T>(
 }
 
 /// What one look found.
-pub(crate) enum Look<T> {
+pub enum Look<T> {
+    /// It is there.
     Found(T),
     /// What is there instead, for the error when the time is over.
     NotYet(String),

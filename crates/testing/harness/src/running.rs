@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const CTRL_C_GRACE: Duration = Duration::from_secs(15);
 
 /// An error when it does not succeed; the error names the command to run again.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let line = command_line(command);
     let mut child = command
         .spawn()
@@ -63,7 +63,8 @@ fn terminate(child: &Child) {
 }
 
 /// The command as a person would type it.
-pub(crate) fn command_line(command: &Command) -> String {
+#[must_use]
+pub fn command_line(command: &Command) -> String {
     let mut line = String::new();
     for (name, value) in command
         .get_envs()

@@ -11,7 +11,7 @@ use signal_hook::flag;
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
 /// From now on a signal no longer ends this process at once.
-pub(crate) fn listen() -> Result<()> {
+pub fn listen() -> Result<()> {
     let noted = SIGNAL.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         let number = usize::try_from(signal).context("a signal has a negative number")?;
@@ -22,13 +22,13 @@ pub(crate) fn listen() -> Result<()> {
 }
 
 /// The signal that came, if one did.
-pub(crate) fn signal() -> Option<i32> {
+pub fn signal() -> Option<i32> {
     let noted = SIGNAL.get()?.load(Ordering::Relaxed);
     i32::try_from(noted).ok().filter(|signal| *signal != 0)
 }
 
 /// An error once a signal came.
-pub(crate) fn check() -> Result<()> {
+pub fn check() -> Result<()> {
     match signal() {
         Some(_) => bail!("interrupted"),
         None => Ok(()),
@@ -36,6 +36,7 @@ pub(crate) fn check() -> Result<()> {
 }
 
 /// Whether it was Ctrl-C, which the terminal gives to our children as well.
-pub(crate) fn was_ctrl_c(signal: i32) -> bool {
+#[must_use]
+pub fn was_ctrl_c(signal: i32) -> bool {
     signal == SIGINT
 }

@@ -11,21 +11,30 @@ use crate::checkout::Metadata;
 /// What the simulator prints when it is ready.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Simulated {
-    pub(crate) graphql_url: String,
-    pub(crate) control_url: String,
-    pub(crate) project_id: String,
-    pub(crate) environment_id: String,
-    pub(crate) token: String,
-    pub(crate) openrouter_url: String,
-    pub(crate) openrouter_key: String,
-    pub(crate) agentmail_url: String,
-    pub(crate) agentmail_key: String,
+pub struct Simulated {
+    /// Where it answers as Railway,
+    pub graphql_url: String,
+    /// and where a test tells it what to do.
+    pub control_url: String,
+    /// The project that the pool lives in,
+    pub project_id: String,
+    /// and the environment.
+    pub environment_id: String,
+    /// An account token.
+    pub token: String,
+    /// Where it answers as OpenRouter,
+    pub openrouter_url: String,
+    /// and the key that makes keys there.
+    pub openrouter_key: String,
+    /// Where it answers as AgentMail,
+    pub agentmail_url: String,
+    /// and the account's key there.
+    pub agentmail_key: String,
 }
 
 impl Simulated {
     /// Starts it with these arguments, and waits until it is ready.
-    pub(crate) fn start(
+    pub fn start(
         metadata: &Metadata,
         arguments: &[&str],
         slot: &Slot,

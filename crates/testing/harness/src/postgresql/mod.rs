@@ -21,7 +21,7 @@ use cache::Cache;
 const FETCH_LIMIT: Duration = Duration::from_secs(300);
 
 /// Those of the machine, else those fetched before, else fetched now.
-pub(crate) fn programs() -> Result<Programs> {
+pub fn programs() -> Result<Programs> {
     let cache = cache()?;
     match Programs::find(&cache.bin_dirs()) {
         Err(Error::FindPrograms { searched }) => {
@@ -35,7 +35,7 @@ pub(crate) fn programs() -> Result<Programs> {
 }
 
 /// The same without fetching any: for a task that can do without.
-pub(crate) fn programs_at_hand() -> Result<Option<Programs>> {
+pub fn programs_at_hand() -> Result<Option<Programs>> {
     match Programs::find(&cache()?.bin_dirs()) {
         Err(Error::FindPrograms { .. }) => Ok(None),
         found => Ok(Some(found?)),

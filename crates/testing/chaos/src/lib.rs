@@ -22,13 +22,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use fastrand::Rng;
 
-use crate::programs::{Slot, free_port};
-use crate::stopwatch::Stopwatch;
-use crate::{checkout, interrupt, running};
 use check::{Harm, Violation};
 use gather::State;
 use history::History;
 use http::Http;
+use pool_harness::programs::{Slot, free_port};
+use pool_harness::stopwatch::Stopwatch;
+use pool_harness::{checkout, interrupt, running};
 use servers::Servers;
 use stage::{Stage, TARGET, lock};
 
@@ -53,7 +53,7 @@ const CI_RUN: Duration = Duration::from_secs(25);
 
 /// How long, with how many, and from where.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// For how many minutes things fail.
     #[arg(long, default_value_t = 2, conflicts_with = "seconds")]
     minutes: u64,
@@ -69,7 +69,12 @@ pub(crate) struct Arguments {
     seed: Option<u64>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+/// Lets things fail for as long as it is told, and then checks the history.
+///
+/// # Errors
+///
+/// Where the history holds harm, each in a sentence; and where something of our own could not be run.
+pub fn run(arguments: &Arguments) -> Result<()> {
     interrupt::listen()?;
     let run = arguments.seconds.unwrap_or(arguments.minutes * 60);
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
@@ -77,7 +82,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// What `cargo xtask ci` runs.
-pub(crate) fn briefly() -> Result<()> {
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn briefly() -> Result<()> {
     play(CI_RUN, 2, fastrand::u64(..1 << 32))
 }
 

@@ -10,20 +10,21 @@ use tokio_postgres::NoTls;
 use crate::postgresql;
 
 /// Set by a person who wants another server than one of our own.
-pub(crate) const VARIABLE: &str = "DATABASE_URL";
+pub const VARIABLE: &str = "DATABASE_URL";
 
 /// Whether a person named a server.
-pub(crate) fn given_url() -> Option<String> {
+#[must_use]
+pub fn given_url() -> Option<String> {
     env::var(VARIABLE).ok().filter(|url| !url.is_empty())
 }
 
 /// How to start a server of our own, which goes with its directory when it is dropped.
-pub(crate) fn temporary_server() -> Result<Options> {
+pub fn temporary_server() -> Result<Options> {
     Ok(Options::temporary(postgresql::programs()?))
 }
 
 /// A database of a task's own.
-pub(crate) struct Database {
+pub struct Database {
     name: String,
     url: String,
     admin_url: String,
@@ -33,7 +34,7 @@ pub(crate) struct Database {
 
 impl Database {
     /// `options` say how to start a server, asked for where `DATABASE_URL` names none.
-    pub(crate) fn fresh(name: &str, options: impl FnOnce() -> Result<Options>) -> Result<Self> {
+    pub fn fresh(name: &str, options: impl FnOnce() -> Result<Options>) -> Result<Self> {
         let server = match given_url() {
             Some(_) => None,
             None => Some(Server::start(&options()?)?),
@@ -59,12 +60,14 @@ impl Database {
         Ok(database)
     }
 
-    pub(crate) fn url(&self) -> &str {
+    /// Where it is, with the account and what that logs in with.
+    #[must_use]
+    pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Drops it; stops the server when it is ours.
-    pub(crate) fn end(mut self) -> Result<()> {
+    pub fn end(mut self) -> Result<()> {
         self.ended = true;
         match self.server.take() {
             Some(server) => Ok(server.stop()?),
@@ -83,7 +86,7 @@ impl Drop for Database {
 }
 
 /// Drops a database that an earlier run may have left.
-pub(crate) fn drop_database(admin_url: &str, name: &str) -> Result<()> {
+pub fn drop_database(admin_url: &str, name: &str) -> Result<()> {
     sql(
         admin_url,
         &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
@@ -92,7 +95,7 @@ pub(crate) fn drop_database(admin_url: &str, name: &str) -> Result<()> {
 }
 
 /// Runs one statement; the first column of its first row where it has one, as a number.
-pub(crate) fn sql(url: &str, statement: &str) -> Result<Option<i64>> {
+pub fn sql(url: &str, statement: &str) -> Result<Option<i64>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

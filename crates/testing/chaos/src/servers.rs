@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::check::Harm;
 use super::stage::{MAX_TOTAL, Stage, TARGET};
 use super::trouble::BEHIND_MAX_MS;
-use crate::programs::Program;
+use pool_harness::programs::Program;
 
 /// Ticks come quickly, so that much happens.
 const TICK_MS: u64 = 1_000;

@@ -19,7 +19,7 @@ const SLOTS_MAX: u32 = 8;
 const LOCK_TRIES: u32 = 20;
 
 /// A directory that is ours alone for as long as this value lives, and then gone.
-pub(crate) struct Slot {
+pub struct Slot {
     base: PathBuf,
     dir: PathBuf,
     lock: PathBuf,
@@ -30,7 +30,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// The first free one, empty.
-    pub(crate) fn take() -> Result<Self> {
+    pub fn take() -> Result<Self> {
         Self::take_below(&state_dir("pool-runs", &checkout::root().join("target")))
     }
 
@@ -65,23 +65,26 @@ impl Slot {
         taken.with_context(|| format!("{SLOTS_MAX} demos or the like run in this checkout already"))
     }
 
-    pub(crate) fn dir(&self) -> &Path {
+    /// The run's own directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Where the server of this run keeps its data.
-    pub(crate) fn postgres(&self) -> PathBuf {
+    #[must_use]
+    pub fn postgres(&self) -> PathBuf {
         postgres_in(&self.dir)
     }
 
     /// Notes a database beside those of a server that is not ours, for whoever cleans up after us.
-    pub(crate) fn note_database(&self, name: &str) -> Result<()> {
+    pub fn note_database(&self, name: &str) -> Result<()> {
         let path = noted_database_in(&self.dir);
         fs::write(&path, name).with_context(|| format!("{} could not be written", path.display()))
     }
 
     /// Removes everything.
-    pub(crate) fn end(mut self) -> Result<()> {
+    pub fn end(mut self) -> Result<()> {
         self.remove()
     }
 

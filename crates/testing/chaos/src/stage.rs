@@ -16,10 +16,10 @@ use super::check::{Harm, Violation};
 use super::history::Ask;
 use super::http::{Http, Reply};
 use super::tally::Tally;
-use crate::checkout::Metadata;
-use crate::programs::{Program, Simulated, Slot, new_key};
-use crate::stopwatch::Stopwatch;
-use crate::{database, interrupt, postgresql};
+use pool_harness::checkout::Metadata;
+use pool_harness::programs::{Program, Simulated, Slot, new_key};
+use pool_harness::stopwatch::Stopwatch;
+use pool_harness::{database, interrupt, postgresql};
 
 /// Agents that are kept idle: enough that several callers meet.
 pub(super) const TARGET: usize = 6;

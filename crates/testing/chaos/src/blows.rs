@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::servers::Servers;
 use super::stage::{Stage, lock};
-use crate::{checkout, database};
+use pool_harness::{checkout, database};
 
 /// How often it is seen to that what died is started again.
 const TEND_EVERY_MS: u64 = 100;

@@ -34,7 +34,7 @@ const DROP_LIMIT: Duration = Duration::from_secs(2);
 const TAIL_LINES: usize = 12;
 
 /// A program that runs. Dropping it ends it.
-pub(crate) struct Program {
+pub struct Program {
     name: String,
     child: Child,
     log: PathBuf,
@@ -43,7 +43,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    pub(crate) fn start(
+    /// Starts it with these settings and no others of ours; what it says goes to files in `dir`.
+    pub fn start(
         name: &str,
         binary: &Path,
         arguments: &[&str],
@@ -85,7 +86,7 @@ impl Program {
     }
 
     /// The first line that it prints.
-    pub(crate) fn first_line(&mut self, limit: Duration) -> Result<String> {
+    pub fn first_line(&mut self, limit: Duration) -> Result<String> {
         let what = format!("{} printing that it is ready", self.name);
         wait_until(limit, &what, || {
             let text = fs::read_to_string(&self.output).unwrap_or_default();
@@ -98,19 +99,19 @@ impl Program {
     }
 
     /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().context("a program was lost")
     }
 
     /// Ends it at once, without a word to it.
-    pub(crate) fn kill(mut self) {
+    pub fn kill(mut self) {
         self.ended = true;
         self.signal(Signal::KILL);
         let _ = self.child.wait();
     }
 
     /// An error with the end of its log when it ended by itself.
-    pub(crate) fn ensure_running(&mut self) -> Result<()> {
+    pub fn ensure_running(&mut self) -> Result<()> {
         match self.ended()? {
             None => Ok(()),
             Some(status) => self.fail(status),
@@ -118,7 +119,7 @@ impl Program {
     }
 
     /// For one that ends by itself: waits for that, and for it to have gone well.
-    pub(crate) fn succeed(mut self, limit: Duration) -> Result<()> {
+    pub fn succeed(mut self, limit: Duration) -> Result<()> {
         let what = format!("the end of {}", self.name);
         let status = wait_until(limit, &what, || {
             let status = self.child.try_wait().context("a program was lost")?;
@@ -133,7 +134,7 @@ impl Program {
     }
 
     /// Asks it to end, and after `limit` ends it; that is an error, for it should have ended.
-    pub(crate) fn stop(mut self, limit: Duration) -> Result<()> {
+    pub fn stop(mut self, limit: Duration) -> Result<()> {
         if self.end(limit) {
             return Ok(());
         }
@@ -145,7 +146,7 @@ impl Program {
     }
 
     /// The error that it ended, with what it said last.
-    pub(crate) fn fail(&self, status: ExitStatus) -> Result<()> {
+    pub fn fail(&self, status: ExitStatus) -> Result<()> {
         // Logs go to one or the other, as the program likes.
         let texts =
             [&self.output, &self.log].map(|path| fs::read_to_string(path).unwrap_or_default());
@@ -173,7 +174,8 @@ impl Program {
         false
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// To it and whatever it started.
+    pub fn signal(&self, signal: Signal) {
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // A group that is gone already is what we want.
             let _ = kill_process_group(group, signal);
