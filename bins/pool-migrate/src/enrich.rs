@@ -55,7 +55,9 @@ pub(crate) async fn enrich(url: &str, how: &Enrich) -> Result<Enriched, Failure>
     let environment = railway.resolve_environment(&settings.environment).await?;
     let railway = railway.in_environment(environment.id);
     // The budget is one for all that call Railway with this token.
-    railway.load(&budget::load(&db).await?, db.now().await?);
+    if let Some(stored) = budget::load(&db).await? {
+        railway.load(&stored, db.now().await?);
+    }
     let decided = decide(
         &db,
         &railway,
@@ -64,7 +66,9 @@ pub(crate) async fn enrich(url: &str, how: &Enrich) -> Result<Enriched, Failure>
         how,
     )
     .await;
-    budget::add(&db, &railway.unsaved(db.now().await?)).await?;
+    if let Some(heard) = railway.heard(db.now().await?) {
+        budget::add(&db, &heard).await?;
+    }
     let (mut done, refreshes) = decided?;
     if !how.dry_run {
         done.written = instances::refresh_unled(&db, &refreshes).await?;

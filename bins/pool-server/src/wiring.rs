@@ -98,8 +98,9 @@ pub(crate) async fn environment(
 
 async fn learn_budget(railway: &Railway, db: &Db) {
     let learned = async {
-        let stored = pool_db::budget::load(db).await?;
-        railway.load(&stored, db.now().await?);
+        if let Some(stored) = pool_db::budget::load(db).await? {
+            railway.load(&stored, db.now().await?);
+        }
         Ok::<_, pool_db::Error>(())
     };
     if let Err(error) = learned.await {

@@ -1,14 +1,12 @@
-//! What was spent of Railway's budget, and what was last heard of its limits: how the servers share
-//! one budget. Written in batches, never for a single request; decides nothing.
-
-use std::collections::BTreeMap;
+//! What was last heard of Railway's limits: how the servers share one budget. Written with a tick,
+//! never for a single request; decides nothing.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use pool_domain::budget::{Block, Blocker, Heard, SpentMinute};
-use pool_domain::{CallPurpose, Ledger, Spent, Term};
+use pool_domain::Term;
+use pool_domain::budget::{Block, Blocker, Heard};
 
 use crate::Db;
 use crate::answer::answer;
@@ -17,63 +15,32 @@ use crate::fencing::check_term;
 use crate::schema::railway_limits;
 use crate::statement::statement;
 
-/// What all servers spent in the last hour, and what was last heard.
-pub async fn load(db: &Db) -> Result<Ledger, Error> {
+/// What was last heard, by any server.
+pub async fn load(db: &Db) -> Result<Option<Heard>, Error> {
     let mut connection = db.connection().await?;
     answer(read(&mut connection)).await
 }
 
-/// Adds what this leader spent and heard, and gives what is known then. After an error it may have
-/// been added all the same; adding it once more makes the pool a little more careful for an hour.
-pub async fn save(db: &Db, term: Term, unsaved: &Ledger) -> Result<Ledger, Error> {
-    exchange(db, Some(term), unsaved).await
+/// Stores what this leader heard, and gives what is known then.
+pub async fn save(db: &Db, term: Term, heard: &Heard) -> Result<Option<Heard>, Error> {
+    exchange(db, Some(term), heard).await
 }
 
 /// As [`save`], for a process that calls Railway and does not lead.
-pub async fn add(db: &Db, unsaved: &Ledger) -> Result<Ledger, Error> {
-    exchange(db, None, unsaved).await
+pub async fn add(db: &Db, heard: &Heard) -> Result<Option<Heard>, Error> {
+    exchange(db, None, heard).await
 }
 
-async fn exchange(db: &Db, term: Option<Term>, unsaved: &Ledger) -> Result<Ledger, Error> {
+async fn exchange(db: &Db, term: Option<Term>, heard: &Heard) -> Result<Option<Heard>, Error> {
     let mut connection = db.connection().await?;
     answer(connection.transaction(async |connection| {
         if let Some(term) = term {
             check_term(connection, term).await?;
         }
-        spend(connection, &unsaved.minutes).await?;
-        if let Some(heard) = &unsaved.heard {
-            hear(connection, heard).await?;
-        }
+        hear(connection, heard).await?;
         read(connection).await
     }))
     .await
-}
-
-async fn spend(connection: &mut AsyncPgConnection, minutes: &[SpentMinute]) -> Result<(), Error> {
-    let mut columns: (Vec<DateTime<Utc>>, Vec<&str>, Vec<i64>) = Default::default();
-    for SpentMinute { minute, spent } in minutes {
-        for purpose in CallPurpose::ALL {
-            if spent.on(purpose) > 0 {
-                columns.0.push(*minute);
-                columns.1.push(purpose.as_str());
-                columns.2.push(stored(spent.on(purpose)));
-            }
-        }
-    }
-    if columns.0.is_empty() {
-        return Ok(());
-    }
-    statement(include_str!("budget_spend.sql"))
-        .bind::<Array<Timestamptz>, _>(columns.0)
-        .bind::<Array<Text>, _>(columns.1)
-        .bind::<Array<BigInt>, _>(columns.2)
-        .execute(connection)
-        .await?;
-    // Older than an hour it is only for people who wonder where a day's requests went.
-    statement("DELETE FROM railway_spending WHERE minute < now() - interval '1 day'")
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 async fn hear(connection: &mut AsyncPgConnection, heard: &Heard) -> Result<(), Error> {
@@ -90,30 +57,13 @@ async fn hear(connection: &mut AsyncPgConnection, heard: &Heard) -> Result<(), E
     Ok(())
 }
 
-async fn read(connection: &mut AsyncPgConnection) -> Result<Ledger, Error> {
-    let spent: Vec<SpendingRow> = statement(
-        "SELECT minute, purpose, requests FROM railway_spending \
-         WHERE minute > now() - interval '61 minutes'",
-    )
-    .load(connection)
-    .await?;
+async fn read(connection: &mut AsyncPgConnection) -> Result<Option<Heard>, Error> {
     let limits: Option<LimitsRow> = railway_limits::table
         .select(LimitsRow::as_select())
         .first(connection)
         .await
         .optional()?;
-    let mut minutes: BTreeMap<_, Spent> = BTreeMap::new();
-    for row in spent {
-        let spent = minutes.entry(row.minute).or_default();
-        spent.add(CallPurpose::named(&row.purpose), read_count(row.requests));
-    }
-    Ok(Ledger {
-        minutes: minutes
-            .into_iter()
-            .map(|(minute, spent)| SpentMinute { minute, spent })
-            .collect(),
-        heard: limits.map(Heard::from),
-    })
+    Ok(limits.map(Heard::from))
 }
 
 fn stored(count: u64) -> i64 {
@@ -122,16 +72,6 @@ fn stored(count: u64) -> i64 {
 
 fn read_count(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
-}
-
-#[derive(QueryableByName)]
-struct SpendingRow {
-    #[diesel(sql_type = Timestamptz)]
-    minute: DateTime<Utc>,
-    #[diesel(sql_type = Text)]
-    purpose: String,
-    #[diesel(sql_type = BigInt)]
-    requests: i64,
 }
 
 #[derive(Queryable, Selectable)]

@@ -1,9 +1,6 @@
 //! Railway's budget as plain data: what requests were for, what servers tell one another of it
 //! through the database, and what a report says. Nothing here counts or decides.
 
-use std::fmt;
-use std::ops::AddAssign;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -32,31 +29,6 @@ impl CallPurpose {
         Self::Destroying,
         Self::Other,
     ];
-
-    /// Its name, as stored.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Listing => "listing",
-            Self::Adoption => "adoption",
-            Self::Creating => "creating",
-            Self::Destroying => "destroying",
-            Self::Other => "other",
-        }
-    }
-
-    /// The purpose of that name. One that this build does not know was for something else.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        let named = Self::ALL.into_iter().find(|it| it.as_str() == name);
-        named.unwrap_or(Self::Other)
-    }
-}
-
-impl fmt::Display for CallPurpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// How many requests went to each purpose.
@@ -108,34 +80,8 @@ impl Spent {
     }
 }
 
-impl AddAssign for Spent {
-    fn add_assign(&mut self, other: Self) {
-        for purpose in CallPurpose::ALL {
-            self.add(purpose, other.on(purpose));
-        }
-    }
-}
-
-/// What servers tell one another of the budget. All times are the database's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ledger {
-    /// What was spent, minute by minute: when Railway's own window begins is known only once it
-    /// has answered, and minutes add up to any window.
-    pub minutes: Vec<SpentMinute>,
-    /// What was last heard of the limits.
-    pub heard: Option<Heard>,
-}
-
-/// What was spent in one minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpentMinute {
-    /// When the minute began.
-    pub minute: DateTime<Utc>,
-    /// What was spent.
-    pub spent: Spent,
-}
-
-/// What was heard of the limits. Whoever heard last knows best, so it is replaced as a whole.
+/// What servers tell one another of the limits. Whoever heard last knows best, so it is replaced as a
+/// whole. All times are the database's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
     /// When.
@@ -144,7 +90,7 @@ pub struct Heard {
     pub limit: Option<u64>,
     /// Requests left in the current window.
     pub remaining: Option<u64>,
-    /// When that window ends.
+    /// When that window ends; none where Railway did not say, and the window is one of our own.
     pub resets_at: Option<DateTime<Utc>>,
     /// Until when nothing may be sent.
     pub block: Option<Block>,
@@ -203,11 +149,11 @@ pub struct BudgetReport {
     pub remaining: u64,
     /// When the window ends; none where it is not known.
     pub resets_at: Option<DateTime<Utc>>,
-    /// What all servers spent since the window began, or in the last hour where that is not known.
+    /// What the server that ticks spent since the window began, or since its own start.
     pub spent: Spent,
     /// What this tick spent.
     pub spent_by_tick: Spent,
-    /// Requests an hour, at the rate of the last ten minutes.
+    /// Requests an hour, by all servers, at the rate since the window began.
     pub rate_per_hour: u64,
     /// When nothing is left, at that rate; none when the window ends before.
     pub runs_out_at: Option<DateTime<Utc>>,
@@ -230,16 +176,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_purpose_is_counted_apart_and_found_by_its_name() {
+    fn each_purpose_is_counted_apart() {
         let mut spent = Spent::default();
         for (count, purpose) in (1..).zip(CallPurpose::ALL) {
-            assert_eq!(CallPurpose::named(purpose.as_str()), purpose);
             spent.add(purpose, count);
         }
-        let mut twice = spent;
-        twice += spent;
-        let counts = CallPurpose::ALL.map(|purpose| twice.on(purpose));
-        assert_eq!((counts, twice.total()), ([2, 4, 6, 8, 10], 30));
-        assert_eq!(CallPurpose::named("of a later build"), CallPurpose::Other);
+        let counts = CallPurpose::ALL.map(|purpose| spent.on(purpose));
+        assert_eq!((counts, spent.total()), ([1, 2, 3, 4, 5], 15));
     }
 }

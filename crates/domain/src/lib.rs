@@ -21,7 +21,7 @@ pub mod status;
 pub mod sweep;
 pub mod write;
 
-pub use budget::{BudgetReport, CallPurpose, Ledger, Spent};
+pub use budget::{BudgetReport, CallPurpose, Spent};
 pub use clock::{Clock, Entropy, FixedClock, OsEntropy, SeededEntropy, SystemClock};
 pub use deployment::{DeployClass, DeploymentStatus};
 pub use event::Event;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{EnvironmentId, Ledger, ProjectId};
+use pool_domain::budget::Heard;
+use pool_domain::{EnvironmentId, ProjectId};
 use pool_http_client::Transport;
 
 use crate::environment::EnvironmentClient;
 use crate::error::Sent;
-use crate::governor::{Budget, Task};
+use crate::governor::Task;
 use crate::limits::{Limits, MAX_PAGES, PAGE_SIZE};
 use crate::operations::{environment_name, environments, project_token};
 use crate::wire::{Call, Wire};
@@ -107,21 +108,14 @@ impl Railway {
         }
     }
 
-    /// What Railway said last of its budget for us.
-    #[must_use]
-    pub fn budget(&self) -> Budget {
-        self.wire.governor.budget()
-    }
-
     /// How many HTTP requests were sent since the start, repeated ones too.
     #[must_use]
     pub fn requests_sent(&self) -> u64 {
         self.wire.governor.requests_sent()
     }
 
-    /// Takes over what other processes spent and heard of Railway's limits: see
-    /// [`EnvironmentClient::load`].
-    pub fn load(&self, stored: &Ledger, now: DateTime<Utc>) {
+    /// Takes over what another process heard of Railway's limits: see [`EnvironmentClient::load`].
+    pub fn load(&self, stored: &Heard, now: DateTime<Utc>) {
         self.wire.governor.load(stored, now);
     }
 

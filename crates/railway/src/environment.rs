@@ -6,15 +6,14 @@ use std::sync::atomic::AtomicU32;
 
 use chrono::{DateTime, Utc};
 use cynic::Operation;
-use pool_domain::{
-    BudgetReport, EnvironmentId, Ledger, ProjectId, Secret, ServiceId, Spent, VolumeId,
-};
+use pool_domain::budget::Heard;
+use pool_domain::{BudgetReport, EnvironmentId, ProjectId, Secret, ServiceId, Spent, VolumeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Sent;
-use crate::governor::{Budget, Task};
+use crate::governor::Task;
 use crate::operations::{
     Config, environment_config, environment_patch_commit, service_create, service_delete,
     service_domain_create, volume_create, volume_delete,
@@ -176,12 +175,6 @@ impl EnvironmentClient {
         self.done("VolumeDelete", deleted)
     }
 
-    /// What Railway said last of its budget for us.
-    #[must_use]
-    pub fn budget(&self) -> Budget {
-        self.wire.governor.budget()
-    }
-
     /// How many HTTP requests were sent since the start, repeated ones and those of every clone
     /// too.
     #[must_use]
@@ -221,15 +214,15 @@ impl EnvironmentClient {
         self.wire.governor.report(now, spent_before)
     }
 
-    /// What this process spent and heard since it was last stored. `now` is the database's time.
+    /// What is known of Railway's limits, to be stored for other processes; none before the first
+    /// call. `now` is the database's time.
     #[must_use]
-    pub fn unsaved(&self, now: DateTime<Utc>) -> Ledger {
-        self.wire.governor.unsaved(now)
+    pub fn heard(&self, now: DateTime<Utc>) -> Option<Heard> {
+        self.wire.governor.heard(now)
     }
 
-    /// Takes over what all processes stored. It must be read after what [`Self::unsaved`] gave was
-    /// stored, for that is counted by nobody else from here on.
-    pub fn load(&self, stored: &Ledger, now: DateTime<Utc>) {
+    /// Takes over what another process stored, unless this one heard something later.
+    pub fn load(&self, stored: &Heard, now: DateTime<Utc>) {
         self.wire.governor.load(stored, now);
     }
 

@@ -20,7 +20,6 @@ mod wire;
 pub use client::{Environment, EnvironmentRef, Railway};
 pub use environment::EnvironmentClient;
 pub use error::{Error, ErrorClass};
-pub use governor::Budget;
 pub use limits::Limits;
 pub use patch::ServicePatch;
 pub use settings::{Settings, Token};

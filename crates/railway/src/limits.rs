@@ -115,14 +115,11 @@ pub(crate) const DESTROYING_PERCENT_MAX: u64 = 20;
 pub(crate) const SLOWEST_LISTING: Duration = Duration::from_mins(5);
 /// of which destroying leaves as many alone as the smallest plan's 100 can bear.
 pub(crate) const SLOW_LISTING_PERCENT: u64 = 12;
-/// So far may what is left fall behind an even use of the hour before listings are spread out: a
-/// person's burst of ticks, or the first filling of a pool, is no reason.
-pub(crate) const BURST_PERCENT: u64 = 5;
 
 /// How long a call that tries whether the edge's block is over may stay without an answer. Longer
 /// than any call may take.
 pub(crate) const TRIAL_LIMIT: Duration = Duration::from_secs(90);
 
-/// The rate at which requests are spent is measured over this many minutes: a few ticks, so that one
+/// The rate at which requests are spent is measured over this time at least: a few ticks, so that one
 /// burst is not taken for a habit.
-pub(crate) const RATE_MINUTES: i64 = 10;
+pub(crate) const RATE_TIME_MIN: Duration = Duration::from_mins(10);

@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{Clock, DeployClass, EnvironmentId, Redactor, Secret, ServiceId, SystemClock};
+use pool_domain::{
+    Clock, DeployClass, EnvironmentId, Redactor, Secret, ServiceId, Spent, SystemClock,
+};
 use pool_http_client::Transport;
 use pool_railway::{
     EnvironmentClient, EnvironmentRef, Error, ErrorClass, Limits, Railway, ServicePatch, Settings,
@@ -290,8 +292,8 @@ async fn the_budget_is_read_and_its_last_part_kept() -> TestResult {
     for _ in 0..10 {
         assert!(client.list(now()).await.is_complete());
     }
-    let budget = client.budget();
-    assert_eq!((budget.limit, budget.remaining), (Some(30), Some(20)));
+    let budget = client.budget_report(now(), Spent::default());
+    assert_eq!((budget.limit, budget.remaining), (30, 20));
     assert!(budget.resets_at.is_some_and(|at| at > now()));
     let refused = client
         .create_service("a")

@@ -9,18 +9,23 @@ use tracing::debug;
 
 use crate::{Error, Outside};
 
-/// Learns what other servers spent and heard, before the first call to Railway.
+/// Learns what other servers heard, before the first call to Railway.
 pub(crate) async fn learn(db: &Db, railway: &EnvironmentClient) -> Result<(), Error> {
-    let stored = budget::load(db).await?;
-    railway.load(&stored, db.now().await?);
+    if let Some(stored) = budget::load(db).await? {
+        railway.load(&stored, db.now().await?);
+    }
     Ok(())
 }
 
-/// Stores what this leader spent and heard since the last time, and learns what others did.
+/// Stores what this leader knows, and learns what others heard later.
 pub(crate) async fn share(outside: &Outside, term: Term) -> Result<(), Error> {
     let now = outside.db.now().await?;
-    let known = budget::save(&outside.db, term, &outside.railway.unsaved(now)).await?;
-    outside.railway.load(&known, now);
+    let Some(heard) = outside.railway.heard(now) else {
+        return Ok(());
+    };
+    if let Some(known) = budget::save(&outside.db, term, &heard).await? {
+        outside.railway.load(&known, now);
+    }
     Ok(())
 }
 

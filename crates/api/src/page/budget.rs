@@ -28,11 +28,11 @@ pub(super) fn render(budget: &BudgetReport, now: DateTime<Utc>) -> Markup {
             (left(budget, now)) " "
             @match budget.runs_out_at {
                 Some(at) => span.warn {
-                    "At the rate of the last ten minutes, " (budget.rate_per_hour)
+                    "At this rate, " (budget.rate_per_hour)
                     " an hour, they run out in " (until(at, now)) "."
                 },
                 None => {
-                    "They last, at the rate of the last ten minutes: " (budget.rate_per_hour)
+                    "They last, at this rate: " (budget.rate_per_hour)
                     " an hour."
                 }
             }

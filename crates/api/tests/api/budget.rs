@@ -41,7 +41,7 @@ async fn the_page_says_what_was_spent_on_what_and_when_it_would_run_out() {
     let page = stage.get("/").await.text;
     for shown in [
         "160 of 1000 requests are left, for 30 min.",
-        "At the rate of the last ten minutes, 894 an hour, they run out in 10 min.",
+        "At this rate, 894 an hour, they run out in 10 min.",
         "Spent this hour: 69 on listing, 40 on creating. In this tick: 40 on creating.",
         "Kept: 60 for listing, 100 for destroying; 0 instances may still be made.",
     ] {
@@ -67,7 +67,7 @@ async fn the_page_says_why_listings_are_fewer_and_that_nothing_is_sent() {
         "The edge in front of Railway blocks this server. Nothing is sent for 5 min.",
         "Listings are fewer than ticks: Railway's &lt;plan&gt; is small.",
         "90 of 100 requests an hour are left, as far as anybody knows",
-        "They last, at the rate of the last ten minutes: 12 an hour.",
+        "They last, at this rate: 12 an hour.",
         "Spent this hour: nothing. In this tick: nothing.",
     ] {
         assert!(page.contains(shown), "{shown} in {page}");

@@ -9,11 +9,10 @@ use chrono::{DateTime, Utc};
 use pool_db::commands::{self, Command, CommandId, CommandKind};
 use pool_db::provisions::{self, Made, NewProvision};
 use pool_db::{Db, Error, belongings, budget, events, fuse, instances, ticks};
-use pool_domain::budget::SpentMinute;
+use pool_domain::budget::Heard;
 use pool_domain::write::{Adoption, Belongings, NewInstance, Refresh, StatusChange};
 use pool_domain::{
-    CreateStep, DestroyStep, Epoch, FuseReport, InstanceId, Ledger, Report, Secret, Spent, Stage,
-    Status, Term,
+    CreateStep, DestroyStep, Epoch, FuseReport, InstanceId, Report, Secret, Stage, Status, Term,
 };
 use serde_json::json;
 
@@ -157,15 +156,13 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         volume_ids: Vec::new(),
     };
     let now = db.now().await.unwrap();
-    let spent = Ledger {
-        minutes: vec![SpentMinute {
-            minute: now,
-            spent: Spent {
-                listing: 1,
-                ..Spent::default()
-            },
-        }],
-        heard: None,
+    let heard = Heard {
+        at: now,
+        limit: Some(1_000),
+        remaining: Some(999),
+        resets_at: None,
+        block: None,
+        edge_blocks: 0,
     };
     let tripped = FuseReport {
         tripped_at: now,
@@ -201,7 +198,7 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         belongings::remember_volumes => belongings::remember_volumes(db, term, &volumes),
         belongings::prune => belongings::prune(db, term, old, 10),
         events::prune => events::prune(db, term, old, 10),
-        budget::save => budget::save(db, term, &spent),
+        budget::save => budget::save(db, term, &heard),
         fuse::save => fuse::save(db, term, Some(&tripped), 7),
         ticks::record => ticks::record(db, term, now, &Report::default()),
     ]

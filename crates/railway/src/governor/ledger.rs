@@ -4,77 +4,66 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pool_domain::Ledger;
 use pool_domain::budget::{self, Blocker, Heard};
 use tokio::time::Instant;
 
 use super::blocks::{Block, Blocks};
-use super::{Budget, Governor, State, Window};
+use super::window::Window;
+use super::{Governor, State};
 use crate::limits::{LONGEST_BLOCK, LONGEST_EDGE_BLOCK, WINDOW};
 
 impl Governor {
-    /// What was spent and heard and is not stored yet. `now` is the database's time.
-    pub(crate) fn unsaved(&self, now: DateTime<Utc>) -> Ledger {
+    /// What is known of the limits, to be stored; none before the first call. `now` is the database's
+    /// time.
+    pub(crate) fn heard(&self, now: DateTime<Utc>) -> Option<Heard> {
         let moment = Instant::now();
         let mut state = self.state();
-        state.forget_old_window(moment);
+        let window = state.windows.current(moment);
         let time_of = |at: Instant| time_of(at, moment, now);
-        let ends = state.window.ends.filter(|_| state.window.is_end_told);
-        let heard = state.heard.map(|at| Heard {
-            at: time_of(at),
-            limit: state.window.budget.limit,
-            remaining: state.window.budget.remaining,
-            resets_at: ends.map(time_of),
+        Some(Heard {
+            at: time_of(state.heard?),
+            limit: Some(window.limit),
+            remaining: Some(window.remaining),
+            resets_at: (!window.is_assumed).then(|| time_of(window.ends)),
             block: state.blocks.block.map(|block| budget::Block {
                 by: block.by,
                 until: time_of(block.until),
             }),
             edge_blocks: state.blocks.edge_in_a_row,
-        });
-        Ledger {
-            minutes: state.spending.tell(moment, now),
-            heard,
-        }
+        })
     }
 
-    /// Takes over what is stored, which includes what [`Self::unsaved`] gave last.
-    pub(crate) fn load(&self, stored: &Ledger, now: DateTime<Utc>) {
+    /// Takes over what another process stored, unless this one heard something later.
+    pub(crate) fn load(&self, stored: &Heard, now: DateTime<Utc>) {
+        /// The two times are read one after the other, and the database keeps microseconds only.
+        const ALIKE: Duration = Duration::from_secs(1);
         let moment = Instant::now();
         let mut state = self.state();
-        state.spending.load(moment, now, &stored.minutes);
-        if state.last_listing.is_none() {
-            let ago = state.spending.last_listing(moment);
-            state.last_listing = ago.and_then(|ago| moment.checked_sub(ago));
+        let at = instant_of(stored.at, moment, now, LONGEST_EDGE_BLOCK);
+        if state.heard.is_some_and(|ours| at <= ours + ALIKE) {
+            return;
         }
-        if let Some(heard) = &stored.heard {
-            state.hear(heard, moment, now);
-        }
+        state.hear(stored, at, moment, now);
     }
 }
 
 impl State {
-    /// Takes over what another process heard, unless this one heard something later.
-    fn hear(&mut self, heard: &Heard, moment: Instant, now: DateTime<Utc>) {
-        /// The two times are read one after the other, and the database keeps microseconds only.
-        const ALIKE: Duration = Duration::from_secs(1);
-        let at = instant_of(heard.at, moment, now, LONGEST_EDGE_BLOCK);
-        if self.heard.is_some_and(|ours| at <= ours + ALIKE) {
-            return;
-        }
+    fn hear(&mut self, stored: &Heard, at: Instant, moment: Instant, now: DateTime<Utc>) {
         self.heard = Some(at);
-        let ends = heard
+        // Whoever called then may have listed: a server that starts again and again must not list
+        // each time.
+        self.last_listing.get_or_insert(at);
+        let ends = stored
             .resets_at
             .map(|at| instant_of(at, moment, now, WINDOW));
-        self.window = Window {
-            budget: Budget {
-                limit: heard.limit,
-                remaining: heard.remaining,
-                resets_at: heard.resets_at,
-            },
-            is_end_told: ends.is_some(),
-            ends: Some(ends.unwrap_or(at + WINDOW)),
-        };
-        let block = heard.block.map(|block| {
+        let known = self.windows.current(moment);
+        self.windows.replace(Window {
+            limit: stored.limit.unwrap_or(known.limit),
+            remaining: stored.remaining.unwrap_or(known.remaining),
+            ends: ends.unwrap_or(at + WINDOW),
+            is_assumed: ends.is_none(),
+        });
+        let block = stored.block.map(|block| {
             let longest = match block.by {
                 Blocker::Railway => LONGEST_BLOCK,
                 Blocker::Edge => LONGEST_EDGE_BLOCK,
@@ -84,7 +73,7 @@ impl State {
                 until: instant_of(block.until, moment, now, longest),
             }
         });
-        self.blocks = Blocks::stored(block, heard.edge_blocks);
+        self.blocks = Blocks::stored(block, stored.edge_blocks);
     }
 }
 

@@ -1,41 +1,29 @@
 //! Keeps our calls within Railway's budget: spaces them, stays silent while Railway or its edge
-//! wants it, and shares out what is left of the hour. What other processes spent it learns from a
-//! `Ledger`; storing that is somebody else's.
+//! wants it, and keeps the last of the hour for listing and destroying. What other processes heard it
+//! is told; storing that is somebody else's.
 
 mod blocks;
+mod floors;
 mod ledger;
 mod report;
-mod shares;
 mod spacing;
-mod spending;
 mod task;
+mod window;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use pool_domain::Spent;
 use reqwest::header::HeaderMap;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::blocks::{Blocks, Gate, Refusal};
-use self::shares::Standing;
+use self::floors::Floors;
 use self::spacing::Spacing;
-use self::spending::Spending;
 pub(crate) use self::task::Task;
-use crate::limits::{DEFAULT_BLOCK, LONGEST_BLOCK, Limits, SLOWEST_LISTING, TRIAL_LIMIT, WINDOW};
+use self::window::{Window, Windows};
+use crate::limits::{DEFAULT_BLOCK, LONGEST_BLOCK, Limits, TRIAL_LIMIT};
 use crate::{ErrorClass, headers};
-
-/// What Railway said last of the current window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Budget {
-    /// Requests that a window allows.
-    pub limit: Option<u64>,
-    /// Requests left in this window, less those that were sent since.
-    pub remaining: Option<u64>,
-    /// When the window ends.
-    pub resets_at: Option<DateTime<Utc>>,
-}
 
 #[derive(Debug)]
 pub(crate) struct Governor {
@@ -49,8 +37,7 @@ pub(crate) struct Governor {
 struct State {
     spacing: Spacing,
     blocks: Blocks,
-    window: Window,
-    spending: Spending,
+    windows: Windows,
     /// When anybody last said anything of the limits.
     heard: Option<Instant>,
     last_listing: Option<Instant>,
@@ -58,16 +45,6 @@ struct State {
     listing_requests: u64,
     /// What this process spent since its start.
     by_us: Spent,
-}
-
-/// What is known of the current window.
-#[derive(Debug, Default)]
-struct Window {
-    budget: Budget,
-    /// When it surely is over.
-    ends: Option<Instant>,
-    /// Whether Railway said when it ends.
-    is_end_told: bool,
 }
 
 impl Governor {
@@ -78,8 +55,7 @@ impl Governor {
             state: Mutex::new(State {
                 spacing: Spacing::new(limits),
                 blocks: Blocks::default(),
-                window: Window::default(),
-                spending: Spending::new(Instant::now()),
+                windows: Windows::new(limits.assumed_requests_per_hour),
                 heard: None,
                 last_listing: None,
                 listing_requests: 1,
@@ -124,7 +100,7 @@ impl Governor {
             Gate::Wait(wait) => return Ok(wait),
             Gate::Closed(refusal) => return Err(refusal),
         }
-        state.check_share(now, task, &self.limits)?;
+        state.check_floors(now, task, &self.limits)?;
         let wait = state.spacing.wait(now);
         if wait.is_zero() {
             state.send(now, task);
@@ -142,15 +118,7 @@ impl Governor {
         }
         if let Some(hour) = said.hour {
             state.heard = Some(now);
-            state.window = Window {
-                budget: Budget {
-                    limit: hour.limit.or(state.window.budget.limit),
-                    remaining: Some(hour.remaining),
-                    resets_at: hour.resets_at,
-                },
-                ends: Some(now + hour.left.unwrap_or(WINDOW).min(WINDOW)),
-                is_end_told: hour.left.is_some(),
-            };
+            state.windows.told(now, hour);
         }
     }
 
@@ -176,14 +144,9 @@ impl Governor {
         let now = Instant::now();
         let mut state = self.state();
         state.heard = Some(now);
-        let is_used_up = state.window.budget.remaining == Some(0);
-        if let Some(ends) = state
-            .window
-            .ends
-            .filter(|_| retry_after.is_some() && is_used_up)
-        {
+        if retry_after.is_some() && state.windows.current(now).remaining == 0 {
             // Of the two times at which there is a budget again, it is the one that is meant for us.
-            state.window.ends = Some(ends.min(now + length));
+            state.windows.ends_by(now + length);
         }
         state.blocks.answered(now);
         state.blocks.by_railway(now, length);
@@ -201,12 +164,6 @@ impl Governor {
     /// A listing was read to its end, in so many requests.
     pub(crate) fn listed(&self, requests: u64) {
         self.state().listing_requests = requests.max(1);
-    }
-
-    pub(crate) fn budget(&self) -> Budget {
-        let mut state = self.state();
-        state.forget_old_window(Instant::now());
-        state.window.budget
     }
 
     pub(crate) fn requests_sent(&self) -> u64 {
@@ -230,21 +187,24 @@ impl Governor {
         if state.blocks.current(now).is_some() {
             return 0;
         }
-        state.standing(now, &self.limits).0.creates_left()
+        let (window, floors) = state.standing(now, &self.limits);
+        floors.creates_left(window.remaining)
     }
 
     /// Why a listing that nobody asked for should wait; none when it is due.
     pub(crate) fn listing_not_due(&self) -> Option<String> {
         let now = Instant::now();
         let mut state = self.state();
-        let (standing, is_assumed) = state.standing(now, &self.limits);
-        let every = standing.listing_every();
-        let since = now.saturating_duration_since(state.last_listing?);
-        if is_assumed || !standing.is_behind() || since >= nearly(every) {
-            return None;
-        }
-        let seconds = every.saturating_sub(since).as_secs().max(1);
-        let why = standing.why_not_more_often();
+        let (window, floors) = state.standing(now, &self.limits);
+        let wait = state.until_listing(now, &window, &floors)?;
+        let why = report::why_slower(&window, &floors, &self.limits, now).unwrap_or_else(|| {
+            let every = self.limits.listing_interval.as_secs();
+            format!(
+                "less than half of Railway's budget for this hour is left, so it is listed every \
+                 {every} s, whatever wakes a tick"
+            )
+        });
+        let seconds = wait.as_secs().max(1);
         Some(format!(
             "not listed in this tick: {why}; the next one is due in {seconds} s"
         ))
@@ -256,52 +216,35 @@ impl Governor {
 }
 
 impl State {
-    fn check_share(&mut self, now: Instant, task: Task, limits: &Limits) -> Result<(), Refusal> {
-        let (standing, is_assumed) = self.standing(now, limits);
+    fn check_floors(&mut self, now: Instant, task: Task, limits: &Limits) -> Result<(), Refusal> {
+        let (window, floors) = self.standing(now, limits);
+        if window.is_assumed && task != Task::Begin {
+            return Ok(());
+        }
         let refuse = |retry_after, message: &str| {
             Err(Refusal {
-                class: ErrorClass::RateLimited { retry_after },
+                class: ErrorClass::RateLimited {
+                    retry_after: Some(retry_after),
+                },
                 message: message.to_owned(),
             })
         };
-        if is_assumed && task != Task::Begin {
-            return Ok(());
-        }
-        let left = Some(standing.left);
-        if !is_assumed && standing.remaining == 0 && self.window.is_end_told {
+        if !window.is_assumed && window.remaining == 0 {
+            let left = window.left(now);
             return refuse(left, "not sent: Railway's budget for this hour is used up");
         }
-        if !standing.allows(task) {
-            return refuse(
-                left,
-                match task {
-                    Task::Destroy => {
-                        "not sent: what is left of Railway's budget is kept for listing"
-                    }
-                    Task::Begin if is_assumed => {
-                        "not sent: of the requests an hour that are assumed, since Railway does not \
-                     say how many it allows, the rest is kept for listing and destroying"
-                    }
-                    Task::Begin => {
-                        "not sent: what is left of Railway's budget is kept for listing and destroying"
-                    }
-                    _ => "not sent: what is left of Railway's budget is kept for destroying",
-                },
-            );
+        if !floors.allow(task, window.remaining) {
+            return refuse(window.left(now), kept_for(task, window.is_assumed));
         }
-        if task == Task::FirstPage && standing.remaining <= standing.kept_for_destroying() {
-            let slowest = nearly(SLOWEST_LISTING.max(limits.listing_interval));
-            let since = self
-                .last_listing
-                .map(|last| now.saturating_duration_since(last));
-            let wait = since.map_or(Duration::ZERO, |since| slowest.saturating_sub(since));
-            if !wait.is_zero() {
-                return refuse(
-                    Some(wait),
-                    "not sent: what is left of Railway's budget is kept for destroying and for a \
-                     listing now and then",
-                );
-            }
+        if task == Task::FirstPage
+            && window.remaining <= floors.destroying
+            && let Some(wait) = self.until_listing(now, &window, &floors)
+        {
+            return refuse(
+                wait,
+                "not sent: what is left of Railway's budget is kept for destroying and for a \
+                 listing now and then",
+            );
         }
         Ok(())
     }
@@ -310,45 +253,42 @@ impl State {
         self.by_us.add(task.purpose(), 1);
         self.spacing.sent(now);
         self.blocks.sent(now);
-        self.spending.add(now, task.purpose());
-        let remaining = &mut self.window.budget.remaining;
-        *remaining = remaining.map(|left| left.saturating_sub(1));
+        if self.windows.send(now, task.purpose()) {
+            self.heard = Some(now);
+        }
         if task == Task::FirstPage {
             self.last_listing = Some(now);
         }
     }
 
-    /// How the window stands, and whether that is only assumed.
-    fn standing(&mut self, now: Instant, limits: &Limits) -> (Standing, bool) {
-        self.forget_old_window(now);
-        let told = self.window.budget.remaining.zip(self.window.ends);
-        let spent = self.spending.within(now, WINDOW).total();
-        let limit = self
-            .window
-            .budget
-            .limit
-            .unwrap_or(limits.assumed_requests_per_hour);
-        let (remaining, left) = match told {
-            Some((remaining, ends)) => (remaining, ends.saturating_duration_since(now)),
-            None => (limit.saturating_sub(spent), WINDOW),
-        };
-        let standing = Standing {
-            limit: limit.max(remaining),
-            remaining,
-            left,
-            listing_requests: self.listing_requests,
-            listing_interval: limits.listing_interval,
-        };
-        (standing, told.is_none())
+    /// How long until a listing is due; none when it is.
+    fn until_listing(&self, now: Instant, window: &Window, floors: &Floors) -> Option<Duration> {
+        if window.is_assumed {
+            return None;
+        }
+        let since = now.saturating_duration_since(self.last_listing?);
+        let wait = nearly(floors.between_listings(window.remaining)).saturating_sub(since);
+        (!wait.is_zero()).then_some(wait)
     }
 
-    /// When a window is over, what was known of it but its size is forgotten.
-    fn forget_old_window(&mut self, now: Instant) {
-        if self.window.ends.is_some_and(|ends| ends <= now) {
-            let limit = self.window.budget.limit;
-            self.window = Window::default();
-            self.window.budget.limit = limit;
+    fn standing(&mut self, now: Instant, limits: &Limits) -> (Window, Floors) {
+        let window = self.windows.current(now);
+        let floors = Floors::of(window.limit, self.listing_requests, limits.listing_interval);
+        (window, floors)
+    }
+}
+
+fn kept_for(task: Task, is_assumed: bool) -> &'static str {
+    match task {
+        Task::Destroy => "not sent: what is left of Railway's budget is kept for listing",
+        Task::Begin if is_assumed => {
+            "not sent: of the requests an hour that are assumed, since Railway does not say how many \
+             it allows, the rest is kept for listing and destroying"
         }
+        Task::Begin => {
+            "not sent: what is left of Railway's budget is kept for listing and destroying"
+        }
+        _ => "not sent: what is left of Railway's budget is kept for destroying",
     }
 }
 

@@ -1,15 +1,14 @@
 //! How the budget stands, for people: what was spent on what, what is left, when it would run out.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use pool_domain::{BudgetReport, CallPurpose, Spent, budget};
 use tokio::time::Instant;
 
 use super::Governor;
+use super::floors::Floors;
 use super::ledger::time_of;
-use super::shares::Standing;
-use crate::limits::WINDOW;
+use super::window::Window;
+use crate::limits::{Limits, RATE_TIME_MIN, WINDOW};
 
 impl Governor {
     /// How the budget stands now. `spent_before` is what [`Self::spent_by_us`] said when the tick
@@ -17,37 +16,32 @@ impl Governor {
     pub(crate) fn report(&self, now: DateTime<Utc>, spent_before: Spent) -> BudgetReport {
         let moment = Instant::now();
         let mut state = self.state();
-        let (standing, is_assumed) = state.standing(moment, &self.limits);
-        let ends = state.window.ends.filter(|_| state.window.is_end_told);
-        let since = ends.map_or(WINDOW, |_| WINDOW.saturating_sub(standing.left));
-        let rate_per_hour = state.spending.rate_per_hour(moment);
-        let every = if is_assumed {
-            self.limits.listing_interval
-        } else {
-            standing.listing_every()
+        let (window, floors) = state.standing(moment, &self.limits);
+        let rate_per_hour = rate_per_hour(&window, moment);
+        let slower = why_slower(&window, &floors, &self.limits, moment);
+        let every = match slower {
+            Some(_) => floors.between_listings(window.remaining),
+            None => self.limits.listing_interval,
         };
-        let is_slower = every > self.limits.listing_interval;
         let mut spent_by_tick = Spent::default();
         for purpose in CallPurpose::ALL {
             let before = spent_before.on(purpose);
             spent_by_tick.add(purpose, state.by_us.on(purpose).saturating_sub(before));
         }
         BudgetReport {
-            limit: standing.limit,
-            is_assumed,
-            remaining: standing.remaining,
-            resets_at: ends.map(|ends| time_of(ends, moment, now)),
-            spent: state
-                .spending
-                .within(moment, since.max(Duration::from_mins(1))),
+            limit: window.limit,
+            is_assumed: window.is_assumed,
+            remaining: window.remaining,
+            resets_at: (!window.is_assumed).then(|| time_of(window.ends, moment, now)),
+            spent: state.windows.spent(),
             spent_by_tick,
             rate_per_hour,
-            runs_out_at: runs_out_at(&standing, rate_per_hour, now),
-            kept_for_listing: standing.kept_for_listing(),
-            kept_for_destroying: standing.kept_for_destroying(),
-            creates_left: standing.creates_left(),
+            runs_out_at: runs_out_at(&window, rate_per_hour, moment, now),
+            kept_for_listing: floors.listing,
+            kept_for_destroying: floors.destroying,
+            creates_left: floors.creates_left(window.remaining),
             listing_every_ms: u64::try_from(every.as_millis()).unwrap_or(u64::MAX),
-            listing_is_slower_because: is_slower.then(|| standing.why_not_more_often()),
+            listing_is_slower_because: slower,
             block: state.blocks.current(moment).map(|block| budget::Block {
                 by: block.by,
                 until: time_of(block.until, moment, now),
@@ -56,18 +50,52 @@ impl Governor {
     }
 }
 
+/// Requests an hour since the window began, by whomever.
+fn rate_per_hour(window: &Window, now: Instant) -> u64 {
+    let seconds = WINDOW
+        .saturating_sub(window.left(now))
+        .max(RATE_TIME_MIN)
+        .as_secs();
+    let spent = window.limit.saturating_sub(window.remaining);
+    spent.saturating_mul(WINDOW.as_secs()) / seconds
+}
+
 /// When nothing is left at this rate; none when the window ends before.
 fn runs_out_at(
-    standing: &Standing,
+    window: &Window,
     rate_per_hour: u64,
+    moment: Instant,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    let seconds = standing
+    let seconds = window
         .remaining
         .saturating_mul(WINDOW.as_secs())
         .checked_div(rate_per_hour)?;
-    if seconds >= standing.left.as_secs() {
+    if seconds >= window.left(moment).as_secs() {
         return None;
     }
     Some(now + TimeDelta::seconds(i64::try_from(seconds).ok()?))
+}
+
+/// Why listings are made less often than asked for, if they are.
+pub(super) fn why_slower(
+    window: &Window,
+    floors: &Floors,
+    limits: &Limits,
+    now: Instant,
+) -> Option<String> {
+    let asked = limits.listing_interval;
+    let every = floors.between_listings(window.remaining);
+    if window.is_assumed || every <= asked {
+        return None;
+    }
+    Some(format!(
+        "Railway allows {} requests an hour, and the {} left for {} min are kept for destroying, so \
+         it is listed every {} s, not every {} s",
+        window.limit,
+        window.remaining,
+        window.left(now).as_secs().div_ceil(60),
+        every.as_secs(),
+        asked.as_secs(),
+    ))
 }

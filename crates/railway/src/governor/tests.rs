@@ -2,13 +2,14 @@
 
 use std::num::NonZeroU32;
 
-use pool_domain::CallPurpose;
+use chrono::{DateTime, Utc};
 use pool_domain::budget::Blocker;
+use pool_domain::{BudgetReport, CallPurpose};
 use proptest::prelude::*;
 use tokio::time::advance;
 
 use super::*;
-use crate::limits::{EDGE_BLOCK, LONGEST_BLOCK};
+use crate::limits::{EDGE_BLOCK, LONGEST_BLOCK, SLOWEST_LISTING, WINDOW};
 
 const ALL: [Task; 7] = [
     Task::FirstPage,
@@ -55,8 +56,12 @@ async fn refused(governor: &Governor, task: Task) -> Refusal {
 /// Another process, which learns from the database what this one stored there.
 fn successor(governor: &Governor, later: Duration) -> Governor {
     let next = self::governor();
-    next.load(&governor.unsaved(time()), time() + later);
+    next.load(&governor.heard(time()).unwrap(), time() + later);
     next
+}
+
+fn report(governor: &Governor) -> BudgetReport {
+    governor.report(time(), Spent::default())
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +158,7 @@ async fn a_process_that_comes_after_stays_out_of_the_block_and_lets_it_grow_on()
         refused(&next, Task::Setup).await.class,
         ErrorClass::EdgeBlocked
     );
-    let block = next.report(time(), Spent::default()).block.unwrap();
+    let block = report(&next).block.unwrap();
     assert_eq!(
         (block.by, block.until),
         (Blocker::Edge, time() + Duration::from_mins(7))
@@ -167,21 +172,24 @@ async fn a_process_that_comes_after_stays_out_of_the_block_and_lets_it_grow_on()
         ErrorClass::EdgeBlocked
     );
     next.blocked_by_edge(None);
-    let block = next.report(time(), Spent::default()).block.unwrap();
+    let block = report(&next).block.unwrap();
     assert_eq!(block.until, time() + EDGE_BLOCK * 4);
     // What it is told again of the block that it has seen the end of changes nothing.
     advance(EDGE_BLOCK * 4).await;
     next.admit(Task::Setup).await.unwrap();
     next.answered();
-    next.load(&governor.unsaved(time()), time() + Duration::from_hours(1));
+    next.load(
+        &governor.heard(time()).unwrap(),
+        time() + Duration::from_hours(1),
+    );
     next.admit(Task::Setup).await.unwrap();
-    assert_eq!(next.unsaved(time()).heard.unwrap().edge_blocks, 0);
+    assert_eq!(next.heard(time()).unwrap().edge_blocks, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn creating_leaves_enough_for_all_else() {
     let governor = governor();
-    governor.observe(&window("1000", "400", "1800"));
+    governor.observe(&window("1000", "460", "1800"));
     let mut begun = 0_u64;
     while governor.admit(Task::Begin).await.is_ok() {
         for _ in 0..3 {
@@ -189,9 +197,9 @@ async fn creating_leaves_enough_for_all_else() {
         }
         begun += 1;
     }
-    // 60 for a listing each 30 s, and 100 for destroying.
+    // 120 for a listing each 30 s, and 100 for destroying.
     assert_eq!((begun, governor.creates_left()), (60, 0));
-    assert_eq!(governor.budget().remaining, Some(160));
+    assert_eq!(report(&governor).remaining, 220);
     let refusal = refused(&governor, Task::Begin).await;
     let retry_after = Some(Duration::from_mins(30));
     assert_eq!(refusal.class, ErrorClass::RateLimited { retry_after });
@@ -199,7 +207,7 @@ async fn creating_leaves_enough_for_all_else() {
         governor.admit(task).await.unwrap();
     }
     while governor.admit(Task::Destroy).await.is_ok() {}
-    assert_eq!(governor.budget().remaining, Some(6));
+    assert_eq!(report(&governor).remaining, 12);
     advance(SLOWEST_LISTING).await;
     governor.admit(Task::FirstPage).await.unwrap();
     governor.admit(Task::NextPage).await.unwrap();
@@ -220,8 +228,8 @@ async fn with_nothing_left_nothing_is_sent_until_the_window_ends() {
     for task in ALL {
         governor.admit(task).await.unwrap();
     }
-    assert_eq!(governor.budget().remaining, None);
-    assert_eq!(governor.budget().limit, Some(1000));
+    let report = report(&governor);
+    assert_eq!((report.limit, report.is_assumed), (1_000, true));
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,7 +264,7 @@ async fn what_is_only_assumed_holds_back_creating_and_nothing_else() {
         }
     }
     assert_eq!(governor.listing_not_due(), None);
-    let report = governor.report(time(), Spent::default());
+    let report = report(&governor);
     assert!(report.is_assumed);
     assert_eq!((report.limit, report.remaining), (1_000, 0));
     assert_eq!(report.listing_is_slower_because, None);
@@ -266,42 +274,130 @@ async fn what_is_only_assumed_holds_back_creating_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_a_free_plan_listings_are_spread_out_and_it_says_why() {
+async fn what_is_kept_for_destroying_is_listed_from_now_and_then_and_it_says_why() {
     let governor = governor();
-    governor.observe(&window("100", "40", "1800"));
+    governor.observe(&window("100", "21", "1800"));
     assert_eq!(governor.listing_not_due(), None, "the first is always due");
     governor.admit(Task::FirstPage).await.unwrap();
     advance(Duration::from_secs(30)).await;
     let why = governor.listing_not_due().unwrap();
     assert_eq!(
         why,
-        "not listed in this tick: Railway allows 100 requests an hour, and of the 39 left for 30 \
-         min 20 are kept for destroying, so it can be listed every 93 s, not every 30 s; the next \
-         one is due in 63 s"
+        "not listed in this tick: Railway allows 100 requests an hour, and the 20 left for 30 min \
+         are kept for destroying, so it is listed every 300 s, not every 30 s; the next one is due \
+         in 240 s"
     );
-    let report = governor.report(time(), Spent::default());
-    assert_eq!(report.listing_every_ms, 93_157);
+    let report = report(&governor);
+    assert_eq!(report.listing_every_ms, 300_000);
     assert!(why.contains(&report.listing_is_slower_because.unwrap()));
-    // A person who asks is answered all the same.
-    governor.admit(Task::FirstPage).await.unwrap();
-    advance(Duration::from_secs(100)).await;
+    advance(SLOWEST_LISTING).await;
     assert_eq!(governor.listing_not_due(), None);
 }
 
-/// Whatever wakes the leader: each claim, or a database that refuses tick after tick.
 #[tokio::test(start_paused = true)]
-async fn ticks_in_a_row_leave_creating_its_share_until_the_window_ends() {
+async fn whatever_wakes_a_tick_is_listed_for_only_in_the_first_half_of_the_budget() {
     let governor = governor();
-    governor.observe(&window("1000", "1000", "3600"));
-    for second in 0..3_500 {
-        if governor.listing_not_due().is_none() {
-            governor.admit(Task::FirstPage).await.unwrap();
+    governor.observe(&window("1000", "502", "1800"));
+    governor.admit(Task::FirstPage).await.unwrap();
+    assert_eq!(governor.listing_not_due(), None);
+    governor.admit(Task::FirstPage).await.unwrap();
+    let why = governor.listing_not_due().unwrap();
+    assert_eq!(
+        why,
+        "not listed in this tick: less than half of Railway's budget for this hour is left, so it \
+         is listed every 30 s, whatever wakes a tick; the next one is due in 27 s"
+    );
+    assert_eq!(report(&governor).listing_is_slower_because, None);
+    // A person who asks is answered all the same.
+    governor.admit(Task::FirstPage).await.unwrap();
+    advance(Duration::from_secs(27)).await;
+    assert_eq!(governor.listing_not_due(), None);
+}
+
+/// A server that crashes and starts anew, again and again.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_comes_after_does_not_list_where_the_one_before_just_did() {
+    let governor = governor();
+    governor.observe(&window("1000", "90", "1800"));
+    governor.admit(Task::FirstPage).await.unwrap();
+    let next = successor(&governor, Duration::from_secs(5));
+    assert!(next.listing_not_due().is_some());
+    assert!(next.admit(Task::FirstPage).await.is_err());
+    let later = successor(&governor, SLOWEST_LISTING);
+    later.admit(Task::FirstPage).await.unwrap();
+}
+
+/// What an hour came to.
+#[derive(Debug, PartialEq, Eq)]
+struct Hour {
+    made: u64,
+    listings: u64,
+    /// The longest time from one listing to the next.
+    gap_s: u64,
+    /// What was left at the end.
+    left: u64,
+}
+
+/// An hour of a plan, where a listing takes so many pages. Each tick that lists makes as many
+/// instances as it may, 20 at most and `wanted` in all.
+async fn an_hour(limit: u64, pages: u64, tick_s: u64, wanted: u64) -> Hour {
+    let governor = governor();
+    governor.observe(&window(&limit.to_string(), &limit.to_string(), "3600"));
+    governor.listed(pages);
+    let (mut made, mut listings, mut gap_s, mut last) = (0, 0, 0, 0);
+    let mut second = 0;
+    while second + tick_s < 3_600 {
+        if governor.listing_not_due().is_none() && governor.admit(Task::FirstPage).await.is_ok() {
+            for _ in 1..pages {
+                governor.admit(Task::NextPage).await.unwrap();
+            }
+            listings += 1;
+            gap_s = gap_s.max(second - last);
+            last = second;
+            let create = governor.creates_left().min(20).min(wanted - made);
+            for _ in 0..create {
+                governor.admit(Task::Begin).await.unwrap();
+                for _ in 0..3 {
+                    governor.admit(Task::Finish).await.unwrap();
+                }
+            }
+            made += create;
         }
-        assert!(governor.creates_left() > 0, "after {second} s");
-        advance(Duration::from_secs(1)).await;
+        advance(Duration::from_secs(tick_s)).await;
+        second += tick_s;
     }
-    let spent = governor.spent_by_us().listing;
-    assert!((800..=880).contains(&spent), "{spent}");
+    Hour {
+        made,
+        listings,
+        gap_s,
+        left: report(&governor).remaining,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_no_hour_of_any_plan_does_one_purpose_starve_another() {
+    let hour = |made, listings, gap_s, left| Hour {
+        made,
+        listings,
+        gap_s,
+        left,
+    };
+    let many = 100_000;
+    // Free: 80 listings, and then one in five minutes; or instances made, and the same.
+    assert_eq!(an_hour(100, 1, 30, 0).await, hour(0, 84, 270, 16));
+    assert_eq!(an_hour(100, 1, 30, many).await, hour(9, 52, 270, 12));
+    // Hobby and Pro: a listing with each tick, whatever is made, also where it takes 20 pages.
+    assert_eq!(an_hour(1_000, 1, 30, many).await, hour(192, 119, 30, 113));
+    assert_eq!(
+        an_hour(10_000, 1, 30, many).await,
+        hour(2_192, 119, 30, 1_113)
+    );
+    assert_eq!(
+        an_hour(10_000, 20, 30, many).await,
+        hour(1_320, 119, 30, 2_340)
+    );
+    // Ticks that something wakes each second leave creating its share to the end.
+    assert_eq!(an_hour(1_000, 1, 1, 0).await, hour(0, 614, 27, 386));
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,7 +407,7 @@ async fn the_report_says_what_was_spent_on_what_and_when_it_would_run_out() {
         governor.admit(Task::FirstPage).await.unwrap();
         advance(Duration::from_mins(1)).await;
     }
-    governor.observe(&window("1000", "300", "1800"));
+    governor.observe(&window("1000", "400", "1800"));
     let before = governor.spent_by_us();
     for task in ALL {
         for _ in 0..20 {
@@ -321,50 +417,62 @@ async fn the_report_says_what_was_spent_on_what_and_when_it_would_run_out() {
     let report = governor.report(time(), before);
     let by_tick = CallPurpose::ALL.map(|purpose| report.spent_by_tick.on(purpose));
     assert_eq!(by_tick, [40, 20, 40, 20, 20]);
-    assert_eq!((report.spent.listing, report.spent.total()), (69, 169));
-    assert_eq!((report.limit, report.remaining), (1_000, 160));
+    assert_eq!((report.spent.listing, report.spent.total()), (70, 170));
+    assert_eq!((report.limit, report.remaining), (1_000, 260));
     assert_eq!(report.resets_at, Some(time() + Duration::from_mins(30)));
-    // 149 in ten minutes.
-    assert_eq!(report.rate_per_hour, 894);
+    // 740 in half an hour, by whomever.
+    assert_eq!(report.rate_per_hour, 1_480);
     let runs_out = (report.runs_out_at.unwrap() - time()).num_seconds();
-    assert_eq!(runs_out, 160 * 3_600 / 894);
-    advance(Duration::from_mins(20)).await;
+    assert_eq!(runs_out, 260 * 3_600 / 1_480);
+    advance(Duration::from_mins(25)).await;
     assert_eq!(governor.report(time(), before).runs_out_at, None);
+    advance(Duration::from_mins(5)).await;
+    assert_eq!(governor.report(time(), before).spent, Spent::default());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_comes_after_knows_what_is_left_and_what_was_spent() {
+async fn a_process_that_comes_after_knows_what_is_left() {
     let governor = governor();
     governor.observe(&window("1000", "300", "1800"));
-    for _ in 0..50 {
+    for _ in 0..20 {
         governor.admit(Task::Begin).await.unwrap();
     }
     let next = successor(&governor, Duration::from_mins(10));
-    let report = next.report(time(), Spent::default());
-    assert_eq!((report.limit, report.remaining), (1_000, 250));
-    assert_eq!(report.resets_at, Some(time() + Duration::from_mins(20)));
-    assert_eq!(report.spent.creating, 50);
-    // Nothing of it is told again as its own.
-    assert_eq!(next.unsaved(time()).minutes, []);
+    let told = report(&next);
+    assert_eq!((told.limit, told.remaining), (1_000, 280));
+    assert_eq!(told.resets_at, Some(time() + Duration::from_mins(20)));
     // When that window is over, the next is not known yet, but its size is.
     let next = successor(&governor, Duration::from_mins(31));
-    assert_eq!(next.budget().remaining, None);
-    assert_eq!(next.budget().limit, Some(1_000));
+    let told = report(&next);
+    assert_eq!((told.limit, told.is_assumed), (1_000, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_comes_after_goes_on_with_what_was_only_assumed() {
+    let governor = governor();
+    for _ in 0..500 {
+        governor.admit(Task::Begin).await.unwrap();
+    }
+    let next = successor(&governor, Duration::from_mins(10));
+    let assumed = report(&next);
+    assert_eq!((assumed.remaining, assumed.is_assumed), (500, true));
+    advance(Duration::from_mins(51)).await;
+    assert_eq!(report(&next).remaining, 1_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_this_process_heard_last_is_not_replaced_by_what_another_heard_before() {
     let first = governor();
     first.observe(&window("1000", "900", "1800"));
-    let early = first.unsaved(time());
+    let early = first.heard(time()).unwrap();
     advance(Duration::from_mins(1)).await;
     let second = governor();
     second.observe(&window("1000", "100", "1740"));
     let now = time() + Duration::from_mins(1);
     second.load(&early, now);
-    assert_eq!(second.budget().remaining, Some(100));
-    first.load(&second.unsaved(now), now);
-    assert_eq!(first.budget().remaining, Some(100));
+    assert_eq!(report(&second).remaining, 100);
+    first.load(&second.heard(now).unwrap(), now);
+    assert_eq!(report(&first).remaining, 100);
 }
 
 /// A number that Railway would never send, and anybody may.
@@ -389,7 +497,7 @@ proptest! {
         governor.observe(&window(&limit, &remaining, &seconds));
         governor.blocked_by_railway(silence.map(Duration::from_secs));
         governor.observe(&window(&limit, &remaining, &seconds));
-        let report = governor.report(time(), Spent::default());
+        let report = report(&governor);
         prop_assert!(report.limit > 0 || report.remaining == 0);
     }
 }
