@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use pool_db::Error;
+use pool_domain::chain;
 use pool_railway::ErrorClass;
 use serde_json::json;
 
@@ -70,14 +71,4 @@ impl From<pool_railway::Error> for Failure {
         let sentence = chain(&error);
         Self { sentence, code }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut sentence = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        sentence = format!("{sentence}: {error}");
-        source = error.source();
-    }
-    sentence
 }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use pool_server::{Config, Flags, chain, failpoints, serve, telemetry};
+use pool_domain::chain;
+use pool_server::{Config, Flags, failpoints, serve, telemetry};
 
 fn main() -> ExitCode {
     let flags = Flags::parse();

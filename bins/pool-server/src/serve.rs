@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use pool_db::{Db, DbSettings, migrations};
+use pool_domain::chain;
 use pool_reconciler::{Driver, DriverSettings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,9 +19,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::Config;
 use crate::connections::{self, Limits, raise_files};
 use crate::wiring::{self, Parts};
-use crate::{Config, chain};
 
 /// How long the database may be away at the start before the server gives up, so that whoever
 /// started it sees the reason.

@@ -8,13 +8,13 @@ use pool_agent::AgentClient;
 use pool_claims::{ClaimSettings, Claims};
 use pool_credentials::Credentials;
 use pool_db::{Db, DbSettings};
-use pool_domain::{Entropy, EnvironmentId, OsEntropy};
+use pool_domain::{Entropy, EnvironmentId, OsEntropy, chain};
 use pool_planner::{Accounts, Identity};
 use pool_railway::{EnvironmentRef, Error as RailwayError, ErrorClass, Railway, Token};
 use pool_reconciler::{Blueprint, Outside};
 use tracing::warn;
 
-use crate::{Config, chain};
+use crate::Config;
 
 /// Between the first two tries to resolve the environment's name; doubled each time, since every
 /// try is a request of Railway's budget,

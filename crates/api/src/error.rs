@@ -9,7 +9,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use pool_claims::ClaimError;
 use pool_domain::joinlink::WrongNetwork;
-use pool_domain::{BadKey, InstanceId};
+use pool_domain::{BadKey, InstanceId, chain};
 use serde_json::json;
 
 /// An agent takes one to two minutes to start.
@@ -231,21 +231,6 @@ fn database_away() -> (StatusCode, String, Option<Duration>) {
 fn internal() -> (StatusCode, String, Option<Duration>) {
     let sentence = "Internal server error".to_owned();
     (StatusCode::INTERNAL_SERVER_ERROR, sentence, None)
-}
-
-/// The causes of an error in one line, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 impl IntoResponse for ApiError {

@@ -3,6 +3,7 @@
 pub mod budget;
 mod clock;
 pub mod deployment;
+mod error_chain;
 pub mod event;
 pub mod fuse;
 mod idempotency;
@@ -24,6 +25,7 @@ pub mod write;
 pub use budget::{BudgetReport, CallPurpose, Spent};
 pub use clock::{Clock, Entropy, FixedClock, OsEntropy, SeededEntropy, SystemClock};
 pub use deployment::{DeployClass, DeploymentStatus};
+pub use error_chain::chain;
 pub use event::Event;
 pub use fuse::{FuseRecord, FuseReport, HeldLoss, RowCount};
 pub use idempotency::{BadKey, Fingerprint, IdempotencyKey};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pool_db::leadership::Candidate;
 use pool_db::{DbSettings, ticks};
-use pool_domain::Term;
+use pool_domain::{Term, chain};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -180,15 +180,4 @@ impl Driver {
 /// True when the server is to stop, false when the time has passed.
 async fn stopped_or_after(shutdown: &CancellationToken, pause: Duration) -> bool {
     timeout(pause, shutdown.cancelled()).await.is_ok()
-}
-
-/// The error with its sources, on one line. Terms and sources hold no secret.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

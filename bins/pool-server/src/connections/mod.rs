@@ -197,7 +197,7 @@ impl Connection {
             tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(why) = ended {
-                        debug!(error = %crate::chain(&why), "a connection ended early");
+                        debug!(error = %pool_domain::chain(&why), "a connection ended early");
                     }
                     return;
                 }

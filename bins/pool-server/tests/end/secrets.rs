@@ -418,7 +418,7 @@ async fn a_database_that_is_not_there(pool: &Pool, logs: &Logs) -> anyhow::Resul
     logs.until_said("the database is not available yet").await?;
     stop.cancel();
     let error = server.await?.err();
-    let said = error.map(|error| format!("{error:?} {}", pool_server::chain(&*error)));
+    let said = error.map(|error| format!("{error:?} {}", pool_domain::chain(&*error)));
     assert!(said.is_some_and(|said| !said.contains(PASSWORD)));
     Ok(())
 }

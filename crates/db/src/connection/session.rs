@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use pool_domain::Secret;
+use pool_domain::{Secret, chain};
 use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::connection::{Address, tls};
-use crate::error::{Error, in_one_line};
+use crate::error::Error;
 
 /// Name lookup, TCP, TLS and password together; a healthy server takes 50 ms.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -150,7 +150,7 @@ impl Connector {
                 .connect(self.tls.clone())
                 .await
                 .map_err(|error| {
-                    let why = in_one_line(&error);
+                    let why = chain(&error);
                     match error.code() {
                         Some(code) if REFUSED.contains(code) => Error::RefuseLogin(why),
                         _ => Error::Connect(why),

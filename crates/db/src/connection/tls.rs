@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pool_domain::chain;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -13,7 +14,7 @@ use rustls::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::connection::{Roots, TlsMode};
-use crate::error::{Error, in_one_line};
+use crate::error::Error;
 
 /// What makes the TLS of every connection to one address.
 pub(crate) fn connector(mode: &TlsMode) -> Result<MakeRustlsConnect, Error> {
@@ -56,11 +57,7 @@ fn verifier(
 
 fn read_roots(path: &std::path::Path) -> Result<RootCertStore, Error> {
     let failed = |error: &dyn std::error::Error| {
-        Error::LoadCertificates(format!(
-            "sslrootcert {}: {}",
-            path.display(),
-            in_one_line(error)
-        ))
+        Error::LoadCertificates(format!("sslrootcert {}: {}", path.display(), chain(error)))
     };
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {

@@ -10,12 +10,12 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use pool_domain::Secret;
+use pool_domain::{Secret, chain};
 use tokio::time::{Instant, sleep};
 
 use crate::answer::answer;
 use crate::connection::{Connector, Session};
-use crate::error::{Error, in_one_line, of_message};
+use crate::error::{Error, of_message};
 use crate::schema::pool_schema;
 use crate::statement::statement;
 
@@ -311,7 +311,7 @@ async fn naming_the_holder<T>(url: &Secret, done: Result<T, Error>) -> Result<T,
 /// Diesel tells the cause only as the end of a text. Nothing of the migration remains, so one that
 /// could not have its lock may simply be run again.
 fn failure(name: &str, error: &dyn std::error::Error) -> Error {
-    let text = in_one_line(error);
+    let text = chain(error);
     let cause = text.rsplit(" with: ").next().unwrap_or(&text);
     match of_message(cause) {
         Some(Error::Wait(why)) => Error::Wait(format!("{name}: {why}")),
@@ -324,7 +324,7 @@ fn failure(name: &str, error: &dyn std::error::Error) -> Error {
 fn sources() -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = MIGRATIONS
         .migrations()
-        .map_err(|error| Error::Migrate(in_one_line(&*error)))?;
+        .map_err(|error| Error::Migrate(chain(&*error)))?;
     sources.sort_by_key(version_of);
     Ok(sources)
 }
