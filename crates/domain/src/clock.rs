@@ -37,7 +37,7 @@ impl Clock for FixedClock {
     }
 }
 
-/// Gives random bytes.
+/// Where ids and tokens come from, so that a test can say which.
 pub trait Entropy: Debug + Send + Sync {
     /// Fills the whole of `bytes`.
     fn fill(&self, bytes: &mut [u8]);

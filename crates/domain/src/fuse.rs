@@ -25,7 +25,7 @@ pub struct FuseRecord {
 /// How many rows there were at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowCount {
-    /// When.
+    /// When they were counted, by the database.
     pub at: DateTime<Utc>,
     /// Rows that were not to be destroyed.
     pub rows: usize,
@@ -53,7 +53,7 @@ pub struct FuseReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldLoss {
-    /// Whose.
+    /// The instance that would be given up.
     pub id: InstanceId,
     /// The epoch of its row: a confirmation is good for this one alone.
     pub epoch: Epoch,

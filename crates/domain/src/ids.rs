@@ -21,13 +21,13 @@ macro_rules! text_ids {
                 Self(text.into())
             }
 
-            /// The text.
+            /// The text, as whoever gave the id spells it.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The text, owned.
+            /// The same text, without a copy.
             #[must_use]
             pub fn into_string(self) -> String {
                 self.0

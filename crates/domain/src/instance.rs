@@ -9,15 +9,15 @@ use crate::{
 /// One row of `instances`, without its instructions and its lease token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// Primary key.
+    /// Twelve random characters: the primary key, and part of the name of its service.
     pub id: InstanceId,
     /// Its service on Railway; unique.
     pub service_id: ServiceId,
-    /// The service's name.
+    /// The prefix and the id, unless it was made by an older build.
     pub name: String,
     /// Where its agent answers, with the scheme. A known one is never replaced by none.
     pub url: Option<String>,
-    /// The stored status.
+    /// Where it stands in the state machine.
     pub status: Status,
     /// What Railway last said of its latest deployment.
     pub deploy_status: Option<DeploymentStatus>,
@@ -33,9 +33,9 @@ pub struct Instance {
     pub claimed_at: Option<DateTime<Utc>>,
     /// The branch that the server which claimed it was built from.
     pub source_branch: Option<String>,
-    /// Its OpenRouter key.
+    /// The hash by which OpenRouter deletes its key.
     pub openrouter_key_hash: Option<KeyHash>,
-    /// Its AgentMail inbox.
+    /// The address of its inbox, which is also its id.
     pub agentmail_inbox_id: Option<InboxId>,
     /// The token of its gateway, which the claimer is given.
     pub gateway_token: Option<Secret>,
@@ -81,6 +81,6 @@ pub enum LastEvent {
     Removed,
     /// It became claimed or crashed: it comes back as crashed.
     ClaimedOrCrashed,
-    /// Anything else.
+    /// Any other event, which says neither.
     Other,
 }

@@ -19,11 +19,11 @@ pub struct OpenWork {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenInstance {
-    /// Which.
+    /// The instance that is made or destroyed.
     pub id: InstanceId,
     /// The step to take next, or those that are left: `key`, `inbox`, `service` and so on.
     pub left: Vec<String>,
-    /// Since when.
+    /// When it was intended, or its destruction began.
     pub since: DateTime<Utc>,
     /// How often it failed in a row.
     pub attempts: u32,

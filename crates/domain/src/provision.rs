@@ -52,9 +52,9 @@ impl Provision {
 pub enum Stage {
     /// Being made; this step is the next to take, or was begun and its answer not yet recorded.
     Creating(CreateStep),
-    /// Whole: deployed.
+    /// Everything was made, and it was deployed.
     Created,
-    /// Being destroyed.
+    /// Its belongings are being deleted, one step after another.
     Destroying,
 }
 
@@ -67,7 +67,7 @@ pub enum CreateStep {
     Inbox,
     /// `serviceCreate`, by name only.
     Service,
-    /// Insert the row.
+    /// The row is inserted: from then on it counts as an instance.
     Row,
     /// `volumeCreate`.
     Volume,
@@ -107,7 +107,7 @@ impl DestroyStep {
     /// Every step, in the order in which they are begun.
     pub const ALL: [Self; 4] = [Self::Key, Self::Inbox, Self::Volumes, Self::Service];
 
-    /// As stored.
+    /// The word that is stored for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

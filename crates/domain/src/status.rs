@@ -19,7 +19,7 @@ pub enum Status {
     Idle,
     /// Leased to exactly one claimer.
     Claiming,
-    /// In use.
+    /// Somebody was given it.
     Claimed,
     /// Was claimed; its deployment died or its service is gone. Stays until a person dismisses it
     /// or it recovers.
@@ -68,7 +68,7 @@ impl fmt::Display for Status {
 /// A status with what else of the row decides where it may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct State {
-    /// The stored status.
+    /// The status as it is stored.
     pub status: Status,
     /// A person asked for its destruction while it was claimed or crashed.
     pub delete_requested: bool,
@@ -82,18 +82,18 @@ pub struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {verb} an instance that is {from}")]
 pub struct IllegalTransition {
-    /// Where it was.
+    /// The state from which nothing leads there.
     pub from: State,
-    /// What was attempted.
+    /// The event that was attempted.
     pub verb: Event,
 }
 
 /// Where an event leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// To this state.
+    /// The row stays, in this state.
     To(State),
-    /// The row goes.
+    /// The row is removed.
     Gone,
 }
 

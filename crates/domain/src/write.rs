@@ -10,13 +10,13 @@ use crate::{
 /// A change of status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusChange {
-    /// Whose.
+    /// The instance whose row is to change.
     pub id: InstanceId,
     /// The status that it was decided from.
     pub from: Status,
     /// The epoch that it was decided from.
     pub epoch: Epoch,
-    /// The new status.
+    /// The status that the state machine leads to.
     pub to: Status,
     /// Why, for the event log.
     pub reason: String,
@@ -29,7 +29,7 @@ pub struct StatusChange {
 /// A conversation that an adopted instance's agent named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundConversation {
-    /// The conversation.
+    /// The conversation, as the agent names it.
     pub conversation_id: String,
     /// How others join it.
     pub invite_url: Option<String>,
@@ -39,11 +39,11 @@ pub struct FoundConversation {
 /// value of its column. Never written to a row in `claiming`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refresh {
-    /// Whose.
+    /// The instance whose columns are to change.
     pub id: InstanceId,
     /// The epoch that it was decided from.
     pub epoch: Epoch,
-    /// The service's name.
+    /// The service's name, which Railway may have been told to change.
     pub name: String,
     /// Where its agent answers.
     pub url: Option<String>,
@@ -53,7 +53,7 @@ pub struct Refresh {
     pub runtime_image: Option<String>,
     /// The token of its gateway.
     pub gateway_token: Option<Secret>,
-    /// Its AgentMail inbox.
+    /// The inbox that its variables name.
     pub agentmail_inbox_id: Option<InboxId>,
     /// When it was claimed.
     pub claimed_at: Option<DateTime<Utc>>,
@@ -66,13 +66,13 @@ pub struct Refresh {
 /// A row for an instance that is being made, inserted as `starting`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewInstance {
-    /// Its id.
+    /// The id in the name of the service.
     pub id: InstanceId,
-    /// Its service.
+    /// The service that was made for it.
     pub service_id: ServiceId,
     /// The service's name.
     pub name: String,
-    /// Its OpenRouter key.
+    /// The hash by which OpenRouter deletes its key.
     pub openrouter_key_hash: Option<KeyHash>,
     /// Its AgentMail inbox.
     pub agentmail_inbox_id: Option<InboxId>,
@@ -87,7 +87,7 @@ pub struct NewInstance {
 pub struct Adoption {
     /// The id in the service's name.
     pub id: InstanceId,
-    /// The service.
+    /// The service that has no row yet.
     pub service_id: ServiceId,
     /// Its name.
     pub name: String,
@@ -114,7 +114,7 @@ pub struct Adoption {
 /// Everything outside that is known to belong to one instance, for its destruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Belongings {
-    /// Whose.
+    /// The instance that these belong to.
     pub id: InstanceId,
     /// The name of its service, key and inbox.
     pub name: String,
