@@ -135,7 +135,7 @@ fn pool(
     session: Session,
     size: usize,
 ) -> Result<Pool<AsyncPgConnection>, Error> {
-    let connector = Connector::new(&settings.url, session)?;
+    let connector = Connector::of(settings, session)?;
     let mut config = ManagerConfig::default();
     // A closed connection is noticed without asking it; a hung one by its keepalives.
     config.recycling_method = RecyclingMethod::Fast;

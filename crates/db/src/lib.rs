@@ -21,7 +21,7 @@ mod statement;
 mod text;
 pub mod ticks;
 
-pub use connection::{AddressError, DbSettings};
+pub use connection::{AddressError, DbSettings, Dialer};
 pub use db::Db;
 pub use error::Error;
 pub use text::storable;

@@ -1,11 +1,13 @@
 //! How a connection is made: the address, TLS, and what every session is set to.
 
 mod address;
+mod dialer;
 mod session;
 mod tls;
 
 pub use address::AddressError;
 pub(crate) use address::{Address, Roots, TlsMode};
+pub use dialer::Dialer;
 pub(crate) use session::Connector;
 pub(crate) use session::Session;
 
@@ -20,6 +22,8 @@ pub struct DbSettings {
     pub pool_size: usize,
     /// Connections for claims alone, so that no tick and no list can keep a claim waiting.
     pub claim_pool_size: usize,
+    /// What makes the connections, where it is not the network.
+    pub dialer: Option<Dialer>,
 }
 
 impl DbSettings {
@@ -35,6 +39,7 @@ impl DbSettings {
             url,
             pool_size: Self::POOL_SIZE,
             claim_pool_size: Self::CLAIM_POOL_SIZE,
+            dialer: None,
         }
     }
 

@@ -10,7 +10,7 @@ use tokio_postgres::Config;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::connection::{Address, tls};
+use crate::connection::{Address, DbSettings, Dialer, tls};
 use crate::error::Error;
 
 /// Name lookup, TCP, TLS and password together; a healthy server takes 50 ms.
@@ -114,6 +114,7 @@ pub(crate) struct Connector {
     config: Config,
     tls: MakeRustlsConnect,
     session: Session,
+    dialer: Option<Dialer>,
 }
 
 impl Connector {
@@ -133,6 +134,15 @@ impl Connector {
             config,
             tls: tls::connector(&tls)?,
             session,
+            dialer: None,
+        })
+    }
+
+    /// As the settings say, with a session of this kind.
+    pub(crate) fn of(settings: &DbSettings, session: Session) -> Result<Self, Error> {
+        Ok(Self {
+            dialer: settings.dialer.clone(),
+            ..Self::new(&settings.url, session)?
         })
     }
 
@@ -145,6 +155,15 @@ impl Connector {
     }
 
     async fn establish(&self) -> Result<AsyncPgConnection, Error> {
+        let mut connection = match &self.dialer {
+            Some(dialer) => dialer.dial(self.config.clone()).await?,
+            None => self.network().await?,
+        };
+        connection.batch_execute(&self.session.settings()).await?;
+        Ok(connection)
+    }
+
+    async fn network(&self) -> Result<AsyncPgConnection, Error> {
         let (client, connection) =
             self.config
                 .connect(self.tls.clone())
@@ -156,10 +175,7 @@ impl Connector {
                         _ => Error::Connect(why),
                     }
                 })?;
-        let mut connection =
-            AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
-        connection.batch_execute(&self.session.settings()).await?;
-        Ok(connection)
+        Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
     }
 }
 

@@ -58,6 +58,7 @@ impl World {
             url: pool_domain::Secret::new(database.url()),
             pool_size: 1,
             claim_pool_size: 1,
+            dialer: None,
         };
         let db = Db::connect(&settings).await?;
         let log = std::env::temp_dir().join(format!("{}.log", database.name()));
