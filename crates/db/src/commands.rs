@@ -15,7 +15,7 @@ use crate::Db;
 use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
-use crate::schema::commands;
+use crate::schema::{commands, now};
 use crate::statement::milliseconds;
 use crate::statement::statement;
 use crate::text::storable_json;
@@ -160,7 +160,7 @@ pub async fn finish(
             .set((
                 commands::tick_id.eq(tick),
                 commands::result.eq(&result),
-                commands::done_at.eq(diesel::dsl::now),
+                commands::done_at.eq(now().nullable()),
             ))
             .execute(connection)
             .await?;

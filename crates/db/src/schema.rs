@@ -1,5 +1,11 @@
 //! The tables as diesel sees them. What each column means is said in `migrations/`.
 
+diesel::define_sql_function! {
+    /// The database's time at the beginning of the transaction. Diesel's own `now` is written
+    /// CURRENT_TIMESTAMP, which a simulation cannot put another clock in the place of.
+    fn now() -> Timestamptz;
+}
+
 diesel::table! {
     instances (id) {
         id -> Text,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Timestamptz};
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use pool_domain::{Report, Term};
 
@@ -12,7 +12,7 @@ use crate::Db;
 use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
-use crate::schema::ticks;
+use crate::schema::{now, ticks};
 use crate::statement::statement;
 use crate::text::storable_json;
 
@@ -92,7 +92,7 @@ pub async fn last(db: &Db) -> Result<Option<LastTick>, Error> {
                 ticks::term,
                 ticks::started_at,
                 ticks::ended_at,
-                diesel::dsl::now.into_sql::<Timestamptz>(),
+                now(),
                 ticks::report,
             ))
             .order(ticks::id.desc())

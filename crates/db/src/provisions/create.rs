@@ -13,7 +13,7 @@ use crate::Db;
 use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
-use crate::schema::provisions;
+use crate::schema::{now, provisions};
 use crate::statement::milliseconds;
 use crate::statement::{Statement, Values, statement};
 use crate::text::in_short;
@@ -62,7 +62,7 @@ pub async fn intend(db: &Db, term: Term, new: &[NewProvision]) -> Result<usize, 
                     provisions::name.eq(&new.name),
                     provisions::gateway_token.eq(new.gateway_token.expose()),
                     // Due, and surely not begun.
-                    provisions::next_attempt_at.eq(diesel::dsl::now),
+                    provisions::next_attempt_at.eq(now().nullable()),
                 )
             })
             .collect();
