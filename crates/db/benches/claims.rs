@@ -33,7 +33,7 @@ async fn main() -> Result<(), Failure> {
     let url = env::var("DATABASE_URL").map_err(|_| "run `cargo xtask bench claims`")?;
     let rows: u32 = env::var("BENCH_ROWS").map_or(Ok(100_000), |rows| rows.parse())?;
     migrations::run(&url).await?;
-    pool_legacy_schema::contract(&url).await?;
+    pool_legacy_schema::contract_telling(&url, &mut |_| ()).await?;
     let stage = Arc::new(Stage::new(&url, rows).await?);
     println!("{rows} idle instances; a plain update of one row by its primary key beside each");
     println!("callers   leases/s  p50 ms  p99 ms   updates/s  p50 ms  p99 ms   rate  p50   p99");

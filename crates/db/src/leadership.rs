@@ -42,9 +42,7 @@ impl Candidate {
     /// [`Error`] when the address cannot be used, when there is no database there, or when it does
     /// not let us in.
     pub async fn connect(settings: &DbSettings, holder: &str) -> Result<Self, Error> {
-        let mut connection = Connector::of(settings, Session::LEADER)?
-            .connect()
-            .await?;
+        let mut connection = Connector::of(settings, Session::LEADER)?.connect().await?;
         let listen = format!("LISTEN {WAKE_CHANNEL}");
         within(PING_LIMIT, connection.batch_execute(&listen)).await?;
         Ok(Self {

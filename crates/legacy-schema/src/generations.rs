@@ -2,8 +2,8 @@
 //! is done by one process at a time, and may be stopped at any moment and run again.
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
-use pool_db::Error;
 use pool_db::migrations::Migrator;
+use pool_db::{DbSettings, Error};
 
 use crate::backfill::Backfill;
 use crate::contraction;
@@ -84,11 +84,12 @@ pub async fn backfill(url: &str, tell: &mut Tell<'_>) -> Result<Moved, Error> {
     }
 }
 
-/// As [`contract_telling`], with its progress in the log; says whether it was this call that did it.
+/// As [`contract_telling`] for a server that leads: with its progress in the log; says whether it was
+/// this call that did it.
 ///
 /// # Errors
 /// As [`contract_telling`].
-pub async fn contract(url: &str) -> Result<bool, Error> {
+pub async fn contract(settings: &DbSettings) -> Result<bool, Error> {
     let mut last_tenth = 0;
     let mut tell = |progress: Progress| {
         let tenth = progress.done * 10 / progress.total.max(1);
@@ -102,7 +103,8 @@ pub async fn contract(url: &str) -> Result<bool, Error> {
             );
         }
     };
-    Ok(contract_telling(url, &mut tell).await?.now)
+    let migrator = Migrator::begin_at(settings).await?;
+    Ok(contract_with(migrator, &mut tell).await?.now)
 }
 
 /// Runs the backfill once more, and installs the transition trigger and the status CHECK with its
@@ -114,7 +116,10 @@ pub async fn contract(url: &str) -> Result<bool, Error> {
 /// somebody holds a lock on `instances` for a minute, and says who; otherwise when the database is
 /// away, busy or refuses. The trigger is then not installed, and it may be run again.
 pub async fn contract_telling(url: &str, tell: &mut Tell<'_>) -> Result<Contraction, Error> {
-    let mut migrator = Migrator::begin(url).await?;
+    contract_with(Migrator::begin(url).await?, tell).await
+}
+
+async fn contract_with(mut migrator: Migrator, tell: &mut Tell<'_>) -> Result<Contraction, Error> {
     let Some(recorded) = migrator.recorded().await? else {
         let why = "there is nothing to contract before the first migration";
         return Err(Error::Migrate(why.to_owned()));

@@ -78,6 +78,7 @@ impl Driver {
         info!(leader.term = term.0, "leading");
         // Whichever ends first ends the other: without the lock nothing may be done.
         let led = tokio::select! {
+            biased;
             lost = self.hold(&mut candidate) => lost,
             ended = self.lead(term, shutdown) => ended,
         };
@@ -91,8 +92,7 @@ impl Driver {
 
     /// What a leader does: takes over what earlier generations left, and ticks.
     async fn lead(&self, term: Term, shutdown: &CancellationToken) -> Result<(), Error> {
-        let url = self.settings.database.url.expose();
-        pool_legacy_schema::contract(url).await?;
+        pool_legacy_schema::contract(&self.settings.database).await?;
         budget::learn(&self.outside.db, &self.outside.railway).await?;
         let last_complete_at = ticks::last_complete_at(&self.outside.db).await?;
         let last_tick = ticks::last(&self.outside.db).await?;
@@ -162,6 +162,7 @@ impl Driver {
             sleep(LAST_TICK).await;
         };
         tokio::select! {
+            biased;
             ticked = reconciler.tick() => Some(ticked),
             () = last => None,
         }

@@ -14,7 +14,7 @@ use pool_domain::{Secret, chain};
 use tokio::time::{Instant, sleep};
 
 use crate::answer::answer;
-use crate::connection::{Connector, Session};
+use crate::connection::{Connector, DbSettings, Session};
 use crate::error::{Error, of_message};
 use crate::schema::pool_schema;
 use crate::statement::statement;
@@ -66,9 +66,7 @@ impl Migrator {
     /// # Errors
     /// [`Error::AwaitMigration`] when that takes minutes; otherwise when the database is away.
     pub async fn begin(url: &str) -> Result<Self, Error> {
-        let mut migrator = Self::look(url).await?;
-        migrator.lock().await?;
-        Ok(migrator)
+        Self::begin_at(&DbSettings::new(Secret::new(url))).await
     }
 
     /// Without the lock: for looking only.
@@ -76,11 +74,24 @@ impl Migrator {
     /// # Errors
     /// When the database is away, or does not let us in.
     pub async fn look(url: &str) -> Result<Self, Error> {
-        let url = Secret::new(url);
-        let connector = Connector::new(&url, Session::MIGRATION)?;
+        Self::look_at(&DbSettings::new(Secret::new(url))).await
+    }
+
+    /// As [`begin`](Self::begin), with the settings of a server.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn begin_at(settings: &DbSettings) -> Result<Self, Error> {
+        let mut migrator = Self::look_at(settings).await?;
+        migrator.lock().await?;
+        Ok(migrator)
+    }
+
+    async fn look_at(settings: &DbSettings) -> Result<Self, Error> {
+        let connector = Connector::of(settings, Session::MIGRATION)?;
         Ok(Self {
             connection: connector.connect().await?,
-            url,
+            url: settings.url.clone(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Up, down, up again; several at once.
 
 use pool_db::migrations;
-use pool_legacy_schema::contract;
+use pool_legacy_schema::contract_telling;
 use pool_test_database::TestDatabase;
 
 /// Everything of the schema that can differ, as text.
@@ -29,7 +29,7 @@ async fn up_then_down_then_up_leads_to_the_same_schema_and_down_leaves_nothing()
     let applied = migrations::run(url).await.unwrap().migrations;
     assert!(!applied.is_empty());
     let expanded = schema(&database).await;
-    assert!(contract(url).await.unwrap());
+    assert!(contract_telling(url, &mut |_| ()).await.unwrap().now);
     let contracted = schema(&database).await;
     assert_ne!(expanded, contracted);
     assert_eq!(down_to_nothing(url).await, applied.len());
@@ -45,7 +45,7 @@ async fn up_then_down_then_up_leads_to_the_same_schema_and_down_leaves_nothing()
     assert_eq!(left, 0);
     assert_eq!(migrations::run(url).await.unwrap().migrations, applied);
     assert_eq!(schema(&database).await, expanded);
-    assert!(contract(url).await.unwrap());
+    assert!(contract_telling(url, &mut |_| ()).await.unwrap().now);
     assert_eq!(schema(&database).await, contracted);
 }
 
@@ -54,7 +54,12 @@ async fn run_again_it_does_nothing_and_so_does_contraction() {
     let database = TestDatabase::create().await;
     let again = migrations::run(database.url()).await.unwrap();
     assert!(again.migrations.is_empty());
-    assert!(!contract(database.url()).await.unwrap());
+    assert!(
+        !contract_telling(database.url(), &mut |_| ())
+            .await
+            .unwrap()
+            .now
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +70,7 @@ async fn several_at_once_do_the_work_once_and_all_end_well() {
             let url = database.url().to_owned();
             tokio::spawn(async move {
                 let applied = migrations::run(&url).await?.migrations.len();
-                Ok::<_, pool_db::Error>((applied, contract(&url).await?))
+                Ok::<_, pool_db::Error>((applied, contract_telling(&url, &mut |_| ()).await?.now))
             })
         })
         .collect();
@@ -95,7 +100,7 @@ async fn status_tells_how_far_it_is_and_changes_nothing() {
     assert_eq!(expanded.applied, before.pending);
     assert!(expanded.pending.is_empty());
     assert_eq!(expanded.contracted_at, None);
-    contract(url).await.unwrap();
+    contract_telling(url, &mut |_| ()).await.unwrap();
     assert!(
         migrations::status(url)
             .await

@@ -2,7 +2,7 @@
 
 use pool_db::{Db, DbSettings, migrations};
 use pool_domain::Secret;
-use pool_legacy_schema::{contract, status};
+use pool_legacy_schema::{contract_telling, status};
 use pool_test_database::TestDatabase;
 
 use super::down_to_nothing;
@@ -18,7 +18,7 @@ async fn a_handle_learns_of_the_contraction() {
     };
     let db = Db::connect(&settings).await.unwrap();
     assert!(!db.is_contracted().await.unwrap());
-    contract(database.url()).await.unwrap();
+    contract_telling(database.url(), &mut |_| ()).await.unwrap();
     assert!(db.is_contracted().await.unwrap());
 }
 
@@ -35,7 +35,7 @@ async fn contraction_leaves_no_row_that_the_state_machine_does_not_know() {
         )
         .await
         .unwrap();
-    contract(database.url()).await.unwrap();
+    contract_telling(database.url(), &mut |_| ()).await.unwrap();
     let row = client
         .query_one(
             "SELECT string_agg(concat_ws(' ', id, status, claim_expires_at > now()), ', ' \
@@ -68,7 +68,7 @@ async fn a_table_of_the_generation_before_is_kept_on_the_way_up_and_down() {
     let before = status(database.url()).await.unwrap();
     assert_eq!(before.found, ["instances"]);
     migrations::run(database.url()).await.unwrap();
-    contract(database.url()).await.unwrap();
+    contract_telling(database.url(), &mut |_| ()).await.unwrap();
     let after = status(database.url()).await.unwrap();
     assert_eq!(after.found, ["instances"]);
     down_to_nothing(database.url()).await;

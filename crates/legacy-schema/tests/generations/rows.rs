@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use insta::assert_snapshot;
 use pool_db::migrations;
-use pool_legacy_schema::{contract, drop_tables, status};
+use pool_legacy_schema::{contract_telling, drop_tables, status};
 
 use super::{
     EVERY_COLUMN_OF_AGENT_METADATA, EVERY_COLUMN_OF_POOL_INSTANCES, agent_metadata, database_of,
@@ -29,7 +29,7 @@ async fn of_the_first_generation_claimed_rows_become_instances_and_others_are_se
     );
     let (database, client) = database_of(&pool_instances("claimed_by", &more)).await;
     up(database.url()).await;
-    contract(database.url()).await.unwrap();
+    contract_telling(database.url(), &mut |_| ()).await.unwrap();
     assert_snapshot!(lines(&client, INSTANCES).await);
     assert_snapshot!(lines(&client, ASIDE).await);
 }
@@ -43,7 +43,7 @@ async fn of_the_second_generation_every_row_becomes_an_instance_and_the_later_cl
     );
     let (database, client) = database_of(&agent_metadata(&more)).await;
     up(database.url()).await;
-    contract(database.url()).await.unwrap();
+    contract_telling(database.url(), &mut |_| ()).await.unwrap();
     assert_snapshot!(lines(&client, INSTANCES).await);
     assert_snapshot!(lines(&client, ASIDE).await);
 }
@@ -57,7 +57,7 @@ async fn beside_instances_metadata_fills_gaps_and_what_has_no_instance_is_set_as
         .await
         .unwrap();
     up(database.url()).await;
-    contract(database.url()).await.unwrap();
+    contract_telling(database.url(), &mut |_| ()).await.unwrap();
     assert_snapshot!(lines(&client, INSTANCES).await);
     assert_snapshot!(lines(&client, ASIDE).await);
     let leased = "SELECT id FROM instances WHERE claim_expires_at > now()";
@@ -94,7 +94,7 @@ async fn nothing_is_lost_of_any_generation() {
         };
         assert_eq!(moved.taken, of("take"), "{name}: forecast");
         assert_eq!(moved.set_aside, of("set aside"), "{name}: forecast");
-        contract(database.url()).await.unwrap();
+        contract_telling(database.url(), &mut |_| ()).await.unwrap();
         for legacy in &found.tables {
             let lost = format!(
                 "SELECT id FROM {table} AS legacy WHERE NOT EXISTS (SELECT FROM instances \
@@ -142,7 +142,7 @@ async fn what_the_node_service_wrote_between_up_and_contraction_comes_along() {
         )
         .await
         .unwrap();
-    contract(database.url()).await.unwrap();
+    contract_telling(database.url(), &mut |_| ()).await.unwrap();
     let claimed = "SELECT concat_ws(' ', id, agent_name, invite_url) FROM instances \
                    WHERE id IN ('idle', 'by name', 'late', 'twice, later') ORDER BY id";
     assert_eq!(
@@ -164,7 +164,7 @@ async fn a_legacy_row_that_nobody_took_over_keeps_its_table_from_being_dropped()
     up(url).await;
     let early = drop_tables(url).await.unwrap_err().to_string();
     assert!(early.contains("only after contraction"), "{early}");
-    contract(url).await.unwrap();
+    contract_telling(url, &mut |_| ()).await.unwrap();
     client
         .batch_execute(
             "INSERT INTO agent_metadata (id, railway_service_id, agent_name) VALUES ('x', 'y', 'z')",

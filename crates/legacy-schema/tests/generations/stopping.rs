@@ -7,7 +7,7 @@ use pool_db::leadership::Candidate;
 use pool_db::{Db, DbSettings, Error, instances as rows, migrations};
 use pool_domain::write::Adoption;
 use pool_domain::{Secret, Status};
-use pool_legacy_schema::{Progress, backfill, contract, contract_telling};
+use pool_legacy_schema::{Progress, backfill, contract_telling};
 use pool_test_database::TestDatabase;
 use tokio::time::timeout;
 
@@ -41,7 +41,7 @@ async fn a_backfill_that_was_cut_off_goes_on_where_it_was() {
     assert!(cut_off.await.unwrap_err().is_cancelled());
     let moved = up(url).await;
     assert!(moved.taken < 9_000, "it began from the start: {moved:?}");
-    contract(url).await.unwrap();
+    contract_telling(url, &mut |_| ()).await.unwrap();
     let taken = "SELECT count(*)::text FROM instances";
     assert_eq!(lines(&client, taken).await, "9008");
 }
@@ -56,7 +56,7 @@ async fn four_at_once_beside_a_generation_do_the_work_once() {
             tokio::spawn(async move {
                 migrations::run(&url).await?;
                 let moved = backfill(&url, &mut |_| {}).await?;
-                let contracted = contract(&url).await?;
+                let contracted = contract_telling(&url, &mut |_| ()).await?;
                 Ok::<_, pool_db::Error>((moved.set_aside, contracted))
             })
         })
@@ -66,7 +66,7 @@ async fn four_at_once_beside_a_generation_do_the_work_once() {
     for run in runs {
         let (set_aside, now) = run.await.unwrap().unwrap();
         moved += set_aside;
-        contracted += u32::from(now);
+        contracted += u32::from(now.now);
     }
     assert_eq!((moved, contracted), (3, 1));
     let rows = "SELECT count(*)::text FROM set_aside";
@@ -133,7 +133,7 @@ async fn no_service_is_adopted_before_the_backfill_is_complete() {
     ] {
         assert!(matches!(refused, Err(Error::AdoptTooEarly)), "{refused:?}");
     }
-    contract(url).await.unwrap();
+    contract_telling(url, &mut |_| ()).await.unwrap();
     assert_eq!(
         rows::insert_adopted(&db, term, &asked).await.unwrap().len(),
         1

@@ -92,7 +92,7 @@ async fn migrate(url: String) -> Result<(), Error> {
         let runtime = runtime.map_err(|error| error.to_string())?;
         let done = runtime.block_on(async move {
             pool_db::migrations::run(&url).await?;
-            pool_legacy_schema::contract(&url).await
+            pool_legacy_schema::contract_telling(&url, &mut |_| ()).await
         });
         runtime.shutdown_timeout(Duration::from_secs(5));
         done.map(|_| ()).map_err(|error| with_sources(&error))
