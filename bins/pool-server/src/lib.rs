@@ -10,3 +10,4 @@ mod wiring;
 
 pub use config::{BadSetting, Config, LogFormat};
 pub use flags::Flags;
+pub use wiring::{Surroundings, Suspend};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use pool_claims::Claims;
 use pool_db::{Db, DbSettings, migrations};
 use pool_domain::chain;
 use pool_reconciler::{Driver, DriverSettings};
@@ -21,7 +22,7 @@ use tracing::{info, warn};
 
 use crate::Config;
 use crate::connections::{self, Limits, raise_files};
-use crate::wiring::{self, Parts};
+use crate::wiring::{self, Parts, Surroundings};
 
 /// How long the database may be away at the start before the server gives up, so that whoever
 /// started it sees the reason.
@@ -47,6 +48,7 @@ pub async fn until_told_to_stop(config: Config) -> anyhow::Result<()> {
     let serving = serve(config, listener, stop.clone());
     tokio::pin!(serving);
     tokio::select! {
+        biased;
         ended = &mut serving => return ended,
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
@@ -54,6 +56,7 @@ pub async fn until_told_to_stop(config: Config) -> anyhow::Result<()> {
     info!("stopping: claims in flight finish first; a second signal ends it at once");
     stop.cancel();
     tokio::select! {
+        biased;
         ended = &mut serving => ended,
         _ = term.recv() => bail!("stopped by a second signal; claims in flight were cut off"),
         _ = interrupt.recv() => bail!("stopped by a second signal; claims in flight were cut off"),
@@ -88,50 +91,87 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
-    let db = prepare_database(&config, &stop).await?;
-    let parts = wiring::parts(&config, db)?;
-    let wake = Arc::new(Notify::new());
-    let leases = expire_leases(&parts, &stop);
-    let reconciler = reconcile(
-        config.clone(),
-        parts.clone(),
-        Arc::clone(&wake),
-        stop.clone(),
-    );
+    let surroundings = Surroundings::default();
+    let db = prepare_database(&config, &surroundings, &stop).await?;
+    let server = Server::start(config, db, surroundings, &stop)?;
 
     info!(server.address = %address, server.version = env!("CARGO_PKG_VERSION"), "listening");
-    let app = pool_api::router(pool_api::App {
-        db: parts.db.clone(),
-        claims: parts.claims.clone(),
-        key: config.pool_api_key.clone(),
-        environment: config.environment.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        tick_interval: config.policy.tick_interval,
-        wake,
-    });
     let limits = Limits::for_files(raise_files());
-    let serving = connections::serve(listener, app, limits, stop.clone());
+    let api = connections::serve(listener, server.app.clone(), limits, stop.clone());
     // Whichever ends by itself ends the others: clients are not served by half a server.
     let ends_all = stop.clone().drop_guard();
-    let serving = tokio::spawn(async move {
+    let api = tokio::spawn(async move {
         let _ends_all = ends_all;
-        serving.await;
+        api.await;
         anyhow::Ok(())
     });
 
     stop.cancelled().await;
-    let claims_limit = config.policy.provision_timeout + STOP_MARGIN * 4;
-    let cut_off = parts.claims.drain(claims_limit).await;
-    if cut_off > 0 {
-        warn!(
-            claims.in_flight = cut_off,
-            "claims did not finish in time; their leases will expire"
-        );
+    server.finish_claims().await;
+    let api = ended("the API", api).await;
+    server.ended().await.and(api)
+}
+
+/// Everything of a running server but its sockets: the API, and the loops that run beside it.
+#[derive(Debug)]
+pub struct Server {
+    /// Answers requests.
+    pub app: axum::Router,
+    claims: Claims,
+    claims_limit: Duration,
+    leases: JoinHandle<()>,
+    reconciler: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Server {
+    /// Starts one on a database that has this build's schema. It runs until `stop`.
+    ///
+    /// # Errors
+    ///
+    /// When a setting cannot be used: a key that no header can hold, for example.
+    pub fn start(
+        config: Config,
+        db: Db,
+        surroundings: Surroundings,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let parts = wiring::parts(&config, db, &surroundings)?;
+        let wake = Arc::new(Notify::new());
+        let app = pool_api::router(pool_api::App {
+            db: parts.db.clone(),
+            claims: parts.claims.clone(),
+            key: config.pool_api_key.clone(),
+            environment: config.environment.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            tick_interval: config.policy.tick_interval,
+            wake: Arc::clone(&wake),
+        });
+        Ok(Self {
+            app,
+            claims: parts.claims.clone(),
+            claims_limit: config.policy.provision_timeout + STOP_MARGIN * 4,
+            leases: expire_leases(&parts, &surroundings, stop),
+            reconciler: reconcile(config, surroundings, parts, wake, stop.clone()),
+        })
     }
-    let served = ended("the API", serving).await;
-    let ticked = ended("the reconciler", reconciler).await;
-    leases.abort();
-    ticked.and(served)
+
+    /// Takes no more claims, and waits for those in flight.
+    async fn finish_claims(&self) {
+        let cut_off = self.claims.drain(self.claims_limit).await;
+        if cut_off > 0 {
+            warn!(
+                claims.in_flight = cut_off,
+                "claims did not finish in time; their leases will expire"
+            );
+        }
+    }
+
+    /// Waits a while for the loops, which were told to stop.
+    async fn ended(self) -> anyhow::Result<()> {
+        let reconciled = ended("the reconciler", self.reconciler).await;
+        self.leases.abort();
+        reconciled
+    }
 }
 
 /// Waits a while for a task that was told to stop.
@@ -150,8 +190,12 @@ async fn ended(what: &str, mut task: JoinHandle<anyhow::Result<()>>) -> anyhow::
 
 /// Brings the schema up and connects, waiting a while for a database that is not there, or goes in
 /// the middle of this.
-async fn prepare_database(config: &Config, stop: &CancellationToken) -> anyhow::Result<Db> {
-    let settings = wiring::database(config);
+async fn prepare_database(
+    config: &Config,
+    surroundings: &Surroundings,
+    stop: &CancellationToken,
+) -> anyhow::Result<Db> {
+    let settings = wiring::database(config, surroundings);
     let mut last_reason = None;
     let prepared = async {
         loop {
@@ -168,6 +212,7 @@ async fn prepare_database(config: &Config, stop: &CancellationToken) -> anyhow::
         }
     };
     tokio::select! {
+        biased;
         () = stop.cancelled() => bail!("stopped before the database was available"),
         prepared = timeout(DATABASE_WAIT, prepared) => {
             let waited = DATABASE_WAIT.as_secs();
@@ -187,11 +232,17 @@ async fn migrate_and_connect(settings: &DbSettings) -> Result<Db, pool_db::Error
     Db::connect(settings).await
 }
 
-fn expire_leases(parts: &Parts, stop: &CancellationToken) -> JoinHandle<()> {
-    let (claims, stop) = (parts.claims.clone(), stop.clone());
+fn expire_leases(
+    parts: &Parts,
+    surroundings: &Surroundings,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let (claims, surroundings, stop) = (parts.claims.clone(), surroundings.clone(), stop.clone());
     tokio::spawn(async move {
+        let expiring = claims.expire_leases_every(EXPIRE_LEASES_EVERY);
         tokio::select! {
-            () = claims.expire_leases_every(EXPIRE_LEASES_EVERY) => {}
+            biased;
+            () = surroundings.suspended(expiring) => {}
             () = stop.cancelled() => {}
         }
     })
@@ -200,6 +251,7 @@ fn expire_leases(parts: &Parts, stop: &CancellationToken) -> JoinHandle<()> {
 /// Resolves the environment, then leads wherever this server may. Clients are served meanwhile.
 fn reconcile(
     config: Config,
+    surroundings: Surroundings,
     parts: Parts,
     wake: Arc<Notify>,
     stop: CancellationToken,
@@ -207,30 +259,23 @@ fn reconcile(
     let ends_all = stop.clone().drop_guard();
     tokio::spawn(async move {
         let _ends_all = ends_all;
-        let railway = wiring::railway(&config)?;
+        let railway = wiring::railway(&config, &surroundings)?;
         let environment = tokio::select! {
+            biased;
             environment = wiring::environment(&config, &railway, &parts.db) => environment,
             () = stop.cancelled() => return Ok(()),
         };
         let environment = environment?;
         info!(railway.environment = %environment, "reconciling this environment");
-        let outside = Arc::new(wiring::outside(&config, &parts, &railway, environment)?);
+        let outside = wiring::outside(&config, &surroundings, &parts, &railway, environment)?;
+        let outside = Arc::new(outside);
         let settings = DriverSettings {
-            database: wiring::database(&config),
-            holder: holder(),
+            database: wiring::database(&config, &surroundings),
+            holder: surroundings.holder.clone(),
             keep_events: config.event_retention,
         };
-        Driver::new(outside, settings, wake).run(stop).await;
+        let driver = Driver::new(outside, settings, wake);
+        Box::pin(surroundings.suspended(driver.run(stop))).await;
         Ok(())
     })
-}
-
-/// Which server this is, for people who read who leads: Railway names each replica.
-fn holder() -> String {
-    let replica = std::env::var("RAILWAY_REPLICA_ID").or_else(|_| std::env::var("HOSTNAME"));
-    format!(
-        "{}/{}",
-        replica.unwrap_or_else(|_| "local".to_owned()),
-        std::process::id()
-    )
 }

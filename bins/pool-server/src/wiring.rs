@@ -1,14 +1,18 @@
 //! Which part is given to which: the only place that knows them all.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use pool_agent::AgentClient;
 use pool_claims::{ClaimSettings, Claims};
 use pool_credentials::Credentials;
-use pool_db::{Db, DbSettings};
+use pool_db::{Db, DbSettings, Dialer};
 use pool_domain::{Entropy, EnvironmentId, OsEntropy, chain};
+use pool_http_client::Transport;
 use pool_planner::{Accounts, Identity};
 use pool_railway::{EnvironmentRef, Error as RailwayError, ErrorClass, Railway, Token};
 use pool_reconciler::{Blueprint, Outside};
@@ -22,6 +26,64 @@ const RESOLVE_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// and never longer than this.
 const RESOLVE_RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 
+/// Lets a server's loops stand still, as an operating system does with a process that it stops.
+pub trait Suspend: fmt::Debug + Send + Sync {
+    /// Ready while they may go on.
+    fn poll_running(&self, context: &mut Context<'_>) -> Poll<()>;
+}
+
+/// What a server reaches the world through, and where its randomness comes from. By default the
+/// network and the operating system; a simulation puts something else in their place.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// What makes connections to the database, where it is not the network.
+    pub dialer: Option<Dialer>,
+    /// What carries requests to Railway, the accounts and the agents.
+    pub transport: Transport,
+    /// Where ids and secrets come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Which server this is, for people who read who leads.
+    pub holder: String,
+    /// What may let its loops stand still, where anything but the operating system does.
+    pub suspend: Option<Arc<dyn Suspend>>,
+}
+
+impl Surroundings {
+    /// The same future, which goes on only while it may.
+    pub(crate) async fn suspended<F: Future>(&self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|context| {
+            if let Some(suspend) = &self.suspend {
+                ready!(suspend.poll_running(context));
+            }
+            future.as_mut().poll(context)
+        })
+        .await
+    }
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            dialer: None,
+            transport: Transport::default(),
+            entropy: Arc::new(OsEntropy),
+            holder: holder(),
+            suspend: None,
+        }
+    }
+}
+
+/// Railway names each replica.
+fn holder() -> String {
+    let replica = std::env::var("RAILWAY_REPLICA_ID").or_else(|_| std::env::var("HOSTNAME"));
+    format!(
+        "{}/{}",
+        replica.unwrap_or_else(|_| "local".to_owned()),
+        std::process::id()
+    )
+}
+
 /// The parts that serve clients. They need no Railway.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
@@ -31,13 +93,20 @@ pub(crate) struct Parts {
     pub(crate) entropy: Arc<dyn Entropy>,
 }
 
-pub(crate) fn database(config: &Config) -> DbSettings {
-    DbSettings::new(config.database_url.clone())
+pub(crate) fn database(config: &Config, surroundings: &Surroundings) -> DbSettings {
+    DbSettings {
+        dialer: surroundings.dialer.clone(),
+        ..DbSettings::new(config.database_url.clone())
+    }
 }
 
-pub(crate) fn parts(config: &Config, db: Db) -> anyhow::Result<Parts> {
-    let agent = AgentClient::with_redactor(config.pool_api_key.clone(), &config.redactor)?;
-    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+pub(crate) fn parts(config: &Config, db: Db, surroundings: &Surroundings) -> anyhow::Result<Parts> {
+    let agent = AgentClient::with_transport(
+        config.pool_api_key.clone(),
+        &config.redactor,
+        &surroundings.transport,
+    )?;
+    let entropy = Arc::clone(&surroundings.entropy);
     let settings = ClaimSettings {
         lease: config.policy.claim_lease,
         provision_timeout: config.policy.provision_timeout,
@@ -52,7 +121,7 @@ pub(crate) fn parts(config: &Config, db: Db) -> anyhow::Result<Parts> {
     })
 }
 
-pub(crate) fn railway(config: &Config) -> anyhow::Result<Railway> {
+pub(crate) fn railway(config: &Config, surroundings: &Surroundings) -> anyhow::Result<Railway> {
     let railway = &config.railway;
     let settings = pool_railway::Settings {
         api_url: railway.api_url.clone(),
@@ -64,7 +133,11 @@ pub(crate) fn railway(config: &Config) -> anyhow::Result<Railway> {
         listing_interval: config.policy.tick_interval,
         ..pool_railway::Limits::default()
     };
-    Ok(Railway::with_limits(settings, limits)?)
+    Ok(Railway::with_transport(
+        settings,
+        limits,
+        &surroundings.transport,
+    )?)
 }
 
 /// The environment's id. Railway's silence is waited out, since claims do not need it; an answer
@@ -130,15 +203,17 @@ fn is_final(error: &RailwayError) -> bool {
 
 pub(crate) fn outside(
     config: &Config,
+    surroundings: &Surroundings,
     parts: &Parts,
     railway: &Railway,
     environment: EnvironmentId,
 ) -> anyhow::Result<Outside> {
-    let credentials = Credentials::new(pool_credentials::Settings {
+    let settings = pool_credentials::Settings {
         openrouter: config.openrouter.clone(),
         agentmail: config.agentmail.clone(),
         redactor: config.redactor.clone(),
-    })?;
+    };
+    let credentials = Credentials::with_transport(settings, &surroundings.transport)?;
     let accounts = Accounts {
         openrouter: credentials.has_openrouter(),
         agentmail: credentials.has_agentmail(),

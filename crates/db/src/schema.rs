@@ -2,7 +2,7 @@
 
 diesel::define_sql_function! {
     /// The database's time at the beginning of the transaction. Diesel's own `now` is written
-    /// CURRENT_TIMESTAMP, which a simulation cannot put another clock in the place of.
+    /// `CURRENT_TIMESTAMP`, which a simulation cannot put another clock in the place of.
     fn now() -> Timestamptz;
 }
 
