@@ -23,7 +23,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ("pool-model", &["pool-domain"]),
     (
         "pool-simulation",
-        &["pool-domain", "pool-planner", "pool-simulator"],
+        &[
+            "pool-domain",
+            "pool-db",
+            "pool-http-client",
+            "pool-legacy-schema",
+            "pool-server",
+            "pool-simulator",
+            "local-postgres",
+        ],
     ),
     (
         "pool-claims",
@@ -54,6 +62,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "pool-failpoints",
             "pool-planner",
             "pool-db",
+            "pool-http-client",
             "pool-railway",
             "pool-agent",
             "pool-credentials",

@@ -1,22 +1,21 @@
 #![doc = include_str!("../README.md")]
 
-mod character;
-mod check;
-mod database;
-mod ledger;
+mod log;
 mod many;
-mod outside;
-mod place;
+mod nemesis;
+mod node;
+mod oracle;
+mod postgres;
 mod run;
-mod scheduler;
+mod scenario;
 mod server;
-mod sim;
-mod story;
-mod trouble;
-mod weather;
+mod stage;
+mod time;
+mod trace;
+mod wire;
+mod workload;
 
-pub use ledger::Violation;
-pub use many::{Summary, run_many};
-pub use run::{Options, Outcome, TROUBLE_TICKS, run};
-pub use sim::Counts;
-pub use story::{Kind, Line};
+pub use many::{Summary, run_many, run_one};
+pub use run::{Options, Outcome, TROUBLE_TICKS};
+pub use scenario::{Person, Rates, Scenario};
+pub use trace::{Counts, Kind, Line, Violation};

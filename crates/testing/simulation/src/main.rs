@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::process::ExitCode;
 
 use clap::Parser;
-use pool_simulation::{Kind, Options, Outcome, TROUBLE_TICKS, run, run_many};
+use pool_simulation::{Kind, Options, Outcome, TROUBLE_TICKS, run_many, run_one};
 
 /// The whole manager in one process and in virtual time, with faults drawn from a seed.
 #[derive(Parser)]
@@ -19,41 +19,49 @@ struct Arguments {
     /// Tick intervals of trouble.
     #[arg(long, default_value_t = TROUBLE_TICKS, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     ticks: u32,
+    /// Begin no more of them once one has failed.
+    #[arg(long, requires = "seeds")]
+    until_one_fails: bool,
     /// Every statement of the database, too.
     #[arg(long, requires = "seed")]
     statements: bool,
 }
 
-fn main() -> ExitCode {
+fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let options = Options {
         trouble_ticks: arguments.ticks,
         is_told: arguments.seed.is_some(),
     };
     let passed = match (arguments.seed, arguments.seeds) {
-        (Some(seed), _) => tell(&run(seed, options), arguments.statements),
+        (Some(seed), _) => tell(&run_one(seed, options)?, arguments.statements),
         (None, Some(seeds)) => {
-            let summary = run_many(seeds, options);
+            let summary = run_many(seeds, options, arguments.until_one_fails)?;
             print!("{summary}");
             summary.failed.is_empty()
         }
         (None, None) => true,
     };
-    if passed {
+    Ok(if passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    }
+    })
 }
 
 fn tell(outcome: &Outcome, statements: bool) -> bool {
-    println!("seed {}: {}\n", outcome.seed, outcome.character);
+    println!("seed {}: {}\n", outcome.seed, outcome.scenario);
     for line in &outcome.story {
         if statements || line.kind != Kind::Statement {
             println!("{line}");
         }
     }
     println!("\n{:?}", outcome.counts);
+    println!(
+        "fingerprint {:016x}; took {:.2} s",
+        outcome.fingerprint,
+        outcome.took.as_secs_f64()
+    );
     match (outcome.violations.as_slice(), outcome.settled_after) {
         ([], Some(ticks)) => {
             println!(

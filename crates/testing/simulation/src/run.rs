@@ -1,23 +1,33 @@
 //! One seed from its beginning to its end: trouble, healing, and a full and tidy pool.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use pool_domain::{Policy, Status};
+use anyhow::{Context, Result};
+use pool_domain::Policy;
+use pool_simulator::{Options as SimulatorOptions, Simulator};
+use tokio::runtime;
+use tokio::time::{Instant, sleep};
 
-use crate::character::{Character, seconds};
-use crate::ledger::Violation;
-use crate::scheduler::Tasks;
-use crate::sim::{Counts, Sim};
-use crate::story::{Kind, Line};
-use crate::{check, server, weather};
+use crate::oracle::Oracle;
+use crate::postgres::Database;
+use crate::scenario::{Scenario, seconds};
+use crate::stage::Stage;
+use crate::time::SimulatedClock;
+use crate::trace::{Counts, Line, Trace, Violation};
+use crate::{log, nemesis, server, workload};
 
 /// How many tick intervals of trouble a seed has, unless said otherwise.
 pub const TROUBLE_TICKS: u32 = 16;
 
 /// For how many intervals the pool must stay as it should be.
 const STAYS_FOR: u32 = 3;
+
+/// How often in an interval it is looked at what must hold at every moment.
+const LOOKS: u32 = 2;
+
+/// How often silent sessions are ended, and what stood still goes on.
+const LOOKED_AFTER_EVERY: Duration = Duration::from_millis(500);
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
@@ -49,192 +59,183 @@ pub struct Outcome {
     /// What happened, where it was to be told.
     pub story: Vec<Line>,
     /// What it was like, in words.
-    pub character: String,
+    pub scenario: String,
     /// Tick intervals from the end of the trouble until all was as it should be.
     pub settled_after: Option<u32>,
+    /// The same for the same run, to the last statement.
+    pub fingerprint: u64,
+    /// How long it took, in real time.
+    pub took: Duration,
 }
 
 /// Runs one seed. The same seed is the same run.
-#[must_use]
-pub fn run(seed: u64, options: Options) -> Outcome {
-    let character = Character::of(seed);
-    let described = describe(&character);
-    let sim = Sim::new(seed, character, options.is_told);
-    let mut tasks = Tasks::default();
-    let settled_after = play(&sim, &mut tasks, options);
-    let violations = sim.database(|db| db.ledger.violations().to_vec());
-    for violation in &violations {
-        sim.tell(Kind::Violation, || violation.to_string());
-    }
-    let counts = *sim.counts.borrow();
-    Outcome {
+pub(crate) fn run(seed: u64, options: Options, database: &Arc<Database>) -> Result<Outcome> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a seed takes is what is asked"
+    )]
+    let began = std::time::Instant::now();
+    database.empty()?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()?;
+    let scenario = Scenario::of(seed);
+    let described = scenario.to_string();
+    let (trace, settled_after) = runtime.block_on(async {
+        let clock = Arc::new(SimulatedClock::starting_now());
+        let trace = Trace::new(Arc::clone(&clock), options.is_told);
+        let _logs = options.is_told.then(|| log::into_trace(&trace));
+        let simulator = Simulator::in_process(SimulatorOptions {
+            seed,
+            settings: scenario.world.clone(),
+            clock: Arc::clone(&clock) as _,
+            ..SimulatorOptions::default()
+        });
+        let stage = Stage::new(
+            seed,
+            scenario,
+            clock,
+            Arc::clone(&trace),
+            simulator,
+            Oracle::new(Arc::clone(database), Arc::clone(&trace)),
+            database.address,
+            database.url.expose().to_owned(),
+        );
+        let settled = play(&stage, options).await?;
+        anyhow::Ok((trace, settled))
+    })?;
+    let counts = trace.counts();
+    // Ends what is left of the servers before the database is emptied for the next.
+    runtime.shutdown_background();
+    let (story, violations, fingerprint) = trace.take();
+    Ok(Outcome {
         seed,
         violations,
         counts,
-        story: sim.take_story(),
-        character: described,
+        story,
+        scenario: described,
         settled_after,
-    }
+        fingerprint,
+        took: began.elapsed(),
+    })
 }
 
-fn play(sim: &Rc<Sim>, tasks: &mut Tasks, options: Options) -> Option<u32> {
-    weather::seed_adoptees(sim);
-    for number in 0..sim.character.servers {
-        server::start(sim, number);
+async fn play(stage: &Arc<Stage>, options: Options) -> Result<Option<u32>> {
+    nemesis::seed_adoptees(stage).context("services to adopt")?;
+    for number in 0..stage.scenario.servers {
+        tokio::spawn(server::run(Arc::clone(stage), number));
     }
-    weather::begin(sim);
+    tokio::spawn(workload::callers(Arc::clone(stage)));
+    tokio::spawn(nemesis::strikes(Arc::clone(stage)));
+    tokio::spawn(workload::look_after_fuse(Arc::clone(stage)));
     for _ in 0..options.trouble_ticks {
-        if !pass(sim, tasks) {
-            return None;
+        if !pass(stage).await? {
+            return Ok(None);
         }
     }
-    weather::end(sim);
-    let settled = until(
-        sim,
-        tasks,
-        settles_within(&sim.character.policy),
-        "settled",
-        leftovers,
-    )?;
-    take_surplus(sim);
-    until(sim, tasks, refills_within(sim), "full", check::exact)?;
-    stays(sim, tasks)?;
-    Some(settled)
+    nemesis::end(stage);
+    let limit = settles_within(&stage.scenario);
+    let Some(settled) = until(stage, limit, "settled", leftovers).await? else {
+        return Ok(None);
+    };
+    workload::take_surplus(stage)?;
+    let exact = |stage: &Stage| stage.oracle.exact(stage);
+    let limit = refills_within(&stage.scenario);
+    if until(stage, limit, "full", exact).await?.is_none() {
+        return Ok(None);
+    }
+    for _ in 0..STAYS_FOR {
+        if !pass(stage).await? {
+            return Ok(None);
+        }
+        let wrong = stage.oracle.exact(stage)?;
+        if !wrong.is_empty() {
+            stage.trace.violated("stays", wrong.join("; "));
+            return Ok(None);
+        }
+    }
+    Ok(Some(settled))
 }
-
-/// How often in an interval it is checked what must hold at every moment of the world.
-const LOOKS: u32 = 2;
 
 /// One interval passes. False when something is wrong.
-fn pass(sim: &Rc<Sim>, tasks: &mut Tasks) -> bool {
-    let interval = sim.character.policy.tick_interval;
+async fn pass(stage: &Stage) -> Result<bool> {
+    let interval = stage.scenario.tick_interval;
     for _ in 0..LOOKS {
-        let until: DateTime<Utc> = sim.now() + interval / LOOKS;
-        sim.scheduler.run_until(tasks, until);
-        check::moment(sim);
-        if sim.database(|db| !db.ledger.violations().is_empty()) {
-            return false;
+        let until = Instant::now() + interval / LOOKS;
+        while Instant::now() < until {
+            sleep(LOOKED_AFTER_EVERY).await;
+            stage.look_after();
+            stage.oracle.look_for_laggards(stage)?;
+        }
+        stage.oracle.look(stage)?;
+        if !stage.trace.is_clean() {
+            return Ok(false);
         }
     }
-    true
+    Ok(true)
 }
 
 /// How long after the trouble the last of it is gone: what is stuck is given up after the stuck
-/// timeout; what failed is tried again after five minutes at the latest, and once more; and what was
-/// begun or deleted shows only after the grace, for each of the steps that may have been lost; and
-/// what the fuse holds back waits for its window.
-fn settles_within(policy: &Policy) -> Duration {
-    policy.stuck_timeout
+/// timeout; what failed is tried again after five minutes at the latest, and once more; what was
+/// begun or deleted shows only after the grace, for each of the steps that may have been lost; what
+/// the fuse holds back waits for its window; and a budget that is spent waits for its hour.
+fn settles_within(scenario: &Scenario) -> Duration {
+    let budget = scenario.world.limits.per_hour.map_or(0, |_| 3_600);
+    scenario.stuck_timeout
         + 2 * Policy::FUSE_WINDOW
         + 2 * Policy::RETRY_AFTER_MAX
-        + 6 * policy.missing_grace
+        + 6 * seconds(120)
+        + seconds(budget)
+        + fills_within(scenario)
+}
+
+/// Twenty a round at the most, and slowly at first.
+fn fills_within(scenario: &Scenario) -> Duration {
+    let rounds = u32::try_from(scenario.target / 10).unwrap_or(u32::MAX);
+    rounds * scenario.tick_interval
 }
 
 /// A start takes up to two minutes here, and creating begins slowly.
-fn refills_within(sim: &Sim) -> Duration {
-    let start = sim.character.world.deploy_max + sim.character.world.boot;
-    start + sim.character.world.read_lag + 10 * sim.character.policy.tick_interval + seconds(120)
+fn refills_within(scenario: &Scenario) -> Duration {
+    let world = &scenario.world;
+    let start = world.deploy_max + world.boot;
+    start + world.read_lag + 10 * scenario.tick_interval + seconds(120)
 }
 
 /// Everything but the size of the stock.
-fn leftovers(sim: &Sim) -> Vec<String> {
-    let target = sim.character.policy.min_idle;
-    let (idle, moving) = sim.database(|db| {
-        let moving = [Status::Starting, Status::Claiming, Status::Dead];
-        let moving: usize = moving.into_iter().map(|status| db.count(status)).sum();
-        (db.count(Status::Idle), moving)
-    });
-    let mut wrong = check::exact(sim);
-    if idle > target && moving == 0 {
+fn leftovers(stage: &Stage) -> Result<Vec<String>> {
+    let idle = stage.oracle.count(&["idle"])?;
+    let moving = stage.oracle.count(&["starting", "claiming", "dead"])?;
+    let mut wrong = stage.oracle.exact(stage)?;
+    if idle > stage.scenario.target && moving == 0 {
         // More than the target by what people asked for, or by starts that took too long.
         wrong.retain(|it| !it.contains("and the target is"));
     }
-    wrong
+    Ok(wrong)
 }
 
-/// Callers take what there is above the target, and one more: it must come back, and no more.
-fn take_surplus(sim: &Rc<Sim>) {
-    let idle = sim.database(|db| db.count(Status::Idle));
-    let surplus = idle.saturating_sub(sim.character.policy.min_idle);
-    for _ in 0..(surplus + 1).min(idle) {
-        weather::call(sim);
-    }
-}
-
-fn until(
-    sim: &Rc<Sim>,
-    tasks: &mut Tasks,
+async fn until(
+    stage: &Stage,
     limit: Duration,
     what: &str,
-    wrong: impl Fn(&Sim) -> Vec<String>,
-) -> Option<u32> {
-    let until = sim.now() + limit;
+    wrong: impl Fn(&Stage) -> Result<Vec<String>>,
+) -> Result<Option<u32>> {
+    let until = Instant::now() + limit;
     let mut passed = 0;
-    while sim.now() < until {
-        weather::confirm_fuse(sim);
-        if !pass(sim, tasks) {
-            return None;
+    while Instant::now() < until {
+        if !pass(stage).await? {
+            return Ok(None);
         }
         passed += 1;
-        if wrong(sim).is_empty() {
-            return Some(passed);
+        if wrong(stage)?.is_empty() {
+            return Ok(Some(passed));
         }
     }
-    let sentence = wrong(sim).join("; ");
-    sim.violated(
+    let sentence = wrong(stage)?.join("; ");
+    stage.trace.violated(
         what,
         format!("not {what} within {passed} ticks: {sentence}"),
     );
-    None
-}
-
-fn stays(sim: &Rc<Sim>, tasks: &mut Tasks) -> Option<()> {
-    for _ in 0..STAYS_FOR {
-        if !pass(sim, tasks) {
-            return None;
-        }
-        let wrong = check::exact(sim);
-        if !wrong.is_empty() {
-            sim.violated("stays", wrong.join("; "));
-            return None;
-        }
-    }
-    Some(())
-}
-
-fn describe(character: &Character) -> String {
-    let Character {
-        policy,
-        world,
-        servers,
-        adoptees,
-        has_openrouter,
-        has_agentmail,
-        rates,
-        ..
-    } = character;
-    let mut text = format!(
-        "{servers} server(s); target {}, cap {}, tick {:?}, stuck after {:?}, reads lag {:?}, \
-         deletions {:?}",
-        policy.min_idle,
-        policy.max_total,
-        policy.tick_interval,
-        policy.stuck_timeout,
-        world.read_lag,
-        world.delete_lag,
-    );
-    for (is_so, what) in [
-        (policy.has_volume, "volumes"),
-        (*has_openrouter, "keys"),
-        (*has_agentmail, "inboxes"),
-    ] {
-        if is_so {
-            text.push_str(", ");
-            text.push_str(what);
-        }
-    }
-    if *adoptees > 0 {
-        text = format!("{text}, {adoptees} to adopt");
-    }
-    format!("{text}; in an interval: {rates:?}")
+    Ok(None)
 }
