@@ -72,14 +72,17 @@ impl Session {
         ..Self::GENERAL
     };
     /// Migrations: an index over a million rows takes seconds. What may not wait for locks that
-    /// long sets its own limit.
+    /// long sets its own limit. Between two statements they take milliseconds, so one that is silent
+    /// for a minute is frozen or cut off; others, every new leader among them, wait for its lock.
     pub(crate) const MIGRATION: Self = Self {
         name: "pool-migrate",
         statement_limit: Duration::from_secs(600),
         silence_limit: Duration::from_secs(600),
         // Older generations may hold times without a zone, which were written in UTC.
         // What looks through a million rows once is not worth a compiler's half second.
-        more: "SET timezone = 'UTC'; SET jit = off;",
+        more: "SET timezone = 'UTC'; SET jit = off; \
+               SELECT set_config('idle_session_timeout', '60000', false) \
+               WHERE current_setting('server_version_num')::int >= 140000;",
         ..Self::GENERAL
     };
 
@@ -230,10 +233,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_leader_may_not_be_silent() {
+    async fn who_holds_a_lock_that_others_wait_for_may_not_be_silent() {
         let database = TestDatabase::empty().await;
         let limit = |session| setting(database.url(), session, "idle_session_timeout");
         assert_eq!(limit(Session::LEADER).await, "8s");
+        assert_eq!(limit(Session::MIGRATION).await, "1min");
         assert_eq!(limit(Session::GENERAL).await, "0");
         assert_eq!(limit(Session::CLAIM).await, "0");
     }
