@@ -65,7 +65,10 @@ impl Handler for Agent {
 }
 
 async fn send(reply: AgentReply, path: &str) -> Response {
-    tokio::time::sleep(reply.delay).await;
+    // The shortest sleep takes a millisecond.
+    if !reply.delay.is_zero() {
+        tokio::time::sleep(reply.delay).await;
+    }
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = match reply.body {
         AgentBody::Json(value) => (status, axum::Json(value)).into_response(),
