@@ -56,3 +56,24 @@ impl Tasks {
         self.aborted.clone().drop_guard()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_still_runs_ends_with_the_guard_and_what_is_done_was_told() {
+        let tasks = Tasks::default();
+        let guard = tasks.abort_on_drop();
+        let hanging = tasks.spawn(pending::<()>());
+        assert_eq!(tasks.spawn(async { 7 }).await.unwrap(), Some(7));
+        assert_eq!(tasks.len(), 1);
+        drop(guard);
+        assert_eq!(hanging.await.unwrap(), None);
+        tasks.end().await;
+        assert_eq!(tasks.len(), 0);
+        assert!(tasks.enter().is_none());
+    }
+}

@@ -126,11 +126,11 @@ async fn an_abandon_is_repeated_until_the_database_answers() {
 async fn a_caller_hears_what_his_claim_came_to_also_while_the_database_is_away() {
     let (stage, wire) = stage().await;
     stage.agents.tell("a", Behaviour::Refuse(500));
-    cut_each(&wire, "claims::abandon", &[Cut::Before; 6]);
+    cut_each(&wire, "claims::abandon", &[Cut::Before; 8]);
     let began = Instant::now();
     stage.claims.claim(request()).await.unwrap_err();
-    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < Duration::from_secs(3));
     assert!(!wire.is_cut(), "it goes on without him");
-    assert_eq!(stage.claims.drain(Duration::from_secs(10)).await, 0);
+    assert_eq!(stage.claims.drain(Duration::from_secs(30)).await, 0);
     assert_eq!(stage.status("a").await, "dead");
 }
