@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Task;
+use super::window::Window;
 use crate::limits::{
     CREATE_REQUESTS, DESTROYING_PERCENT, DESTROYING_PERCENT_MAX, LISTING_PERCENT,
     MIN_KEPT_FOR_DESTROYING, SLOW_LISTING_PERCENT, SLOWEST_LISTING, WINDOW,
@@ -72,6 +75,28 @@ impl Floors {
         } else {
             SLOWEST_LISTING.max(self.listing_interval)
         }
+    }
+
+    /// Why listings are made less often than asked for, if they are.
+    pub(super) fn why_slower(
+        &self,
+        window: &Window,
+        asked: Duration,
+        now: Instant,
+    ) -> Option<String> {
+        let every = self.between_listings(window.remaining);
+        if window.is_assumed || every <= asked {
+            return None;
+        }
+        Some(format!(
+            "Railway allows {} requests an hour, and the {} left for {} min are kept for destroying, so \
+             it is listed every {} s, not every {} s",
+            window.limit,
+            window.remaining,
+            window.left(now).as_secs().div_ceil(60),
+            every.as_secs(),
+            asked.as_secs(),
+        ))
     }
 }
 

@@ -197,7 +197,7 @@ impl Governor {
         let mut state = self.state();
         let (window, floors) = state.standing(now, &self.limits);
         let wait = state.until_listing(now, &window, &floors)?;
-        let why = report::why_slower(&window, &floors, &self.limits, now).unwrap_or_else(|| {
+        let why = floors.why_slower(&window, self.limits.listing_interval, now).unwrap_or_else(|| {
             let every = self.limits.listing_interval.as_secs();
             format!(
                 "less than half of Railway's budget for this hour is left, so it is listed every \

@@ -5,10 +5,9 @@ use pool_domain::{BudgetReport, CallPurpose, Spent, budget};
 use tokio::time::Instant;
 
 use super::Governor;
-use super::floors::Floors;
 use super::ledger::time_of;
 use super::window::Window;
-use crate::limits::{Limits, RATE_TIME_MIN, WINDOW};
+use crate::limits::{RATE_TIME_MIN, WINDOW};
 
 impl Governor {
     /// How the budget stands now. `spent_before` is what [`Self::spent_by_us`] said when the tick
@@ -18,7 +17,7 @@ impl Governor {
         let mut state = self.state();
         let (window, floors) = state.standing(moment, &self.limits);
         let rate_per_hour = rate_per_hour(&window, moment);
-        let slower = why_slower(&window, &floors, &self.limits, moment);
+        let slower = floors.why_slower(&window, self.limits.listing_interval, moment);
         let every = match slower {
             Some(_) => floors.between_listings(window.remaining),
             None => self.limits.listing_interval,
@@ -75,27 +74,4 @@ fn runs_out_at(
         return None;
     }
     Some(now + TimeDelta::seconds(i64::try_from(seconds).ok()?))
-}
-
-/// Why listings are made less often than asked for, if they are.
-pub(super) fn why_slower(
-    window: &Window,
-    floors: &Floors,
-    limits: &Limits,
-    now: Instant,
-) -> Option<String> {
-    let asked = limits.listing_interval;
-    let every = floors.between_listings(window.remaining);
-    if window.is_assumed || every <= asked {
-        return None;
-    }
-    Some(format!(
-        "Railway allows {} requests an hour, and the {} left for {} min are kept for destroying, so \
-         it is listed every {} s, not every {} s",
-        window.limit,
-        window.remaining,
-        window.left(now).as_secs().div_ceil(60),
-        every.as_secs(),
-        asked.as_secs(),
-    ))
 }
