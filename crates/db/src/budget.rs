@@ -16,17 +16,30 @@ use crate::schema::railway_limits;
 use crate::statement::statement;
 
 /// What was last heard, by any server.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
 pub async fn load(db: &Db) -> Result<Option<Heard>, Error> {
     let mut connection = db.connection().await?;
     answer(read(&mut connection)).await
 }
 
 /// Stores what this leader heard, and gives what is known then.
+///
+/// # Errors
+///
+/// As [`load`]; [`Error::StaleTerm`] where another leads. After an error it may be stored all the same,
+/// which does no harm.
 pub async fn save(db: &Db, term: Term, heard: &Heard) -> Result<Option<Heard>, Error> {
     exchange(db, Some(term), heard).await
 }
 
 /// As [`save`], for a process that calls Railway and does not lead.
+///
+/// # Errors
+///
+/// As [`load`].
 pub async fn add(db: &Db, heard: &Heard) -> Result<Option<Heard>, Error> {
     exchange(db, None, heard).await
 }
