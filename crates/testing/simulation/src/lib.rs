@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod life;
 mod log;
 mod many;
 mod nemesis;
 mod node;
 mod oracle;
+mod pool;
 mod postgres;
 mod run;
 mod scenario;

@@ -9,8 +9,9 @@ use pool_simulator::world::{AgentConversation, InstanceKey};
 use pool_simulator::{AgentFault, Caller, Fault, FaultRule, SeedServices};
 
 use crate::node::Blow;
+use crate::pool::{API_KEY, PREFIX};
 use crate::scenario::seconds;
-use crate::stage::{POOL_API_KEY, PREFIX, Stage};
+use crate::stage::Stage;
 use crate::trace::Kind;
 use crate::workload::{next, person};
 
@@ -42,7 +43,7 @@ pub(crate) fn seed_adoptees(stage: &Stage) -> anyhow::Result<()> {
     let seeded = stage.simulator.seed_services(&SeedServices {
         count: scenario.adoptees,
         prefix: PREFIX.to_owned(),
-        variables: [("POOL_API_KEY".to_owned(), POOL_API_KEY.to_owned())].into(),
+        variables: [("POOL_API_KEY".to_owned(), API_KEY.to_owned())].into(),
         ..SeedServices::default()
     })?;
     for (number, service) in seeded

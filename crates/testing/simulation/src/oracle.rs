@@ -8,24 +8,31 @@ use anyhow::Result;
 use axum::body::Bytes;
 use http::{Method, Request};
 use pool_domain::ServiceId;
+use pool_simulator::Simulator;
 use pool_simulator::invariants::{self, Row};
 use pool_simulator::world::{AgentBody, AgentCall};
 use tokio::time::Instant;
 use tokio_postgres::Row as Record;
 
+use crate::pool::{API_KEY, PREFIX};
 use crate::postgres::Database;
-use crate::stage::{POOL_API_KEY, PREFIX, Stage};
+use crate::scenario::Scenario;
+use crate::time::SimulatedClock;
 use crate::trace::Trace;
 
 /// Knows what was promised, and looks whether it is kept.
 pub(crate) struct Oracle {
-    database: Arc<Database>,
-    trace: Arc<Trace>,
-    known: Mutex<Known>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) trace: Arc<Trace>,
+    pub(crate) simulator: Arc<Simulator>,
+    pub(crate) scenario: Scenario,
+    pub(crate) clock: Arc<SimulatedClock>,
+    pub(crate) known: Mutex<Known>,
 }
 
+/// What was told and asked so far.
 #[derive(Default)]
-struct Known {
+pub(crate) struct Known {
     /// What callers were told with a 200, by instance.
     promises: BTreeMap<String, Promise>,
     /// Which instance a key was answered with.
@@ -64,14 +71,6 @@ const FUSE_LIMIT_PERCENT: i64 = 20;
 const SOMEBODYS: [&str; 2] = ["claimed", "crashed"];
 
 impl Oracle {
-    pub(crate) fn new(database: Arc<Database>, trace: Arc<Trace>) -> Arc<Self> {
-        Arc::new(Self {
-            database,
-            trace,
-            known: Mutex::default(),
-        })
-    }
-
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,13 +109,13 @@ impl Oracle {
     }
 
     /// Looks at everything that must hold at every moment.
-    pub(crate) fn look(&self, stage: &Stage) -> Result<()> {
+    pub(crate) fn look(&self) -> Result<()> {
         self.read_events()?;
         let instances = self.instances()?;
         self.check_promises(&instances);
-        self.check_limits(stage, &instances)?;
+        self.check_limits(&instances)?;
         let rows: Vec<_> = instances.iter().map(row).collect();
-        let found = stage.simulator.world(|world| {
+        let found = self.simulator.world(|world| {
             let mut found = invariants::consistent(world);
             found.extend(invariants::sound(world, &rows));
             found
@@ -163,8 +162,8 @@ impl Oracle {
     }
 
     /// The cap, the fuse, and in calm weather the target.
-    fn check_limits(&self, stage: &Stage, instances: &[Instance]) -> Result<()> {
-        let scenario = &stage.scenario;
+    fn check_limits(&self, instances: &[Instance]) -> Result<()> {
+        let scenario = &self.scenario;
         let standing = instances
             .iter()
             .filter(|it| it.status != "dead" && !it.delete_requested)
@@ -176,7 +175,7 @@ impl Oracle {
         let lost = self.database.query(
             "SELECT count(*), (SELECT coalesce(max(rows), 0) FROM public.fuse_row_counts) \
              FROM public.fuse_losses WHERE at > to_timestamp($1::bigint / 1000.0) - interval '10 minutes'",
-            &[&stage.clock.now_utc().timestamp_millis()],
+            &[&self.clock.now_utc().timestamp_millis()],
         )?;
         if let Some(row) = lost.first() {
             let (lost, rows): (i64, i64) = (row.get(0), row.get(1));
@@ -202,15 +201,17 @@ impl Oracle {
     }
 
     /// In calm weather an instance whose agent is ready is idle soon.
-    pub(crate) fn look_for_laggards(&self, stage: &Stage) -> Result<()> {
-        let scenario = &stage.scenario;
+    pub(crate) fn look_for_laggards(&self) -> Result<()> {
+        let scenario = &self.scenario;
         if !scenario.rates.is_calm() {
             return Ok(());
         }
         let limit = scenario.promoted_within();
         let starting = self.instances()?;
         let starting = starting.into_iter().filter(|it| it.status == "starting");
-        let ready: Vec<_> = starting.filter(|it| is_ready(stage, it)).collect();
+        let ready: Vec<_> = starting
+            .filter(|it| is_ready(&self.simulator, it))
+            .collect();
         let mut known = self.known();
         known
             .ready_since
@@ -292,12 +293,12 @@ impl Oracle {
     }
 
     /// What keeps the pool from being exact: empty when nothing is left over and nothing is missing.
-    pub(crate) fn exact(&self, stage: &Stage) -> Result<Vec<String>> {
+    pub(crate) fn exact(&self) -> Result<Vec<String>> {
         let instances = self.instances()?;
         let count = |status: &str| instances.iter().filter(|it| it.status == status).count();
         let kept = count("claimed") + count("crashed");
         let idle = count("idle");
-        let scenario = &stage.scenario;
+        let scenario = &self.scenario;
         let target = scenario.target.min(scenario.cap.saturating_sub(kept));
         let mut wrong = Vec::new();
         if idle != target {
@@ -309,7 +310,7 @@ impl Oracle {
                 "{all} rows, of which {idle} are idle, {kept} claimed or crashed"
             ));
         }
-        wrong.extend(self.outside(stage, &instances)?);
+        wrong.extend(self.outside(&instances)?);
         Ok(wrong)
     }
 
@@ -323,7 +324,7 @@ impl Oracle {
     }
 
     /// Services, volumes, keys, inboxes and provisions are those of the rows, and no others.
-    fn outside(&self, stage: &Stage, instances: &[Instance]) -> Result<Vec<String>> {
+    fn outside(&self, instances: &[Instance]) -> Result<Vec<String>> {
         let rows: Vec<_> = instances.iter().map(row).collect();
         let provisions = self.database.query(
             "SELECT p.id, p.name, p.step, p.openrouter_key_hash, i.id IS NOT NULL \
@@ -342,8 +343,8 @@ impl Oracle {
             recorded.extend(provision.get::<_, Option<String>>(3));
         }
         let may_leave_keys = self.trace.counts().freezes > 0;
-        let scenario = &stage.scenario;
-        stage.simulator.world(|world| {
+        let scenario = &self.scenario;
+        self.simulator.world(|world| {
             if may_leave_keys {
                 // A server that stood still between its last check and the call may have made a second
                 // key under a name that is used. The sweep reports it, and a person deletes it.
@@ -407,8 +408,8 @@ fn instance(row: &Record) -> Instance {
 }
 
 /// Whether its agent says that it is ready.
-fn is_ready(stage: &Stage, instance: &Instance) -> bool {
-    stage.simulator.world(|world| {
+fn is_ready(simulator: &Simulator, instance: &Instance) -> bool {
+    simulator.world(|world| {
         let key = (
             ServiceId::new(&instance.service_id),
             world.home().environment.clone(),
@@ -423,7 +424,7 @@ fn is_ready(stage: &Stage, instance: &Instance) -> bool {
         let call = AgentCall {
             method: "GET",
             path: "/pool/health",
-            bearer: Some(POOL_API_KEY),
+            bearer: Some(API_KEY),
             body: b"",
         };
         let reply = world.agent_call(&domain, call);

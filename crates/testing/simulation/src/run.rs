@@ -1,6 +1,6 @@
 //! One seed from its beginning to its end: trouble, healing, and a full and tidy pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -86,19 +86,28 @@ pub(crate) fn run(seed: u64, options: Options, database: &Arc<Database>) -> Resu
         let clock = Arc::new(SimulatedClock::starting_now());
         let trace = Trace::new(Arc::clone(&clock), options.is_told);
         let _logs = options.is_told.then(|| log::into_trace(&trace));
-        let simulator = Simulator::in_process(SimulatorOptions {
+        let (simulator, service) = Simulator::in_process(SimulatorOptions {
             seed,
             settings: scenario.world.clone(),
             clock: Arc::clone(&clock) as _,
             ..SimulatorOptions::default()
+        });
+        let simulator = Arc::new(simulator);
+        let oracle = Arc::new(Oracle {
+            database: Arc::clone(database),
+            trace: Arc::clone(&trace),
+            simulator: Arc::clone(&simulator),
+            scenario: scenario.clone(),
+            clock: Arc::clone(&clock),
+            known: Mutex::default(),
         });
         let stage = Stage::new(
             seed,
             scenario,
             clock,
             Arc::clone(&trace),
-            simulator,
-            Oracle::new(Arc::clone(database), Arc::clone(&trace)),
+            (simulator, service),
+            oracle,
             database.address,
             database.url.expose().to_owned(),
         );
@@ -140,7 +149,7 @@ async fn play(stage: &Arc<Stage>, options: Options) -> Result<Option<u32>> {
         return Ok(None);
     };
     workload::take_surplus(stage)?;
-    let exact = |stage: &Stage| stage.oracle.exact(stage);
+    let exact = |stage: &Stage| stage.oracle.exact();
     let limit = refills_within(&stage.scenario);
     if until(stage, limit, "full", exact).await?.is_none() {
         return Ok(None);
@@ -149,7 +158,7 @@ async fn play(stage: &Arc<Stage>, options: Options) -> Result<Option<u32>> {
         if !pass(stage).await? {
             return Ok(None);
         }
-        let wrong = stage.oracle.exact(stage)?;
+        let wrong = stage.oracle.exact()?;
         if !wrong.is_empty() {
             stage.trace.violated("stays", wrong.join("; "));
             return Ok(None);
@@ -166,9 +175,9 @@ async fn pass(stage: &Stage) -> Result<bool> {
         while Instant::now() < until {
             sleep(LOOKED_AFTER_EVERY).await;
             stage.look_after();
-            stage.oracle.look_for_laggards(stage)?;
+            stage.oracle.look_for_laggards()?;
         }
-        stage.oracle.look(stage)?;
+        stage.oracle.look()?;
         if !stage.trace.is_clean() {
             return Ok(false);
         }
@@ -207,7 +216,7 @@ fn refills_within(scenario: &Scenario) -> Duration {
 fn leftovers(stage: &Stage) -> Result<Vec<String>> {
     let idle = stage.oracle.count(&["idle"])?;
     let moving = stage.oracle.count(&["starting", "claiming", "dead"])?;
-    let mut wrong = stage.oracle.exact(stage)?;
+    let mut wrong = stage.oracle.exact()?;
     if idle > stage.scenario.target && moving == 0 {
         // More than the target by what people asked for, or by starts that took too long.
         wrong.retain(|it| !it.contains("and the target is"));

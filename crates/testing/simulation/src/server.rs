@@ -1,11 +1,10 @@
 //! A server of the pool: the program that ships, with the simulation around it in place of the
 //! network, and a life after each death.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use futures_util::future::poll_fn;
 use pool_db::{Db, DbSettings};
 use pool_domain::SeededEntropy;
@@ -15,9 +14,11 @@ use pool_server::{Config, Flags, Surroundings};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::life::Life;
 use crate::node::Node;
+use crate::pool::{API_KEY, PREFIX};
 use crate::postgres::{Route, dialer};
-use crate::stage::{POOL_API_KEY, PREFIX, Stage};
+use crate::stage::Stage;
 use crate::trace::Kind;
 use crate::wire::Wire;
 
@@ -26,23 +27,6 @@ const RESTARTED_AFTER: Duration = Duration::from_secs(3);
 
 /// A server that could not start tries again after this, as the one that ships does.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// One life of a server.
-#[derive(Clone)]
-pub(crate) struct Life {
-    pub(crate) node: Arc<Node>,
-    /// Its API, once it has started.
-    pub(crate) app: Arc<Mutex<Option<Router>>>,
-}
-
-impl Life {
-    pub(crate) fn app(&self) -> Option<Router> {
-        self.app
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
 
 /// Runs a server for ever: each time it is killed, another life begins.
 pub(crate) async fn run(stage: Arc<Stage>, number: usize) {
@@ -127,7 +111,12 @@ async fn start(
             gate: Arc::clone(&stage.gate),
             node: Arc::clone(&life.node),
         })),
-        transport: Transport::in_process(Wire::new(stage, &life.node)),
+        transport: Transport::in_process(Wire {
+            service: stage.service.clone(),
+            node: Arc::clone(&life.node),
+            oracle: Arc::clone(&stage.oracle),
+            trace: Arc::clone(&stage.trace),
+        }),
         entropy: Arc::new(SeededEntropy::new(seed)),
         holder: format!("server {}", life.node.number + 1),
         suspend: Some(Arc::clone(&life.node) as _),
@@ -169,7 +158,7 @@ fn config(stage: &Stage) -> anyhow::Result<Config> {
     };
     Config::resolve(&flags, |name| match name {
         "DATABASE_URL" => Some(stage.database_url.clone()),
-        "POOL_API_KEY" => Some(POOL_API_KEY.to_owned()),
+        "POOL_API_KEY" => Some(API_KEY.to_owned()),
         "RAILWAY_API_TOKEN" => Some(simulator.token()),
         "OPENROUTER_MANAGEMENT_KEY" if scenario.has_openrouter => Some(simulator.openrouter_key()),
         "AGENTMAIL_API_KEY" if scenario.has_agentmail => Some(simulator.agentmail_key()),

@@ -4,24 +4,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pool_simulator::{InProcess, Simulator};
 
+use crate::life::Life;
 use crate::oracle::Oracle;
 use crate::postgres::{Address, Gate};
 use crate::scenario::Scenario;
-use crate::server::Life;
 use crate::time::SimulatedClock;
 use crate::trace::{Kind, Trace};
 
-/// What proves a service ours.
-pub(crate) const POOL_API_KEY: &str = "the-pools-key";
-/// What the names of our services begin with.
-pub(crate) const PREFIX: &str = "convos-agent-";
-
+/// All that is shared.
 pub(crate) struct Stage {
     pub(crate) seed: u64,
     pub(crate) scenario: Scenario,
     pub(crate) clock: Arc<SimulatedClock>,
     pub(crate) trace: Arc<Trace>,
-    pub(crate) simulator: Simulator,
+    pub(crate) simulator: Arc<Simulator>,
     /// Answers what is asked of the simulator.
     pub(crate) service: InProcess,
     pub(crate) oracle: Arc<Oracle>,
@@ -49,7 +45,7 @@ impl Stage {
         scenario: Scenario,
         clock: Arc<SimulatedClock>,
         trace: Arc<Trace>,
-        (simulator, service): (Simulator, InProcess),
+        (simulator, service): (Arc<Simulator>, InProcess),
         oracle: Arc<Oracle>,
         address: Address,
         database_url: String,

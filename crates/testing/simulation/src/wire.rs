@@ -16,7 +16,6 @@ use tower::{Service, ServiceExt};
 
 use crate::node::Node;
 use crate::oracle::Oracle;
-use crate::stage::Stage;
 use crate::trace::{Kind, Trace};
 
 /// How long the way there and back takes at least and at most.
@@ -24,22 +23,13 @@ const WAY_MS: std::ops::Range<u64> = 5..80;
 
 #[derive(Clone)]
 pub(crate) struct Wire {
-    service: InProcess,
-    node: Arc<Node>,
-    oracle: Arc<Oracle>,
-    trace: Arc<Trace>,
+    pub(crate) service: InProcess,
+    pub(crate) node: Arc<Node>,
+    pub(crate) oracle: Arc<Oracle>,
+    pub(crate) trace: Arc<Trace>,
 }
 
 impl Wire {
-    pub(crate) fn new(stage: &Stage, node: &Arc<Node>) -> Self {
-        Self {
-            service: stage.service.clone(),
-            node: Arc::clone(node),
-            oracle: Arc::clone(&stage.oracle),
-            trace: Arc::clone(&stage.trace),
-        }
-    }
-
     async fn carry(self, request: Request<Bytes>) -> io::Result<Response<Body>> {
         poll_fn(|cx| self.node.poll_step(cx, "before a request")).await;
         sleep(Duration::from_millis(self.node.draw(WAY_MS))).await;

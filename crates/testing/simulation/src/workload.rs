@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
+use crate::life::Life;
 use crate::oracle::Promise;
+use crate::pool::API_KEY;
 use crate::scenario::{Person, seconds};
-use crate::server::Life;
-use crate::stage::{POOL_API_KEY, Stage};
+use crate::stage::Stage;
 use crate::trace::Kind;
 
 /// A claim is answered within this whatever happens to agents: `POOL_PROVISION_TIMEOUT_MS` and 15 s
@@ -129,7 +130,7 @@ fn request(method: Method, path: &str, body: Option<Value>) -> Request<Body> {
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().unwrap_or_default();
     let headers = request.headers_mut();
-    if let Ok(bearer) = format!("Bearer {POOL_API_KEY}").parse() {
+    if let Ok(bearer) = format!("Bearer {API_KEY}").parse() {
         headers.insert(http::header::AUTHORIZATION, bearer);
     }
     headers.insert(
