@@ -78,6 +78,11 @@ impl Reconciler {
     }
 
     /// One round.
+    ///
+    /// # Errors
+    ///
+    /// Where the database refuses: another leads, or nothing can be recorded. The next tick is the
+    /// retry.
     pub async fn tick(&mut self) -> Result<Ticked, Error> {
         let began = Instant::now();
         let outside = Arc::clone(&self.outside);
