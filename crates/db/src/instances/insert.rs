@@ -58,6 +58,29 @@ pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<()
     .await
 }
 
+/// Notes where the agent of one that is being made will answer, before any listing shows it. A url
+/// that is known stays.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
+pub async fn set_url(db: &Db, term: Term, id: &InstanceId, url: &str) -> Result<(), Error> {
+    let mut connection = db.connection().await?;
+    answer(connection.transaction(async |connection| {
+        check_term(connection, term).await?;
+        diesel::update(instances::table)
+            .filter(instances::id.eq(id.as_str()))
+            .filter(instances::url.is_null())
+            .filter(instances::status.eq(Status::Starting.as_str()))
+            .set(instances::url.eq(url))
+            .execute(connection)
+            .await?;
+        Ok::<_, Error>(())
+    }))
+    .await
+}
+
 /// Inserts a row for each of these services, unless it or its id has one by now, and says which.
 /// Each is *unasked*: before it may be idle, its agent has to be asked for a conversation.
 ///

@@ -4,8 +4,8 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures_util::future::try_join;
-use pool_domain::{Epoch, Instance, Secret, Status};
+use futures_util::future::{try_join, try_join4};
+use pool_domain::{Epoch, Instance, InstanceId, Secret, Status};
 
 use crate::Db;
 use crate::answer::answer;
@@ -50,6 +50,80 @@ pub async fn load(db: &Db) -> Result<Loaded, Error> {
         }
     }
     Ok(loaded)
+}
+
+/// The rows that may have to be probed: a few, read often.
+#[derive(Debug, Clone, Default)]
+pub struct Probed {
+    /// Every starting one, whichever became so last first.
+    pub starting: Vec<Instance>,
+    /// Those that claims take next, in their order.
+    pub next: Vec<Instance>,
+    /// Some of the other idle ones, in the order of claims, from where the last look ended.
+    pub others: Vec<Instance>,
+    /// Those that were asked for by their ids.
+    pub named: Vec<Instance>,
+}
+
+/// After which idle row, in the order of claims, a look at the stock goes on.
+pub type Place = (DateTime<Utc>, InstanceId);
+
+/// Reads the starting rows, the next `next` idle ones, `others` of the rest after `after`, and those
+/// with these ids. One that this build cannot read is left out: the rounds say so.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
+pub async fn load_probed(
+    db: &Db,
+    next: usize,
+    after: Option<&Place>,
+    others: usize,
+    named: &[InstanceId],
+) -> Result<Probed, Error> {
+    let connection = db.connection().await?;
+    let with_status = |status: Status| {
+        instances::table
+            .select(Row::as_select())
+            .filter(instances::status.eq(status.as_str()))
+    };
+    let starting = with_status(Status::Starting)
+        .order((instances::status_changed_at.desc(), instances::id))
+        .load(&mut &*connection);
+    let claims_order = (instances::created_at, instances::id);
+    let first = with_status(Status::Idle)
+        .order(claims_order)
+        .limit(limit(next))
+        .load(&mut &*connection);
+    let (since, id) = after.map_or((DateTime::UNIX_EPOCH, ""), |(at, id)| (*at, id.as_str()));
+    let rest = with_status(Status::Idle)
+        .filter(instances::created_at.ge(since))
+        .filter(instances::created_at.gt(since).or(instances::id.gt(id)))
+        .order(claims_order)
+        .limit(limit(others))
+        .load(&mut &*connection);
+    let ids: Vec<_> = named.iter().map(InstanceId::as_str).collect();
+    let named = instances::table
+        .select(Row::as_select())
+        .filter(instances::id.eq_any(ids))
+        .order(instances::id)
+        .load(&mut &*connection);
+    // Sent together, answered in this order.
+    let (starting, next, others, named) = answer(try_join4(starting, first, rest, named)).await?;
+    let readable = |rows: Vec<Row>| {
+        let read = rows.into_iter().map(Instance::try_from);
+        read.filter_map(Result::ok).collect()
+    };
+    Ok(Probed {
+        starting: readable(starting),
+        next: readable(next),
+        others: readable(others),
+        named: readable(named),
+    })
+}
+
+fn limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 #[derive(Queryable, Selectable)]

@@ -10,8 +10,8 @@ mod remove;
 mod views;
 
 pub use changes::change_statuses;
-pub use insert::{insert_adopted, insert_adopted_unled, insert_created};
-pub use load::{Loaded, load};
+pub use insert::{insert_adopted, insert_adopted_unled, insert_created, set_url};
+pub use load::{Loaded, Place, Probed, load, load_probed};
 pub use people::{Killed, dismiss, drain, kill};
 pub use refresh::{refresh, refresh_unled};
 pub use remove::remove;

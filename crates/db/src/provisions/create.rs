@@ -82,7 +82,7 @@ pub async fn intend(db: &Db, term: Term, new: &[NewProvision]) -> Result<usize, 
 
 /// Notes that this step begins, before its call outside: from then on no attempt is due, until the
 /// step has an answer, or its silence is settled. False when the provision is gone or being
-/// destroyed: the call must not be made.
+/// destroyed, or its row is to be: the call must not be made.
 ///
 /// # Errors
 ///
@@ -96,7 +96,8 @@ pub async fn begin_step(
 ) -> Result<bool, Error> {
     let begin = statement(
         "UPDATE provisions SET step = $2, step_began_at = now(), next_attempt_at = NULL \
-         WHERE id = $1 AND step <> 'destroying'",
+         WHERE id = $1 AND step <> 'destroying' AND NOT EXISTS (SELECT FROM instances \
+         WHERE instances.id = $1 AND (status = 'dead' OR delete_requested_at IS NOT NULL))",
     )
     .bind::<Text, _>(id.to_string())
     .bind::<Text, _>(Stage::Creating(step).as_str());

@@ -40,7 +40,7 @@ const WRITES_WITHOUT_A_TERM: [&str; 15] = [
 ];
 
 /// What only reads, or only wakes.
-const READS: [&str; 18] = [
+const READS: [&str; 19] = [
     "belongings::owners",
     "budget::load",
     "claims::idle_exists",
@@ -53,6 +53,7 @@ const READS: [&str; 18] = [
     "fuse::tripped",
     "instances::counts",
     "instances::load",
+    "instances::load_probed",
     "instances::views",
     "migrations::status",
     "provisions::load",
@@ -186,6 +187,7 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         instances::insert_created => instances::insert_created(db, term, &created),
         instances::insert_adopted => instances::insert_adopted(db, term, &[adoption(now)]),
         instances::remove => instances::remove(db, term, &dead, "x"),
+        instances::set_url => instances::set_url(db, term, &id(), "http://a"),
         provisions::intend => provisions::intend(db, term, &[intent]),
         provisions::begin_step => provisions::begin_step(db, term, &id(), CreateStep::Key),
         provisions::advance => provisions::advance(db, term, &id(), Made::Nothing, Stage::Created),
