@@ -6,6 +6,7 @@ use std::time::Duration;
 use pool_agent::AgentClient;
 use pool_db::Db;
 use pool_domain::Entropy;
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::DropGuard;
 
@@ -104,6 +105,12 @@ impl Claims {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.tasks.len()
+    }
+
+    /// Told when a claim of this server takes an instance from the stock; several at once are one.
+    #[must_use]
+    pub fn taken(&self) -> Arc<Notify> {
+        Arc::clone(&self.shared.taken)
     }
 
     /// How many times a claim of this server has changed a row. Whoever keeps what it read knows by

@@ -54,11 +54,14 @@ impl Claim {
                 Ok(leased) => {
                     self.shared.changed();
                     return match leased {
-                        Leased::Yes(lease) => Ok(Some(Held {
-                            lease,
-                            token,
-                            until,
-                        })),
+                        Leased::Yes(lease) => {
+                            self.shared.took();
+                            Ok(Some(Held {
+                                lease,
+                                token,
+                                until,
+                            }))
+                        }
                         Leased::NoneIdle => Ok(None),
                         // Somebody repeated this claim at the very same moment, and was first.
                         Leased::KeyTaken => Err(ClaimError::KeyInProgress {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pool_agent::AgentClient;
 use pool_db::Db;
 use pool_domain::Entropy;
+use tokio::sync::Notify;
 
 use crate::ClaimSettings;
 use crate::breaker::Breaker;
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) breaker: Breaker,
     pub(crate) tasks: Tasks,
     changes: AtomicU64,
+    /// Told of every instance that is taken from the stock.
+    pub(crate) taken: Arc<Notify>,
 }
 
 impl Shared {
@@ -38,12 +41,18 @@ impl Shared {
             breaker: Breaker::default(),
             tasks: Tasks::default(),
             changes: AtomicU64::new(0),
+            taken: Arc::default(),
         }
     }
 
     /// Notes that a claim may have changed a row.
     pub(crate) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Notes that a claim has taken an instance from the stock.
+    pub(crate) fn took(&self) {
+        self.taken.notify_one();
     }
 
     /// How many times that was noted.
