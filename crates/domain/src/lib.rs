@@ -10,6 +10,7 @@ mod idempotency;
 mod ids;
 mod instance;
 pub mod joinlink;
+mod loops;
 pub mod observation;
 pub mod open;
 mod pace;
@@ -34,6 +35,7 @@ pub use ids::{
     ServiceId, ServicePrefix, Term, VolumeId,
 };
 pub use instance::{Instance, LastEvent};
+pub use loops::{LoopReport, LoopsReport};
 pub use observation::{
     Completeness, Conversation, Listing, ObservedDeployment, ObservedService, ObservedVolume,
     Probe, ServiceVariables,

@@ -1,9 +1,14 @@
-//! What a tick saw, did, and held back and why. The page, the API and the logs read this.
+//! What a round saw, did, and held back and why, and what the other loops of the leader did since the
+//! last one. The page, the API and the logs read this.
 
 use serde::{Deserialize, Serialize};
 
 use crate::open::OpenWork;
-use crate::{BudgetReport, FuseReport, InstanceId, Pace, Redactor, ServiceId, Status, SweepReport};
+use crate::write::StatusChange;
+use crate::{
+    BudgetReport, FuseReport, InstanceId, LoopsReport, Pace, Redactor, ServiceId, Status,
+    SweepReport,
+};
 
 /// The report of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +42,9 @@ pub struct Report {
     pub open: OpenWork,
     /// What the last sweep found, in this tick or before it.
     pub sweep: Option<SweepReport>,
-    /// How long the tick took, in milliseconds.
+    /// The leader's loops; none in the report of an older build.
+    pub loops: Option<LoopsReport>,
+    /// How long the round took, in milliseconds.
     pub duration_ms: u64,
 }
 
@@ -101,6 +108,17 @@ pub struct ChangeReport {
     pub reason: String,
 }
 
+impl From<&StatusChange> for ChangeReport {
+    fn from(change: &StatusChange) -> Self {
+        Self {
+            id: change.id.clone(),
+            from: change.from,
+            to: change.to,
+            reason: change.reason.clone(),
+        }
+    }
+}
+
 /// A service that bears our prefix and is not provably ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,15 +155,17 @@ pub struct Done {
     pub overtaken: usize,
     /// Intents to create that were written.
     pub intended: usize,
-    /// Instances that were deployed.
+    /// Instances that were deployed since the last report.
     pub created: usize,
     /// HTTP requests to Railway that were made for creating.
     pub creating_requests: u32,
     /// Services whose destruction was asked for.
     pub destroyed: usize,
+    /// Starting instances that were proven as soon as their agents answered.
+    pub promoted: usize,
     /// Rows that were removed.
     pub removed: usize,
-    /// HTTP requests to Railway in the whole tick.
+    /// HTTP requests to Railway since the last report.
     pub requests: u32,
     /// Actions that failed; they are tried again.
     pub failures: Vec<Failure>,
