@@ -114,18 +114,55 @@ pub struct ObservedVolume {
     pub pending_deletion: bool,
 }
 
-/// What one agent answered to the probes of one tick.
+/// What one agent answered to the probes since the last round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
     /// It answered 200 and says that it is ready.
     Ready,
     /// No answer, not 200, or not ready; with the reason of the last of them.
     Failed {
-        /// How many failed in a row within this tick.
+        /// How many failed in a row since then.
         times: u32,
         /// The last one's reason.
         reason: String,
     },
+    /// It answered that it is ready, and failed after that: what failed before counts no more.
+    Relapsed {
+        /// How many failed in a row since it was ready.
+        times: u32,
+        /// The last one's reason.
+        reason: String,
+    },
+}
+
+impl Probe {
+    /// What two answers in a row amount to.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        match (self, later) {
+            (_, later @ (Self::Ready | Self::Relapsed { .. })) => later,
+            (Self::Ready, Self::Failed { times, reason }) => Self::Relapsed { times, reason },
+            (Self::Failed { times: before, .. }, Self::Failed { times, reason }) => Self::Failed {
+                times: before.saturating_add(times),
+                reason,
+            },
+            (Self::Relapsed { times: before, .. }, Self::Failed { times, reason }) => {
+                Self::Relapsed {
+                    times: before.saturating_add(times),
+                    reason,
+                }
+            }
+        }
+    }
+
+    /// Why it is not ready; none where it is.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Ready => None,
+            Self::Failed { reason, .. } | Self::Relapsed { reason, .. } => Some(reason),
+        }
+    }
 }
 
 /// What an adopted instance's agent said of its conversation.

@@ -65,6 +65,13 @@ impl Pace {
         }
     }
 
+    /// Whether what is known by now of creations is to be learned from: trouble at once, and success
+    /// when all that were begun have ended, so that the pace doubles once for them.
+    #[must_use]
+    pub const fn may_learn(creations: &Creations, in_flight: usize) -> bool {
+        creations.failed > 0 || creations.limit.is_some() || (in_flight == 0 && creations.whole > 0)
+    }
+
     /// Learns from the creations of a tick that ended now. Where nothing was tried, nothing is
     /// learned.
     pub fn learn(&mut self, tried: &Creations, now: DateTime<Utc>) {

@@ -34,6 +34,10 @@ impl Policy {
     pub const STARTING_COUNTS_FOR: Duration = Duration::from_secs(300);
     /// How long a service that may be ours counts towards the target before it is known to be.
     pub const UNDECIDED_COUNTS_FOR: Duration = Duration::from_secs(300);
+    /// How long an instance that is whole but for its deployment waits for the others of its order,
+    /// with which it is deployed in one request: 20 of three requests each at the 10 a second that
+    /// Railway's smallest paid plan allows take 6 s. More than that is another's trouble.
+    pub const COMMIT_WAITS_FOR: Duration = Duration::from_secs(10);
     /// How many instances one tick may begin: four requests each, so that a tick stays within
     /// 10 s at the 10 requests a second that Railway's smallest paid plan allows.
     pub const CREATES_PER_TICK_MAX: usize = 20;
@@ -51,11 +55,38 @@ impl Policy {
     pub const DESTROYS_PER_TICK_MAX: usize = 40;
     /// How many services one tick may adopt; the next ticks take the rest.
     pub const ADOPTIONS_PER_TICK_MAX: usize = 2_000;
-    /// How many agents are probed at once.
-    pub const PROBES_IN_FLIGHT_MAX: usize = 64;
+    /// How often whoever is to be probed is looked for: a starting one is idle within seconds of
+    /// being ready, and a pool that has none starting reads a few dozen rows for it.
+    pub const PROBE_EVERY: Duration = Duration::from_secs(2);
+    /// How many starting agents are probed at once. One that answers takes a place for milliseconds,
+    /// so that thousands have their turn within `PROBE_EVERY`;
+    pub const STARTING_PROBES_IN_FLIGHT_MAX: usize = 32;
+    /// and one that does not, for this long: 300 that are silent have had their turn after 10 s.
+    pub const STARTING_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+    /// Beside these, how many of those that left the last probe without an answer, each of which
+    /// takes a place for all of `PROBE_TIMEOUT`,
+    pub const HANGING_PROBES_IN_FLIGHT_MAX: usize = 32;
+    /// and is probed only so often: with 32 places of 5 s, 96 have their turn in time.
+    pub const HANGING_PROBED_EVERY: Duration = Duration::from_secs(15);
+    /// How many idle agents are probed at once. With its repetitions one that hangs takes 17 s.
+    pub const IDLE_PROBES_IN_FLIGHT_MAX: usize = 32;
+    /// How many claimed and crashed ones are probed at once.
+    pub const CONFIRMING_PROBES_IN_FLIGHT_MAX: usize = 16;
+    /// Of the idle ones, so many that claims take next are checked often: those of a burst of claims,
+    pub const NEXT_CHECKED: usize = 16;
+    /// within the 10 s for which a good probe spares a claim its own health check.
+    pub const NEXT_CHECKED_EVERY: Duration = Duration::from_secs(8);
+    /// Of the others, at most so many at each look, one after another: 240 a minute. With the next
+    /// ones' 120 a minute, checking idle agents takes 360 probes a minute at most, whether there are
+    /// 100 or 10,000 of them, of which the last then has its turn after 42 minutes.
+    pub const STOCK_CHECKED_AT_ONCE: usize = 8;
+    /// And none of them more often than this: a small pool needs no more.
+    pub const STOCK_CHECKED_EVERY: Duration = Duration::from_secs(30);
+    /// How often a claimed one whose deployment died, or a crashed one that is up, is asked.
+    pub const CONFIRMED_EVERY: Duration = Duration::from_secs(10);
     /// How long an agent may take to answer a probe.
     pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-    /// How often a first failed probe of an idle instance is repeated within its tick.
+    /// How often a first failed probe of an idle instance is repeated.
     pub const PROBE_REPEATS: u32 = 2;
     /// How long after a failed probe it is repeated.
     pub const PROBE_REPEAT_AFTER: Duration = Duration::from_secs(1);
@@ -104,6 +135,38 @@ impl Policy {
     #[must_use]
     pub fn retry_creating_after(attempts: u32) -> Duration {
         Self::retry_after(attempts).min(Self::TRY_CREATING_EVERY)
+    }
+
+    /// What to wait before a failed step of a creation is taken again, after this many failures in a
+    /// row. Where it may have happened all the same, not before a listing could show it, which
+    /// `shows_after` says.
+    #[must_use]
+    pub fn after_failed_step(attempts: u32, shows_after: Option<Duration>) -> Duration {
+        Self::retry_creating_after(attempts).max(shows_after.unwrap_or_default())
+    }
+
+    /// How often to look for whom to probe. Never less often than the ticks are.
+    #[must_use]
+    pub fn probe_every(&self) -> Duration {
+        Self::PROBE_EVERY.min(self.tick_interval)
+    }
+
+    /// How often those are checked that claims take next.
+    #[must_use]
+    pub fn next_checked_every(&self) -> Duration {
+        Self::NEXT_CHECKED_EVERY.min(self.tick_interval)
+    }
+
+    /// How often each of the other idle ones is checked at most.
+    #[must_use]
+    pub fn stock_checked_every(&self) -> Duration {
+        Self::STOCK_CHECKED_EVERY.min(self.tick_interval)
+    }
+
+    /// How often claimed and crashed ones are asked that may crash or recover.
+    #[must_use]
+    pub fn confirmed_every(&self) -> Duration {
+        Self::CONFIRMED_EVERY.min(self.tick_interval)
     }
 
     /// Refuses settings that contradict one another.

@@ -74,3 +74,17 @@ pub struct Resume {
     /// patched again.
     pub is_committed: bool,
 }
+
+impl Plan {
+    /// Takes out what Railway's budget would refuse, which allows `left` more instances; but not what
+    /// a person asked for: its intents are made when there is a budget again.
+    pub fn hold_back_creates(&mut self, left: usize, requested: usize) {
+        let create = self.create.min(left.max(requested));
+        self.report.hold_back(
+            "creating instances",
+            "the rest of Railway's budget is kept for listing and destroying",
+            self.create - create,
+        );
+        self.create = create;
+    }
+}

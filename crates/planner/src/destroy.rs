@@ -46,12 +46,10 @@ pub(crate) fn ends(
         let end = End::of_provision(provision, snapshot, index, policy, identity);
         end.plan(&mut ends, report);
     }
-    let over = ends
-        .destructions
-        .len()
-        .saturating_sub(Policy::DESTROYS_PER_TICK_MAX);
-    report.hold_back("destroying instances", "too many for one tick", over);
-    ends.destructions.truncate(Policy::DESTROYS_PER_TICK_MAX);
+    let free = Policy::DESTROYS_PER_TICK_MAX.saturating_sub(snapshot.in_flight.ending.len());
+    let over = ends.destructions.len().saturating_sub(free);
+    report.hold_back("destroying instances", "too many at once", over);
+    ends.destructions.truncate(free);
     ends
 }
 
@@ -202,6 +200,9 @@ impl<'a> End<'a> {
     fn plan(self, ends: &mut Ends, report: &mut Report) {
         if self.snapshot.listing.is_complete() && self.is_gone_outside() {
             ends.removals.push(self.removal(report));
+            return;
+        }
+        if self.snapshot.in_flight.contains(&self.belongings.id) {
             return;
         }
         let due = self

@@ -23,6 +23,8 @@ pub struct History {
     streaks: HashMap<InstanceId, Streak>,
     gaps: Vec<Gap>,
     last_complete_at: Option<DateTime<Utc>>,
+    /// The listing that was taken in last: a round may look at it again.
+    listing_began_at: Option<DateTime<Utc>>,
     missed_since_complete: bool,
     candidates_since: HashMap<ServiceId, DateTime<Utc>>,
     pace: Pace,
@@ -66,7 +68,7 @@ impl History {
         &self.pace
     }
 
-    /// Takes in how this tick's creations went. Called once a tick, after them.
+    /// Takes in how creations went, once [`Pace::may_learn`](pool_domain::Pace::may_learn) says so.
     pub fn record_creations(&mut self, creations: &Creations, now: DateTime<Utc>) {
         self.pace.learn(creations, now);
     }
@@ -79,6 +81,8 @@ impl History {
         policy: &Policy,
         identity: &Identity,
     ) {
+        let is_new = self.listing_began_at != Some(snapshot.listing.started_at);
+        self.listing_began_at = Some(snapshot.listing.started_at);
         self.record_listing(snapshot, policy);
         self.record_candidates(snapshot, index, identity);
         let mut streaks = HashMap::with_capacity(snapshot.rows.len());
@@ -91,7 +95,7 @@ impl History {
                 epoch: row.epoch,
                 ..Streak::default()
             });
-            streak.add(row, snapshot, index);
+            streak.add(row, snapshot, index, is_new);
             streaks.insert(row.id.clone(), streak);
         }
         self.streaks = streaks;
@@ -184,7 +188,8 @@ impl History {
 }
 
 impl Streak {
-    fn add(&mut self, row: &Instance, snapshot: &Snapshot, index: &Index<'_>) {
+    /// `is_new`: a listing that was counted before is no further observation.
+    fn add(&mut self, row: &Instance, snapshot: &Snapshot, index: &Index<'_>, is_new: bool) {
         match snapshot.probes.get(&row.id) {
             Some(Probe::Ready) => {
                 self.failed_probes = 0;
@@ -194,7 +199,11 @@ impl Streak {
                 self.failed_probes = self.failed_probes.saturating_add(*times);
                 self.not_ready = self.not_ready.saturating_add(1);
             }
-            None if row.status == Status::Starting && nothing_to_probe(row, index) => {
+            Some(Probe::Relapsed { times, .. }) => {
+                self.failed_probes = *times;
+                self.not_ready = 1;
+            }
+            None if is_new && row.status == Status::Starting && nothing_to_probe(row, index) => {
                 self.not_ready = self.not_ready.saturating_add(1);
             }
             None => {}

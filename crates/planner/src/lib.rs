@@ -2,21 +2,31 @@
 
 mod actions;
 pub mod adoption;
+mod commits;
 mod destroy;
 pub mod enrich;
+mod evidence;
 mod fuse;
+mod halting;
 mod history;
 mod open;
 mod plan;
 mod probing;
+mod promoting;
 mod replenish;
 mod resume;
+mod rounds;
 mod snapshot;
 pub mod sweep;
 mod transition;
 
 pub use actions::{Destruction, Plan, Removal, Resume};
+pub use commits::{Refused, batches, is_commit_due, refused};
+pub use evidence::{ProbeBook, Said};
+pub use halting::Halted;
 pub use history::History;
 pub use plan::plan;
-pub use probing::{ProbeTarget, conversations_to_ask, probes};
-pub use snapshot::{Accounts, Evidence, Identity, Index, Snapshot};
+pub use probing::{Candidate, Lane, LastProbe, ProbeTarget, conversations_to_ask, probes, turns};
+pub use promoting::promotions;
+pub use rounds::{Occasion, may_look_again, sweep_is_due, try_creating_in};
+pub use snapshot::{Accounts, Evidence, Identity, InFlight, Index, Snapshot};

@@ -1,7 +1,6 @@
 //! The decision: every part's, in order, and what the parts have to know of one another.
 
 use pool_domain::report::{ChangeReport, ListingReport, ProbeReport};
-use pool_domain::status::Next;
 use pool_domain::write::{Refresh, StatusChange};
 use pool_domain::{
     Completeness, Conversation, Instance, Policy, Probe, Provision, Report, Stage, Status,
@@ -9,7 +8,7 @@ use pool_domain::{
 
 use crate::open::open_work;
 use crate::replenish::{Stock, counts_towards_target};
-use crate::transition::{counts_from, happening, is_absent, state_of};
+use crate::transition::{counts_from, decided, happening, is_absent};
 use crate::{
     History, Identity, Index, Plan, Resume, Snapshot, adoption, destroy, enrich, fuse, resume,
 };
@@ -39,7 +38,7 @@ pub fn plan(
     }
     // What is held back changes nothing, so its rows count on as their status says.
     fuse::hold_back(&mut plan.changes, snapshot, index, policy, &mut plan.report);
-    plan.report.changes = plan.changes.iter().map(change_report).collect();
+    plan.report.changes = plan.changes.iter().map(ChangeReport::from).collect();
 
     let report = &mut plan.report;
     let mut adopted = adoption::decide(
@@ -50,7 +49,8 @@ pub fn plan(
         report,
     );
     let ends = destroy::ends(snapshot, index, policy, identity, report);
-    let allowed = history.pace().allows(snapshot.now);
+    let making = snapshot.in_flight.making.len();
+    let allowed = history.pace().allows(snapshot.now).saturating_sub(making);
     plan.resumes = resume::resumes(snapshot, index, policy, allowed, report);
     let resumed = plan.resumes.iter().filter(|it| !it.is_committed).count();
     report.adopted = adopted
@@ -84,7 +84,9 @@ pub fn plan(
     plan.create = wanted.create;
     plan.pace_holds_back = wanted.held_back > 0 || has_open_creations(snapshot, &plan.resumes);
     plan.make_now = match history.pace().stopped {
-        None => wanted.create.min(Policy::CREATES_PER_TICK_MAX - resumed),
+        None => wanted
+            .create
+            .min(Policy::CREATES_PER_TICK_MAX.saturating_sub(resumed + making)),
         Some(_) => wanted.create.min(allowed - resumed),
     };
     report.hold_back(
@@ -94,6 +96,9 @@ pub fn plan(
     );
     plan.adoptions = adopted.adoptions;
     plan.destructions = ends.destructions;
+    adopted
+        .again
+        .retain(|it| !snapshot.in_flight.contains(&it.belongings.id));
     plan.destructions.append(&mut adopted.again);
     plan.removals = ends.removals;
     plan
@@ -101,7 +106,9 @@ pub fn plan(
 
 /// Whether creations are open beside those that go on in this tick.
 fn has_open_creations(snapshot: &Snapshot, resumes: &[Resume]) -> bool {
-    let is_open = |provision: &&Provision| matches!(provision.stage, Stage::Creating(_));
+    let is_open = |provision: &&Provision| {
+        matches!(provision.stage, Stage::Creating(_)) && !snapshot.in_flight.contains(&provision.id)
+    };
     snapshot.provisions.iter().filter(is_open).count() > resumes.len()
 }
 
@@ -140,27 +147,7 @@ fn change(
     policy: &Policy,
 ) -> Option<StatusChange> {
     let happening = happening(row, snapshot, index, history, policy)?;
-    let Ok(Next::To(to)) = state_of(row, snapshot).apply(happening.event) else {
-        return None;
-    };
-    (to.status != row.status).then(|| StatusChange {
-        id: row.id.clone(),
-        from: row.status,
-        epoch: row.epoch,
-        to: to.status,
-        is_loss: fuse::is_loss(row, happening.event),
-        reason: happening.reason,
-        conversation: happening.conversation,
-    })
-}
-
-fn change_report(change: &StatusChange) -> ChangeReport {
-    ChangeReport {
-        id: change.id.clone(),
-        from: change.from,
-        to: change.to,
-        reason: change.reason.clone(),
-    }
+    decided(row, snapshot.conversations.get(&row.id), happening)
 }
 
 /// New values of the observed columns, where any differs. Observation never touches a claim.

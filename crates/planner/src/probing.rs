@@ -1,6 +1,11 @@
-//! Which agents to ask in a tick.
+//! Which agents to ask: whom a probe could tell something of at all, and whose turn it is.
 
-use pool_domain::{DeployClass, DeploymentStatus, Instance, InstanceId, Listing, Stage, Status};
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use pool_domain::{
+    DeployClass, DeploymentStatus, Epoch, Instance, InstanceId, Listing, Policy, Stage, Status,
+};
 
 use crate::{Identity, Index};
 
@@ -9,14 +14,31 @@ use crate::{Identity, Index};
 pub struct ProbeTarget {
     /// Whose.
     pub id: InstanceId,
+    /// Its status,
+    pub status: Status,
+    /// and epoch, of which the answer tells something.
+    pub epoch: Epoch,
     /// Where it answers.
     pub url: String,
-    /// A first failure is repeated within the tick: an idle one is not given up for one lost packet.
+    /// A first failure is repeated at once: an idle one is not given up for one lost packet.
     pub repeat: bool,
 }
 
-/// The agents to probe: starting and idle ones that are up, asleep or unknown, crashed ones that
-/// are up, claimed ones only where their deployment died. Never claiming or dead ones.
+impl ProbeTarget {
+    fn of(row: &Instance, index: &Index<'_>, identity: &Identity) -> Option<Self> {
+        Some(Self {
+            id: row.id.clone(),
+            status: row.status,
+            epoch: row.epoch,
+            url: url_of(row, index, identity)?,
+            repeat: row.status == Status::Idle,
+        })
+    }
+}
+
+/// The agents that may be probed: starting and idle ones that are up, asleep or unknown, or in their
+/// first deployment, crashed ones that are up, claimed ones only where their deployment died. Never
+/// claiming or dead ones.
 #[must_use]
 pub fn probes(
     rows: &[Instance],
@@ -26,14 +48,7 @@ pub fn probes(
 ) -> Vec<ProbeTarget> {
     rows.iter()
         .filter(|row| is_probed(row, index, listing))
-        .filter_map(|row| {
-            let url = url_of(row, index, identity)?;
-            Some(ProbeTarget {
-                id: row.id.clone(),
-                url,
-                repeat: row.status == Status::Idle,
-            })
-        })
+        .filter_map(|row| ProbeTarget::of(row, index, identity))
         .collect()
 }
 
@@ -48,20 +63,14 @@ pub fn conversations_to_ask(
     rows.iter()
         .filter(|row| row.unasked && row.status == Status::Starting)
         .filter(|row| is_probed(row, index, listing))
-        .filter_map(|row| {
-            let url = url_of(row, index, identity)?;
-            Some(ProbeTarget {
-                id: row.id.clone(),
-                url,
-                repeat: false,
-            })
-        })
+        .filter_map(|row| ProbeTarget::of(row, index, identity))
         .collect()
 }
 
 fn is_probed(row: &Instance, index: &Index<'_>, listing: &Listing) -> bool {
-    // What a complete listing lacks has no agent that could answer for it.
-    if listing.is_complete() && index.service(&row.service_id).is_none() {
+    // What a complete listing lacks has no agent that could answer for it, unless it is younger.
+    let is_known = listing.started_at > row.created_at;
+    if is_known && listing.is_complete() && index.service(&row.service_id).is_none() {
         return false;
     }
     let being_made = index
@@ -70,16 +79,22 @@ fn is_probed(row: &Instance, index: &Index<'_>, listing: &Listing) -> bool {
     let class = class_of(row, index);
     match row.status {
         _ if row.is_to_be_destroyed() || being_made => false,
-        Status::Starting | Status::Idle => {
-            matches!(
-                class,
-                DeployClass::Up | DeployClass::Asleep | DeployClass::Unknown
-            )
-        }
+        Status::Starting | Status::Idle => match class {
+            DeployClass::Up | DeployClass::Asleep | DeployClass::Unknown => true,
+            DeployClass::InProgress => is_first_deployment(row, index),
+            _ => false,
+        },
         Status::Crashed => class == DeployClass::Up,
         Status::Claimed => matches!(class, DeployClass::Failed | DeployClass::Stopped),
         Status::Claiming | Status::Dead => false,
     }
+}
+
+/// Whether whoever answers at its url can only be the deployment that is in progress: we made it,
+/// whole, and it was never proven. One that is deployed anew is answered for by the old container.
+pub(crate) fn is_first_deployment(row: &Instance, index: &Index<'_>) -> bool {
+    let provision = index.provision(&row.id);
+    row.epoch == Epoch(0) && provision.is_some_and(|it| it.stage == Stage::Created)
 }
 
 /// The class that Railway shows; where it shows nothing, the stored status stands in, but never as
@@ -103,4 +118,122 @@ pub(crate) fn url_of(row: &Instance, index: &Index<'_>, identity: &Identity) -> 
         .and_then(|service| service.host.as_deref())
         .map(|host| identity.url_of(host))
         .or_else(|| row.url.clone())
+}
+
+/// Whether anybody knows where its agent answers.
+pub(crate) fn has_url(row: &Instance, index: &Index<'_>) -> bool {
+    let service = index.service(&row.service_id);
+    row.url.is_some() || service.is_some_and(|service| service.host.is_some())
+}
+
+/// A target, and what is known of its last probe.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Whom.
+    pub target: ProbeTarget,
+    /// Its last probe; none before the first.
+    pub last: Option<LastProbe>,
+    /// Whether a claim may soon take it: then its good probe must never be old.
+    pub is_next: bool,
+}
+
+/// How the last probe of a target went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastProbe {
+    /// How long ago it ended.
+    pub ago: Duration,
+    /// How long the agent was waited for in vain; none where it answered.
+    pub waited_in_vain: Option<Duration>,
+}
+
+/// What a probe in flight takes a place of. None of them can take another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Starting ones, which are given a moment: one that is ready answers in milliseconds.
+    Starting,
+    /// Starting ones that left the last probe without an answer, which are given all of a probe's time.
+    Hanging,
+    /// Idle ones.
+    Idle,
+    /// Claimed and crashed ones.
+    Confirming,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Hanging, Self::Idle, Self::Confirming];
+
+    /// How many probes may be in flight in it.
+    #[must_use]
+    pub const fn places(self) -> usize {
+        match self {
+            Self::Starting => Policy::STARTING_PROBES_IN_FLIGHT_MAX,
+            Self::Hanging => Policy::HANGING_PROBES_IN_FLIGHT_MAX,
+            Self::Idle => Policy::IDLE_PROBES_IN_FLIGHT_MAX,
+            Self::Confirming => Policy::CONFIRMING_PROBES_IN_FLIGHT_MAX,
+        }
+    }
+
+    /// How long an agent may take to answer.
+    #[must_use]
+    pub const fn patience(self) -> Duration {
+        match self {
+            Self::Starting => Policy::STARTING_PROBE_TIMEOUT,
+            Self::Hanging | Self::Idle | Self::Confirming => Policy::PROBE_TIMEOUT,
+        }
+    }
+
+    fn of(candidate: &Candidate) -> Self {
+        let is_silent = candidate.last.is_some_and(|it| it.waited_in_vain.is_some());
+        match candidate.target.status {
+            Status::Starting if is_silent => Self::Hanging,
+            Status::Starting => Self::Starting,
+            Status::Idle => Self::Idle,
+            Status::Claiming | Status::Claimed | Status::Crashed | Status::Dead => Self::Confirming,
+        }
+    }
+}
+
+/// Whose turn it is: of those that are due whoever was not probed for the longest time first, as
+/// many as have a place in their lane. Of those that were never probed, in the order in which they
+/// are given. `busy` says how many places are taken.
+#[must_use]
+pub fn turns(
+    candidates: Vec<Candidate>,
+    busy: impl Fn(Lane) -> usize,
+    policy: &Policy,
+) -> Vec<(Lane, ProbeTarget)> {
+    let mut due: Vec<_> = candidates
+        .into_iter()
+        .filter(|it| is_due(it, policy))
+        .collect();
+    due.sort_by_key(|it| Reverse(it.last.map_or(Duration::MAX, |it| it.ago)));
+    let mut free = Lane::ALL.map(|lane| lane.places().saturating_sub(busy(lane)));
+    let mut turns = Vec::new();
+    for candidate in due {
+        let lane = Lane::of(&candidate);
+        let Some(place) = free.get_mut(lane as usize).filter(|free| **free > 0) else {
+            continue;
+        };
+        *place -= 1;
+        turns.push((lane, candidate.target));
+    }
+    turns
+}
+
+fn is_due(candidate: &Candidate, policy: &Policy) -> bool {
+    let Some(last) = candidate.last else {
+        return true;
+    };
+    let every = match (Lane::of(candidate), candidate.is_next) {
+        // Whenever it is looked at.
+        (Lane::Starting, _) => return true,
+        // One that had no more than a moment is given its time at once.
+        (Lane::Hanging, _) if last.waited_in_vain < Some(Policy::PROBE_TIMEOUT) => return true,
+        (Lane::Hanging, _) => Policy::HANGING_PROBED_EVERY,
+        (Lane::Idle, true) => policy.next_checked_every(),
+        (Lane::Idle, false) => policy.stock_checked_every(),
+        (Lane::Confirming, _) => policy.confirmed_every(),
+    };
+    last.ago >= every
 }

@@ -23,6 +23,9 @@ pub(crate) fn resumes(
         let Stage::Creating(step) = provision.stage else {
             continue;
         };
+        if snapshot.in_flight.contains(&provision.id) {
+            continue;
+        }
         if index.is_name_taken(provision) || is_given_up(provision, step, snapshot, index, policy) {
             continue;
         }

@@ -1,6 +1,6 @@
 //! Everything that one plan is made from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pool_domain::{
@@ -29,6 +29,26 @@ pub struct Snapshot {
     pub requested_creates: usize,
     /// What is recorded of the fuse.
     pub fuse: FuseRecord,
+    /// What is worked on while this is planned. Read before rows and provisions, so that these tell
+    /// how that ended which is not in it.
+    pub in_flight: InFlight,
+}
+
+/// Instances that somebody works on at this moment: no plan is made for these.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Those that are being made.
+    pub making: BTreeSet<InstanceId>,
+    /// Those that are being destroyed.
+    pub ending: BTreeSet<InstanceId>,
+}
+
+impl InFlight {
+    /// Whether anybody works on it.
+    #[must_use]
+    pub fn contains(&self, id: &InstanceId) -> bool {
+        self.making.contains(id) || self.ending.contains(id)
+    }
 }
 
 /// What is known of a service that may be ours.

@@ -1,13 +1,14 @@
 //! Which event, if any, the observation makes of one row.
 
 use chrono::TimeDelta;
-use pool_domain::write::FoundConversation;
+use pool_domain::status::Next;
+use pool_domain::write::{FoundConversation, StatusChange};
 use pool_domain::{
     Conversation, DeployClass, Event, Instance, Listing, Policy, Probe, State, Status,
 };
 
-use crate::probing::class_of;
-use crate::{History, Index, Snapshot};
+use crate::probing::{class_of, has_url, is_first_deployment};
+use crate::{History, Index, Snapshot, fuse};
 
 /// What happened to a row, with the reason in words for the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,14 +49,13 @@ pub(crate) fn happening(
     match row.status {
         Status::Starting => starting(row, seen_class, snapshot, index, history, policy),
         Status::Idle => failed(row, seen_class, index)
-            .or_else(|| not_serving(seen_class, row, index))
+            .or_else(|| not_serving(seen_class, row, snapshot, index, policy))
             .or_else(|| unhealthy(row, probe, history, policy)),
+        // Only once its agent was asked: not probed is neither. Without a url there is none to ask.
         Status::Claimed => {
-            if probe == Some(&Probe::Ready) {
-                None
-            } else {
-                failed(row, seen_class, index)
-            }
+            let is_silent = probe.is_some_and(|it| it.failure().is_some());
+            let has_none = !has_url(row, index);
+            failed(row, seen_class, index).filter(|_| is_silent || has_none)
         }
         Status::Crashed => (seen_class == Some(DeployClass::Up) && probe == Some(&Probe::Ready))
             .then(|| Happening::new(Event::Ready, "up and ready again")),
@@ -63,12 +63,29 @@ pub(crate) fn happening(
     }
 }
 
+/// Where the state machine lets it go, if anywhere.
+pub(crate) fn decided(
+    row: &Instance,
+    said: Option<&Conversation>,
+    happening: Happening,
+) -> Option<StatusChange> {
+    let Ok(Next::To(to)) = state_of(row, said).apply(happening.event) else {
+        return None;
+    };
+    (to.status != row.status).then(|| StatusChange {
+        id: row.id.clone(),
+        from: row.status,
+        epoch: row.epoch,
+        to: to.status,
+        is_loss: fuse::is_loss(row, happening.event),
+        reason: happening.reason,
+        conversation: happening.conversation,
+    })
+}
+
 /// The state that decides where it may go: an unasked one whose agent answered is asked.
-pub(crate) fn state_of(row: &Instance, snapshot: &Snapshot) -> State {
-    let answered = matches!(
-        snapshot.conversations.get(&row.id),
-        Some(Conversation::None)
-    );
+fn state_of(row: &Instance, said: Option<&Conversation>) -> State {
+    let answered = matches!(said, Some(Conversation::None));
     State {
         unasked: row.unasked && !answered,
         ..row.state()
@@ -116,24 +133,50 @@ fn starting(
     history: &History,
     policy: &Policy,
 ) -> Option<Happening> {
-    if let Some(Conversation::In {
+    let said = snapshot.conversations.get(&row.id);
+    bound(row, said)
+        .or_else(|| failed(row, seen_class, index))
+        .or_else(|| ready(row, index, snapshot.probes.get(&row.id)))
+        .or_else(|| stuck(row, snapshot, history, policy))
+}
+
+/// What a starting one's agent proves of it, as soon as it answers.
+pub(crate) fn proven(
+    row: &Instance,
+    index: &Index<'_>,
+    probe: Option<&Probe>,
+    said: Option<&Conversation>,
+) -> Option<Happening> {
+    if row.status != Status::Starting || row.is_to_be_destroyed() {
+        return None;
+    }
+    bound(row, said).or_else(|| ready(row, index, probe))
+}
+
+fn bound(row: &Instance, said: Option<&Conversation>) -> Option<Happening> {
+    let Some(Conversation::In {
         conversation_id,
         invite_url,
-    }) = snapshot.conversations.get(&row.id).filter(|_| row.unasked)
-    {
-        return Some(Happening {
-            conversation: Some(FoundConversation {
-                conversation_id: conversation_id.clone(),
-                invite_url: invite_url.clone(),
-            }),
-            ..Happening::new(Event::ConversationFound, "its agent is in a conversation")
-        });
-    }
-    let serves = matches!(class_of(row, index), DeployClass::Up | DeployClass::Unknown);
-    let ready = snapshot.probes.get(&row.id) == Some(&Probe::Ready);
-    failed(row, seen_class, index)
-        .or_else(|| (serves && ready).then(|| Happening::new(Event::Ready, "ready")))
-        .or_else(|| stuck(row, snapshot, history, policy))
+    }) = said.filter(|_| row.unasked)
+    else {
+        return None;
+    };
+    Some(Happening {
+        conversation: Some(FoundConversation {
+            conversation_id: conversation_id.clone(),
+            invite_url: invite_url.clone(),
+        }),
+        ..Happening::new(Event::ConversationFound, "its agent is in a conversation")
+    })
+}
+
+fn ready(row: &Instance, index: &Index<'_>, probe: Option<&Probe>) -> Option<Happening> {
+    let serves = match class_of(row, index) {
+        DeployClass::Up | DeployClass::Unknown => true,
+        DeployClass::InProgress => is_first_deployment(row, index),
+        _ => false,
+    };
+    (serves && probe == Some(&Probe::Ready)).then(|| Happening::new(Event::Ready, "ready"))
 }
 
 fn failed(row: &Instance, seen: Option<DeployClass>, index: &Index<'_>) -> Option<Happening> {
@@ -149,12 +192,22 @@ fn failed(row: &Instance, seen: Option<DeployClass>, index: &Index<'_>) -> Optio
     ))
 }
 
-fn not_serving(seen: Option<DeployClass>, row: &Instance, index: &Index<'_>) -> Option<Happening> {
-    let class = seen?;
-    if !matches!(
-        class,
-        DeployClass::InProgress | DeployClass::Going | DeployClass::Asleep
-    ) {
+/// A listing says nothing of what its agent proved later; and since Railway's reads lag, one that
+/// still shows the deployment that was just proven says nothing within the grace.
+fn not_serving(
+    seen: Option<DeployClass>,
+    row: &Instance,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    policy: &Policy,
+) -> Option<Happening> {
+    let began = snapshot.listing.started_at;
+    let counts = match seen? {
+        DeployClass::InProgress => began > counts_from(row, policy),
+        DeployClass::Going | DeployClass::Asleep => began > row.status_changed_at,
+        _ => false,
+    };
+    if !counts {
         return None;
     }
     let said = index.service(&row.service_id)?.deploy_status()?;
@@ -170,9 +223,7 @@ fn unhealthy(
     history: &History,
     policy: &Policy,
 ) -> Option<Happening> {
-    let Some(Probe::Failed { reason, .. }) = probe else {
-        return None;
-    };
+    let reason = probe?.failure()?;
     let times = history.failed_probes(&row.id);
     (times >= policy.unhealthy_after).then(|| {
         Happening::new(

@@ -138,8 +138,10 @@ fn nobody_is_stuck_after_an_outage_of_an_hour() {
     let mut blind = History::new(Some(ago(3_590)));
     let mut watching = History::new(Some(ago(30)));
     for history in [&mut blind, &mut watching] {
-        for _ in 0..3 {
-            history.record(&snapshot, &index(&snapshot), &policy, &identity());
+        let mut earlier = snapshot.clone();
+        for seconds in [2, 1, 0] {
+            earlier.listing.started_at = ago(seconds);
+            history.record(&earlier, &index(&earlier), &policy, &identity());
         }
     }
     assert_eq!(

@@ -51,6 +51,7 @@ pub(crate) async fn list_and_read(
         evidence: HashMap::new(),
         requested_creates,
         fuse: pool_db::fuse::load(&outside.db).await?,
+        in_flight: pool_planner::InFlight::default(),
     };
     Ok(Listed {
         snapshot,
@@ -264,7 +265,7 @@ async fn probe_all(outside: &Outside, targets: Vec<ProbeTarget>) -> HashMap<Inst
             let probe = timeout_at(until, probe(outside, &target)).await.ok()?;
             Some((target.id, probe))
         })
-        .buffer_unordered(Policy::PROBES_IN_FLIGHT_MAX)
+        .buffer_unordered(64)
         .filter_map(|answer| async move { answer })
         .collect()
         .await
@@ -319,7 +320,7 @@ async fn ask_all(
             let said = timeout_at(until, asked).await.ok()?;
             Some((target.id, said))
         })
-        .buffer_unordered(Policy::PROBES_IN_FLIGHT_MAX)
+        .buffer_unordered(64)
         .filter_map(|answer| async move { answer })
         .collect()
         .await

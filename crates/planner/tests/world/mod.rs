@@ -112,6 +112,7 @@ pub(crate) fn snapshot(rows: Vec<Instance>, services: Vec<ObservedService>) -> S
         evidence: std::collections::HashMap::new(),
         requested_creates: 0,
         fuse: FuseRecord::default(),
+        in_flight: InFlight::default(),
     }
 }
 
