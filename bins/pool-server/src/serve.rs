@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use pool_claims::Claims;
-use pool_db::{Db, DbSettings, migrations};
+use pool_db::{Db, DbSettings, commands, migrations};
 use pool_domain::chain;
-use pool_reconciler::{Driver, DriverSettings};
+use pool_reconciler::{Driver, DriverSettings, Loops};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::Config;
 use crate::connections::{self, Limits, raise_files};
@@ -30,6 +30,8 @@ const DATABASE_WAIT: Duration = Duration::from_secs(60);
 const DATABASE_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Leases that ran out are ended so often by every server.
 const EXPIRE_LEASES_EVERY: Duration = Duration::from_secs(5);
+/// Claims wake the leader so often at most, however many there are.
+const WAKE_LEADER_EVERY: Duration = Duration::from_secs(1);
 /// On top of the longest claim: what else a stop may take.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 /// Open connections and the last tick end within this, after the claims.
@@ -120,6 +122,7 @@ pub struct Server {
     claims: Claims,
     claims_limit: Duration,
     leases: JoinHandle<()>,
+    refills: JoinHandle<()>,
     reconciler: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -137,6 +140,8 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let parts = wiring::parts(&config, db, &surroundings)?;
         let wake = Arc::new(Notify::new());
+        let loops = Arc::new(Loops::default());
+        let told = Arc::clone(&loops);
         let app = pool_api::router(pool_api::App {
             db: parts.db.clone(),
             claims: parts.claims.clone(),
@@ -145,13 +150,15 @@ impl Server {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             tick_interval: config.policy.tick_interval,
             wake: Arc::clone(&wake),
+            loops: pool_api::LiveLoops::new(move || told.report()),
         });
         Ok(Self {
             app,
             claims: parts.claims.clone(),
             claims_limit: config.policy.provision_timeout + STOP_MARGIN * 4,
             leases: expire_leases(&parts, &surroundings, stop),
-            reconciler: reconcile(config, surroundings, parts, wake, stop.clone()),
+            refills: refill(&parts, &surroundings, &wake, &loops, stop),
+            reconciler: reconcile(config, surroundings, parts, wake, loops, stop.clone()),
         })
     }
 
@@ -170,6 +177,7 @@ impl Server {
     async fn ended(self) -> anyhow::Result<()> {
         let reconciled = ended("the reconciler", self.reconciler).await;
         self.leases.abort();
+        self.refills.abort();
         reconciled
     }
 }
@@ -248,12 +256,45 @@ fn expire_leases(
     })
 }
 
+/// Has the leader make up for what claims take from the stock, at once and at most once a second:
+/// this server's own loops where it leads, else whichever server does.
+fn refill(
+    parts: &Parts,
+    surroundings: &Surroundings,
+    wake: &Arc<Notify>,
+    loops: &Arc<Loops>,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let (db, taken) = (parts.db.clone(), parts.claims.taken());
+    let (wake, loops, stop) = (Arc::clone(wake), Arc::clone(loops), stop.clone());
+    let surroundings = surroundings.clone();
+    let waking = async move {
+        loop {
+            taken.notified().await;
+            if loops.is_leading() {
+                wake.notify_one();
+            } else if let Err(error) = commands::wake(&db).await {
+                debug!(error = %chain(&error), "cannot wake the leader; its next round will see it");
+            }
+            sleep(WAKE_LEADER_EVERY).await;
+        }
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            () = surroundings.suspended(waking) => {}
+            () = stop.cancelled() => {}
+        }
+    })
+}
+
 /// Resolves the environment, then leads wherever this server may. Clients are served meanwhile.
 fn reconcile(
     config: Config,
     surroundings: Surroundings,
     parts: Parts,
     wake: Arc<Notify>,
+    loops: Arc<Loops>,
     stop: CancellationToken,
 ) -> JoinHandle<anyhow::Result<()>> {
     let ends_all = stop.clone().drop_guard();
@@ -274,7 +315,7 @@ fn reconcile(
             holder: surroundings.holder.clone(),
             keep_events: config.event_retention,
         };
-        let driver = Driver::new(outside, settings, wake);
+        let driver = Driver::new(outside, settings, wake, loops);
         Box::pin(surroundings.suspended(driver.run(stop))).await;
         Ok(())
     })

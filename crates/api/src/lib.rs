@@ -12,4 +12,4 @@ mod state;
 mod views;
 
 pub use router::router;
-pub use state::App;
+pub use state::{App, LiveLoops};

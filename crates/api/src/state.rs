@@ -9,7 +9,7 @@ use pool_claims::Claims;
 use pool_db::instances::{self, InstanceView};
 use pool_db::ticks::{self, LastTick};
 use pool_db::{Db, commands, fuse};
-use pool_domain::{BudgetReport, FuseReport, Report, Secret};
+use pool_domain::{BudgetReport, FuseReport, LoopsReport, Report, Secret};
 use tokio::sync::Notify;
 
 use crate::cache::Cached;
@@ -33,6 +33,35 @@ pub struct App {
     pub tick_interval: Duration,
     /// Wakes this server's own loop where the database cannot pass the word on to the leader.
     pub wake: Arc<Notify>,
+    /// How this server's loops get on, where it leads.
+    pub loops: LiveLoops,
+}
+
+/// Asks this server how the loops of its leadership get on.
+#[derive(Clone)]
+pub struct LiveLoops(Arc<dyn Fn() -> Option<LoopsReport> + Send + Sync>);
+
+impl LiveLoops {
+    /// `ask` gives none while this server does not lead.
+    pub fn new(ask: impl Fn() -> Option<LoopsReport> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    /// A server that never leads.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(|| None)
+    }
+
+    pub(crate) fn report(&self) -> Option<LoopsReport> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for LiveLoops {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LiveLoops").field(&self.report()).finish()
+    }
 }
 
 /// The state of every handler.

@@ -2,12 +2,11 @@
 //! spent on what is decided in pool-railway.
 
 use pool_db::{Db, budget};
-use pool_domain::{Report, Term};
-use pool_planner::Plan;
 use pool_railway::EnvironmentClient;
 use tracing::debug;
 
-use crate::{Error, Outside};
+use crate::Error;
+use crate::leading::Leading;
 
 /// Learns what other servers heard, before the first call to Railway.
 pub(crate) async fn learn(db: &Db, railway: &EnvironmentClient) -> Result<(), Error> {
@@ -18,47 +17,30 @@ pub(crate) async fn learn(db: &Db, railway: &EnvironmentClient) -> Result<(), Er
 }
 
 /// Stores what this leader knows, and learns what others heard later.
-pub(crate) async fn share(outside: &Outside, term: Term) -> Result<(), Error> {
+pub(crate) async fn share(leading: &Leading) -> Result<(), Error> {
+    let outside = &leading.outside;
     let now = outside.db.now().await?;
     let Some(heard) = outside.railway.heard(now) else {
         return Ok(());
     };
-    if let Some(known) = budget::save(&outside.db, term, &heard).await? {
+    if let Some(known) = budget::save(&outside.db, leading.term, &heard).await? {
         outside.railway.load(&known, now);
     }
     Ok(())
 }
 
-/// Stores a block as soon as it is known: a leader that is killed before its tick ends would let
+/// Stores a block as soon as it is known: a leader that is killed before its round ends would let
 /// the next one run into it.
-pub(crate) async fn share_block(outside: &Outside, term: Term) -> Result<(), Error> {
-    if outside.railway.is_blocked() {
-        share(outside, term).await?;
+pub(crate) async fn share_block(leading: &Leading) -> Result<(), Error> {
+    if leading.outside.railway.is_blocked() {
+        share(leading).await?;
     }
     Ok(())
 }
 
-/// After a tick that failed. What cannot be stored now is stored with the next tick's.
-pub(crate) async fn share_after_failure(outside: &Outside, term: Term) {
-    if let Err(error) = share(outside, term).await {
-        debug!(%error, "the budget was not stored; the next tick stores it");
+/// After a round that failed. What cannot be stored now is stored with the next one's.
+pub(crate) async fn share_after_failure(leading: &Leading) {
+    if let Err(error) = share(leading).await {
+        debug!(%error, "the budget was not stored; the next round stores it");
     }
-}
-
-/// Takes out of the plan what Railway's budget would refuse, but not what a person asked for: its
-/// intents are made when there is a budget again.
-pub(crate) fn hold_back_creates(
-    outside: &Outside,
-    requested: usize,
-    plan: &mut Plan,
-    report: &mut Report,
-) {
-    let left = usize::try_from(outside.railway.creates_left()).unwrap_or(usize::MAX);
-    let create = plan.create.min(left.max(requested));
-    report.hold_back(
-        "creating instances",
-        "the rest of Railway's budget is kept for listing and destroying",
-        plan.create - create,
-    );
-    plan.create = create;
 }

@@ -1,27 +1,28 @@
-//! Leads where nobody else does, and ticks: wait, tick, record. A server without the leader's lock
-//! never ticks; one that loses the lock, or cannot tell, stops at once.
+//! Leads where nobody else does, and keeps the loops going. A server without the leader's lock does
+//! nothing of it; one that loses the lock, or cannot tell, stops at once.
 
 use std::sync::Arc;
 
+use futures_util::future;
 use pool_db::leadership::Candidate;
 use pool_db::{DbSettings, ticks};
 use pool_domain::{Term, chain};
-use tokio::sync::Notify;
-use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Duration, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::{Error, Outside, Reconciler, budget};
+use crate::leading::{Leading, Loops};
+use crate::reconciling::Reconciler;
+use crate::{Error, Outside, budget, promoting, reconciling, sweeping, working};
 
 /// How often a standby tries to take the lead, and a leader asks whether it still has it.
 const PING_EVERY: Duration = Duration::from_secs(2);
 /// How long to wait before a lost connection is made anew.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
-/// How long a tick may go on once the server is to stop. What it leaves is recorded, and finished
+/// How long the loops may go on once the server is to stop. What they leave is recorded, and finished
 /// by the next leader.
-const LAST_TICK: Duration = Duration::from_secs(20);
-/// After a failed tick, not the whole interval is waited.
-const RETRY_TICK_AFTER: Duration = Duration::from_secs(2);
+const LAST_ROUND: Duration = Duration::from_secs(20);
 
 /// What the driver needs beside the clients.
 #[derive(Debug, Clone)]
@@ -40,23 +41,31 @@ pub struct Driver {
     outside: Arc<Outside>,
     settings: DriverSettings,
     wake: Arc<Notify>,
+    loops: Arc<Loops>,
 }
 
 impl Driver {
-    /// A driver that is also woken through `wake`, by this server's own API.
+    /// A driver that is also woken through `wake`, by this server's own API, and that says in `loops`
+    /// how it gets on.
     #[must_use]
-    pub fn new(outside: Arc<Outside>, settings: DriverSettings, wake: Arc<Notify>) -> Self {
+    pub fn new(
+        outside: Arc<Outside>,
+        settings: DriverSettings,
+        wake: Arc<Notify>,
+        loops: Arc<Loops>,
+    ) -> Self {
         Self {
             outside,
             settings,
             wake,
+            loops,
         }
     }
 
     /// Runs until `shutdown`. Whatever goes wrong is logged and tried again.
     pub async fn run(&self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
-            if let Err(why) = self.lead_once(&shutdown).await {
+            if let Err(why) = Box::pin(self.lead_once(&shutdown)).await {
                 warn!(error = %chain(&why), "not leading; trying again");
             }
             stopped_or_after(&shutdown, RECONNECT_AFTER).await;
@@ -77,11 +86,13 @@ impl Driver {
         };
         info!(leader.term = term.0, "leading");
         // Whichever ends first ends the other: without the lock nothing may be done.
+        self.loops.begin();
         let led = tokio::select! {
             biased;
             lost = self.hold(&mut candidate) => lost,
             ended = self.lead(term, shutdown) => ended,
         };
+        self.loops.end();
         if let Err(error) = candidate.resign().await {
             // The database frees the lock when it notices that the connection is gone.
             warn!(error = %chain(&error), "the lead was not given back");
@@ -90,19 +101,46 @@ impl Driver {
         led
     }
 
-    /// What a leader does: takes over what earlier generations left, and ticks.
+    /// What a leader does: takes over what earlier generations left, and keeps its loops going. Whichever
+    /// of them meets another leader ends all of them.
     async fn lead(&self, term: Term, shutdown: &CancellationToken) -> Result<(), Error> {
         pool_legacy_schema::contract(&self.settings.database).await?;
         budget::learn(&self.outside.db, &self.outside.railway).await?;
         let last_complete_at = ticks::last_complete_at(&self.outside.db).await?;
         let last_tick = ticks::last(&self.outside.db).await?;
         let report = last_tick.and_then(|tick| tick.report).unwrap_or_default();
-        let keep_events = self.settings.keep_events;
-        let outside = Arc::clone(&self.outside);
-        let pace = report.replenish.pace;
-        let mut reconciler = Reconciler::new(outside, term, last_complete_at, pace, keep_events)
-            .last_swept(report.sweep);
-        self.tick_on(&mut reconciler, shutdown).await
+        let leading = Arc::new(Leading::new(
+            Arc::clone(&self.outside),
+            term,
+            Arc::clone(&self.wake),
+            Arc::clone(&self.loops),
+            report.sweep,
+        ));
+        let (orders, to_build) = mpsc::unbounded_channel();
+        let (sweeps, to_sweep) = mpsc::unbounded_channel();
+        let reconciler = Reconciler::new(
+            Arc::clone(&leading),
+            last_complete_at,
+            report.replenish.pace,
+            orders,
+            sweeps,
+            self.settings.keep_events,
+        );
+        let loops = future::try_join4(
+            promoting::run(Arc::clone(&leading), shutdown.clone()),
+            reconciling::run(Arc::clone(&leading), reconciler, shutdown.clone()),
+            working::run(Arc::clone(&leading), to_build, shutdown.clone()),
+            sweeping::run(leading, to_sweep, shutdown.clone()),
+        );
+        let last = async {
+            shutdown.cancelled().await;
+            sleep(LAST_ROUND).await;
+        };
+        tokio::select! {
+            biased;
+            ended = loops => ended.map(drop),
+            () = last => Ok(()),
+        }
     }
 
     /// Holds the lock: asks for it every two seconds, however often it is woken meanwhile, since the
@@ -120,61 +158,6 @@ impl Driver {
                 }
             }
         }
-    }
-
-    /// Wait, tick, record; until the server stops or another leads.
-    async fn tick_on(
-        &self,
-        reconciler: &mut Reconciler,
-        shutdown: &CancellationToken,
-    ) -> Result<(), Error> {
-        loop {
-            let regular = Instant::now() + self.interval();
-            let next = match self.tick_unless_stopped(reconciler, shutdown).await {
-                None => return Ok(()),
-                Some(Ok(ticked)) => ticked
-                    .again_in
-                    .map_or(regular, |soon| regular.min(Instant::now() + soon)),
-                Some(Err(error)) if error.is_stale_term() => return Err(error),
-                Some(Err(error)) => {
-                    error!(error = %chain(&error), "the tick failed; the next one is the retry");
-                    Instant::now() + RETRY_TICK_AFTER
-                }
-            };
-            tokio::select! {
-                // First: after a tick that took longer than the interval, the next one is due too.
-                biased;
-                () = shutdown.cancelled() => return Ok(()),
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep_until(next) => {}
-            }
-        }
-    }
-
-    /// None when the server is to stop.
-    async fn tick_unless_stopped(
-        &self,
-        reconciler: &mut Reconciler,
-        shutdown: &CancellationToken,
-    ) -> Option<Result<crate::Ticked, Error>> {
-        let last = async {
-            shutdown.cancelled().await;
-            sleep(LAST_TICK).await;
-        };
-        tokio::select! {
-            biased;
-            ticked = reconciler.tick() => Some(ticked),
-            () = last => None,
-        }
-    }
-
-    /// The interval, up to a tenth shorter or longer, so that servers of many pools do not call
-    /// Railway in step.
-    fn interval(&self) -> Duration {
-        let mut byte = [0];
-        self.outside.entropy.fill(&mut byte);
-        let factor = 0.9 + f64::from(byte[0]) / 255.0 * 0.2;
-        self.outside.policy.tick_interval.mul_f64(factor)
     }
 }
 

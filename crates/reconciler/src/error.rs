@@ -1,10 +1,10 @@
-//! What can end a tick. Everything else is a failure of one action, noted in the report.
+//! What can end a round. Everything else is a failure of one action, noted in the report.
 
-/// A tick that could not be carried through.
+/// A round that could not be carried through.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Rows could not be read or written. Also: another server leads now.
-    #[error("the database refused a step of the tick")]
+    #[error("the database refused a step of the leader")]
     Database(#[from] pool_db::Error),
 }
 

@@ -1,20 +1,18 @@
 #![doc = include_str!("../README.md")]
 
-mod blueprint;
 mod budget;
-mod create;
-mod destroy;
 mod driver;
 mod error;
-mod execute;
-mod observe;
+mod leading;
+mod limits;
 mod outside;
-mod phase;
-mod sweep;
-mod tick;
+mod promoting;
+mod reconciling;
+mod sweeping;
+mod working;
 
-pub use blueprint::Blueprint;
 pub use driver::{Driver, DriverSettings};
 pub use error::Error;
+pub use leading::Loops;
 pub use outside::Outside;
-pub use tick::{Reconciler, Ticked};
+pub use working::Blueprint;

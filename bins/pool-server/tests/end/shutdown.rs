@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pool_simulator::AgentFault;
+use pool_simulator::{AgentFault, Fault, FaultRule};
 use serde_json::json;
 
 use crate::pool::{KEY, Pool};
@@ -42,11 +42,8 @@ async fn a_leader_that_is_told_to_stop_begins_no_other_tick() -> anyhow::Result<
     for life in 1..=4 {
         let server = pool.start().await?;
         server.until_count("idle", 2).await?;
-        let slow = AgentFault::Slow { ms: 700 };
-        for service in pool.railway.view().services {
-            let id = service.id.as_str().into();
-            pool.railway.set_agent_fault(&id, Some(slow))?;
-        }
+        let slow = FaultRule::always(Fault::Latency { ms: 700 });
+        pool.railway.inject(slow.on("EnvironmentListing"))?;
         let slow_ticks = "SELECT count(*) FROM ticks AS it, leader_terms AS last \
                           WHERE it.term = last.term AND last.ended_at IS NULL \
                           AND (report->>'durationMs')::int8 >= 700";
@@ -63,10 +60,7 @@ async fn a_leader_that_is_told_to_stop_begins_no_other_tick() -> anyhow::Result<
             "SELECT count(*) FROM ticks WHERE started_at > to_timestamp({asked} / 1000000.0)"
         );
         assert_eq!(pool.number(&begun).await?, 0, "in life {life}");
-        for service in pool.railway.view().services {
-            pool.railway
-                .set_agent_fault(&service.id.as_str().into(), None)?;
-        }
+        pool.railway.clear_faults();
     }
     Ok(())
 }

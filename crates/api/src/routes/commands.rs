@@ -232,6 +232,7 @@ mod tests {
             version: "1".to_owned(),
             tick_interval: Duration::from_secs(30),
             wake: Arc::default(),
+            loops: crate::LiveLoops::none(),
         });
         let wait_max = Duration::from_millis(200);
         let silence = carry_out(&shared, CommandKind::Reconcile, wait_max).await;

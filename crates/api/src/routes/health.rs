@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use pool_domain::{BudgetReport, FuseReport};
+use pool_domain::{BudgetReport, FuseReport, LoopsReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -31,6 +31,9 @@ pub(crate) struct Readiness {
     fuse: Option<FuseReport>,
     /// How Railway's budget stood at the end of that tick.
     budget: Option<BudgetReport>,
+    /// When each loop of the leader last went round, and what keeps it: now where this server leads,
+    /// else at the end of that tick.
+    loops: Option<LoopsReport>,
 }
 
 /// This server answers.
@@ -46,6 +49,8 @@ pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Rea
         Ok(Ok((last, fuse))) => {
             let age = last.as_ref().map(|tick| tick.age);
             let report = last.and_then(|tick| tick.report);
+            let live = shared.app.loops.report();
+            let then = report.as_ref().and_then(|report| report.loops.clone());
             let late = shared.app.tick_interval * TICKS_MISSED_MAX;
             let leader = age.is_some_and(|age| age < late);
             Readiness {
@@ -55,6 +60,7 @@ pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Rea
                 last_tick_age_ms: age.map(milliseconds),
                 fuse,
                 budget: report.and_then(|report| report.budget),
+                loops: live.or_else(|| Some(aged(then?, age?))),
             }
         }
         Ok(Err(error)) => {
@@ -91,8 +97,22 @@ impl Readiness {
             last_tick_age_ms: None,
             fuse: None,
             budget: None,
+            loops: None,
         }
     }
+}
+
+/// What a tick said of the loops, so long after it.
+fn aged(mut loops: LoopsReport, age: Duration) -> LoopsReport {
+    for it in [
+        &mut loops.promoting,
+        &mut loops.reconciling,
+        &mut loops.building,
+    ] {
+        let then = it.last_round_age_ms;
+        it.last_round_age_ms = then.map(|then| then.saturating_add(milliseconds(age)));
+    }
+    loops
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -87,3 +87,18 @@ async fn a_server_is_ready_while_some_leader_ticks() {
     assert_eq!(late.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(late.json()["leader"], serde_json::json!(false));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_lead_tells_what_the_leader_said_of_its_loops() {
+    let stage = Stage::new().await;
+    let tick = r#"INSERT INTO ticks (term, started_at, ended_at, complete, report)
+        VALUES (1, now(), now() - interval '10 seconds', true, '{"loops": {"promoting":
+        {"lastRoundAgeMs": 500}, "building": {"trouble": "silent"}}}')"#;
+    stage.sql(tick).await;
+    let ready = stage.get("/readyz").await.json();
+    let loops = &ready["loops"];
+    let age = loops["promoting"]["lastRoundAgeMs"].as_u64().unwrap();
+    assert!((10_500..20_500).contains(&age), "{loops}");
+    assert_eq!(loops["building"]["trouble"], "silent");
+    assert!(loops["reconciling"]["lastRoundAgeMs"].is_null(), "{loops}");
+}

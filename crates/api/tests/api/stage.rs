@@ -68,6 +68,7 @@ impl Stage {
             version: "1.2.3".to_owned(),
             tick_interval: Duration::from_secs(30),
             wake: Arc::default(),
+            loops: pool_api::LiveLoops::none(),
         });
         let client = database.client().await;
         let agent = MockServer::start().await;

@@ -1,23 +1,19 @@
-//! The last phase: carries out the plan. One action's failure never stops the others; only the
-//! database's refusal does, since then nothing can be recorded.
+//! Writes what a round decided. One change's failure never stops the others; only the database's
+//! refusal does, since then nothing can be recorded.
 
 use std::collections::HashSet;
 
-use futures_util::{StreamExt, stream};
-use pool_db::provisions::NewProvision;
+use pool_db::provisions::{Made, NewProvision};
 use pool_db::{instances, provisions};
 use pool_domain::report::Failure;
-use pool_domain::{Creations, InstanceId, Report, Term};
+use pool_domain::{InstanceId, Report, Stage, Term};
 use pool_failpoints::fail_point;
-use pool_planner::{Destruction, Plan, Removal};
-use tokio::time::{Instant, timeout_at};
+use pool_planner::{Plan, Removal, Resume};
 
-use crate::blueprint::new_gateway_token;
-use crate::create::build;
-use crate::destroy::destroy;
-use crate::{Error, Outside, phase};
+use crate::working::new_gateway_token;
+use crate::{Error, Outside};
 
-/// Who the event log names for what a tick does.
+/// Who the event log names for what the leader does by itself.
 pub(crate) const ACTOR: &str = "reconciler";
 
 /// Writes the rows: first what was observed, since a change of status ends the epoch that it was
@@ -78,47 +74,6 @@ pub(crate) async fn remove(
     Ok(())
 }
 
-/// Destroys outside what is to be destroyed, so many at once.
-pub(crate) async fn destroy_all(
-    outside: &Outside,
-    term: Term,
-    destructions: Vec<Destruction>,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let until = Instant::now() + phase::DESTROY;
-    let mut ended = stream::iter(destructions)
-        .map(|destruction| async move {
-            let id = destruction.belongings.id.clone();
-            (
-                id,
-                timeout_at(until, destroy(outside, term, &destruction)).await,
-            )
-        })
-        .buffer_unordered(phase::DESTROYS_IN_FLIGHT_MAX);
-    while let Some((id, destroyed)) = ended.next().await {
-        let Ok(destroyed) = destroyed else {
-            fail(
-                report,
-                Some(id),
-                "destroying",
-                "no time was left in this tick",
-            );
-            continue;
-        };
-        let destroyed = destroyed?;
-        report.done.destroyed += usize::from(destroyed.service);
-        for (step, why) in destroyed.failures {
-            fail(
-                report,
-                Some(id.clone()),
-                format!("deleting the {}", step.as_str()),
-                why,
-            );
-        }
-    }
-    Ok(())
-}
-
 /// Writes the intents of the planned creations: from here on they count, whoever leads.
 pub(crate) async fn intend(
     outside: &Outside,
@@ -144,38 +99,21 @@ pub(crate) async fn intend(
     Ok(intents)
 }
 
-/// Makes what was interrupted and what was intended, as many as the plan says; the other intents
-/// are finished by the next ticks. Says how it went.
-pub(crate) async fn create_all(
+/// Records as whole what was committed without anybody hearing of it.
+pub(crate) async fn settle(
     outside: &Outside,
     term: Term,
-    plan: &Plan,
-    mut intents: Vec<NewProvision>,
+    resumes: Vec<Resume>,
     report: &mut Report,
-) -> Result<Creations, Error> {
-    intents.truncate(plan.make_now);
-    if plan.resumes.is_empty() && intents.is_empty() {
-        return Ok(Creations::default());
+) -> Result<Vec<Resume>, Error> {
+    let (committed, open): (Vec<_>, Vec<_>) =
+        resumes.into_iter().partition(|resume| resume.is_committed);
+    for resume in committed {
+        let id = &resume.provision.id;
+        provisions::advance(&outside.db, term, id, Made::Nothing, Stage::Created).await?;
+        report.done.created += 1;
     }
-    let requests_before = outside.railway.requests_sent();
-    let built = build(outside, term, plan.resumes.clone(), intents).await?;
-    let requests = outside.railway.requests_sent() - requests_before;
-    report.done.creating_requests = u32::try_from(requests).unwrap_or(u32::MAX);
-    report.done.created = built.creations.whole + built.settled;
-    report.hold_back(
-        "making intended instances",
-        "Railway wants no more of them for now",
-        built.held_back,
-    );
-    for (id, step, why) in built.failures {
-        fail(
-            report,
-            Some(id),
-            format!("creating: {step:?}").to_lowercase(),
-            why,
-        );
-    }
-    Ok(built.creations)
+    Ok(open)
 }
 
 /// Notes a failure in the report.

@@ -1,65 +1,120 @@
-//! Destroys one instance outside: key, inbox, volumes, service. Each step is recorded when it is
-//! done and may be repeated; one that fails holds back no other, only the row waits.
+//! Destroys one instance outside: key, inbox, volumes and service. Each step is recorded when it is
+//! done and may be repeated. None waits for another but the service for its volumes; only the row
+//! waits for all.
 
+use futures_util::future::try_join3;
 use pool_credentials::Deleted;
 use pool_db::provisions;
 use pool_domain::write::Belongings;
-use pool_domain::{DestroyStep, Policy, Term};
+use pool_domain::{DestroyStep, Policy};
 use pool_failpoints::fail_point;
 use pool_planner::Destruction;
 use pool_railway::ErrorClass;
+use tokio::time::{Duration, timeout};
 
+use super::lanes::Lane;
+use super::tools::Tools;
+use crate::leading::{Leading, Place};
+use crate::limits::{ACCOUNT_STEP, RAILWAY_STEP};
 use crate::{Error, Outside};
 
-/// How one destruction went.
-#[derive(Debug, Default)]
-pub(crate) struct Destroyed {
-    /// Whether the deletion of its service was accepted.
-    pub(crate) service: bool,
-    /// The steps that failed, and why.
-    pub(crate) failures: Vec<(DestroyStep, String)>,
-}
-
 /// Takes every planned step. Only the database's refusal ends it early.
-pub(crate) async fn destroy(
-    outside: &Outside,
-    term: Term,
-    destruction: &Destruction,
-) -> Result<Destroyed, Error> {
-    let belongings = &destruction.belongings;
-    let id = &belongings.id;
-    provisions::begin_destruction(&outside.db, term, belongings).await?;
+pub(super) async fn end(tools: Tools, destruction: Destruction, place: Place) -> Result<(), Error> {
+    let Leading { outside, term, .. } = &*tools.leading;
+    let id = &destruction.belongings.id;
+    tools.forget_key(id);
+    provisions::begin_destruction(&outside.db, *term, &destruction.belongings).await?;
     for step in &destruction.already_gone {
-        provisions::mark_destroyed(&outside.db, term, id, *step).await?;
+        provisions::mark_destroyed(&outside.db, *term, id, *step).await?;
     }
-    let mut destroyed = Destroyed::default();
-    for step in &destruction.steps {
-        if *step == DestroyStep::Service && leaves_a_volume(belongings, &destroyed) {
-            let why = "a volume that is attached to it comes first".to_owned();
-            destroyed.failures.push((*step, why));
-            continue;
-        }
-        match take(outside, belongings, *step).await {
-            Ok(Gone::NotFound) if destruction.may_still_show => {}
-            Ok(_) => {
-                provisions::mark_destroyed(&outside.db, term, id, *step).await?;
-                destroyed.service |= *step == DestroyStep::Service;
-            }
-            Err(why) => destroyed.failures.push((*step, why)),
-        }
-    }
-    if let Some((step, why)) = destroyed.failures.first() {
+    let end = End {
+        tools: &tools,
+        destruction: &destruction,
+    };
+    let lanes = &tools.lanes;
+    let (key, inbox, rest) = try_join3(
+        end.step(DestroyStep::Key, &lanes.ending_keys, ACCOUNT_STEP),
+        end.step(DestroyStep::Inbox, &lanes.ending_inboxes, ACCOUNT_STEP),
+        end.volumes_and_service(),
+    )
+    .await?;
+    let failed = [key, inbox, rest].into_iter().flatten().next();
+    if let Some((step, why)) = failed {
         let error = format!("deleting the {}: {why}", step.as_str());
         let wait = Policy::retry_after(destruction.attempts + 1);
-        provisions::failed(&outside.db, term, id, &error, wait).await?;
+        provisions::failed(&outside.db, *term, id, &error, wait).await?;
+        tools.leading.loops.building.went(Some(error));
+    } else {
+        tools.leading.loops.building.went(None);
     }
-    Ok(destroyed)
+    drop(place);
+    Ok(())
+}
+
+/// The step that failed, and why.
+type Failed = (DestroyStep, String);
+
+struct End<'a> {
+    tools: &'a Tools,
+    destruction: &'a Destruction,
+}
+
+impl End<'_> {
+    async fn volumes_and_service(&self) -> Result<Option<Failed>, Error> {
+        let lane = &self.tools.lanes.ending;
+        let volumes = self.step(DestroyStep::Volumes, lane, RAILWAY_STEP).await?;
+        if volumes.is_some() && leaves_a_volume(&self.destruction.belongings) {
+            let why = "a volume that is attached to it comes first";
+            self.fail(DestroyStep::Service, why);
+            return Ok(volumes);
+        }
+        let service = self.step(DestroyStep::Service, lane, RAILWAY_STEP).await?;
+        Ok(volumes.or(service))
+    }
+
+    /// Takes the step if it is planned, when it has its turn, and not for longer than its limit.
+    async fn step(
+        &self,
+        step: DestroyStep,
+        lane: &Lane,
+        limit: Duration,
+    ) -> Result<Option<Failed>, Error> {
+        if !self.destruction.steps.contains(&step) {
+            return Ok(None);
+        }
+        let Leading { outside, term, .. } = &*self.tools.leading;
+        let belongings = &self.destruction.belongings;
+        let taken = match lane.enter().await {
+            None => Err("the steps before it took too long".to_owned()),
+            Some(_turn) => timeout(limit, take(outside, belongings, step))
+                .await
+                .unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs()))),
+        };
+        match taken {
+            Ok(Gone::NotFound) if self.destruction.may_still_show => Ok(None),
+            Ok(_) => {
+                provisions::mark_destroyed(&outside.db, *term, &belongings.id, step).await?;
+                let is_service = usize::from(step == DestroyStep::Service);
+                self.tools.leading.tally().done.destroyed += is_service;
+                Ok(None)
+            }
+            Err(why) => {
+                self.fail(step, &why);
+                Ok(Some((step, why)))
+            }
+        }
+    }
+
+    fn fail(&self, step: DestroyStep, why: &str) {
+        let id = &self.destruction.belongings.id;
+        let action = format!("deleting the {}", step.as_str());
+        self.tools.leading.tally().done.fail(Some(id), action, why);
+    }
 }
 
 /// One volume is recorded. A second one is known by the service alone that it is attached to.
-fn leaves_a_volume(belongings: &Belongings, destroyed: &Destroyed) -> bool {
-    let failed = |(step, _): &(DestroyStep, String)| *step == DestroyStep::Volumes;
-    belongings.volume_ids.len() > 1 && destroyed.failures.iter().any(failed)
+fn leaves_a_volume(belongings: &Belongings) -> bool {
+    belongings.volume_ids.len() > 1
 }
 
 /// What a step that did not fail found.

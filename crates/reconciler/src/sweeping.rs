@@ -1,152 +1,160 @@
-//! Sweeps, at the end of a tick and less often than that: lists keys and inboxes, asks the records
-//! whose everything is, and removes what the planner says is left over. One failure never stops the
+//! Sweeping: lists keys and inboxes, asks the records whose everything is, and removes what the
+//! planner says is left over. It goes on beside the other loops, which wait for none of it: whatever
+//! is recorded before it is made, and is being made, is somebody's. One failure never stops the
 //! others; the next sweep is the retry.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use pool_db::commands::{CommandKind, PendingCommand};
 use pool_db::{belongings, commands, events, instances, provisions, set_aside};
 use pool_domain::sweep::{Found, NotRemoved, Thing};
-use pool_domain::{Completeness, Listing, Policy, SweepReport, Term, VolumeId};
+use pool_domain::{Completeness, Listing, SweepReport, Term, VolumeId, chain};
 use pool_planner::Index;
 use pool_planner::sweep::{Listed, Questions, Records, Sight, attached_volumes, questions, sweep};
 use serde_json::json;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::destroy::accepted;
-use crate::{Error, Outside, phase};
+use crate::leading::Leading;
+use crate::working::accepted;
+use crate::{Error, Outside, limits};
 
-/// What a leader keeps from sweep to sweep.
+/// Volumes of which it is recorded whose they are.
 #[derive(Debug, Default)]
-pub(crate) struct Sweeper {
-    /// What the last one found that did not only look, of any leader.
-    last: Option<SweepReport>,
-    /// What this tick's found.
-    latest: Option<SweepReport>,
-    /// Volumes of which it is recorded whose they are.
-    remembered: HashSet<VolumeId>,
-}
+pub(crate) struct Volumes(HashSet<VolumeId>);
 
-/// Whether it asks for a sweep.
-pub(crate) fn is_sweep(command: &PendingCommand) -> bool {
-    matches!(command.command.kind, CommandKind::Sweep { .. })
-}
-
-impl Sweeper {
-    pub(crate) fn after(last: Option<SweepReport>) -> Self {
-        Self {
-            last,
-            ..Self::default()
-        }
-    }
-
-    pub(crate) const fn last(&self) -> Option<&SweepReport> {
-        self.last.as_ref()
-    }
-
+impl Volumes {
     /// Records whose the volumes in the listing are, while they say so themselves.
-    pub(crate) async fn remember_volumes(
+    pub(crate) async fn remember(
         &mut self,
-        outside: &Outside,
-        term: Term,
+        leading: &Leading,
         index: &Index<'_>,
         listing: &Listing,
     ) -> Result<(), Error> {
         let seen = attached_volumes(index, listing);
-        let new: Vec<_> = seen
-            .iter()
-            .filter(|(volume, _)| !self.remembered.contains(volume))
-            .cloned()
-            .collect();
+        let is_new = |(volume, _): &&(VolumeId, _)| !self.0.contains(volume);
+        let new: Vec<_> = seen.iter().filter(is_new).cloned().collect();
         if !new.is_empty() {
-            belongings::remember_volumes(&outside.db, term, &new).await?;
+            belongings::remember_volumes(&leading.outside.db, leading.term, &new).await?;
         }
         let seen = seen.into_iter().map(|(volume, _)| volume);
         if listing.is_complete() {
-            self.remembered = seen.collect();
+            self.0 = seen.collect();
         } else {
-            self.remembered.extend(seen);
-        }
-        Ok(())
-    }
-
-    /// Sweeps where a person asked for it, or where it is time and the listing is complete.
-    pub(crate) async fn sweep_if_due(
-        &mut self,
-        outside: &Outside,
-        term: Term,
-        listing: &Listing,
-        asked: &[PendingCommand],
-    ) -> Result<(), Error> {
-        self.latest = None;
-        let kinds = asked.iter().map(|it| &it.command.kind);
-        let dry_runs: Vec<_> = kinds
-            .filter_map(|kind| match kind {
-                CommandKind::Sweep { dry_run } => Some(*dry_run),
-                _ => None,
-            })
-            .collect();
-        let now = outside.db.now().await?;
-        let is_due = listing.is_complete() && self.is_due(now, !asked.is_empty());
-        if dry_runs.is_empty() && !is_due {
-            return Ok(());
-        }
-        // One that only looks is a part of one that does not.
-        let dry_run = !is_due && dry_runs.iter().all(|dry_run| *dry_run);
-        let report = sweep_now(outside, term, listing, now, dry_run).await?;
-        log(&report, self.last.as_ref());
-        if !dry_run && listing.is_complete() {
-            self.last = Some(report.clone());
-        }
-        self.latest = Some(report);
-        Ok(())
-    }
-
-    /// People who wait for this tick are not kept waiting, unless that has gone on for long.
-    fn is_due(&self, now: DateTime<Utc>, somebody_waits: bool) -> bool {
-        let Some(last) = &self.last else {
-            return true;
-        };
-        let every = TimeDelta::from_std(Policy::SWEEP_EVERY).unwrap_or(TimeDelta::MAX);
-        let patience = if somebody_waits {
-            every
-        } else {
-            TimeDelta::zero()
-        };
-        now - last.at > every + patience
-    }
-
-    /// Answers whoever asked for a sweep, once the tick that did it is recorded.
-    pub(crate) async fn answer(
-        &mut self,
-        outside: &Outside,
-        term: Term,
-        asked: &[PendingCommand],
-        tick: i64,
-    ) -> Result<(), Error> {
-        let Some(report) = self.latest.take() else {
-            return Ok(());
-        };
-        for command in asked {
-            let CommandKind::Sweep { dry_run } = command.command.kind else {
-                continue;
-            };
-            let report = if dry_run && !report.dry_run {
-                as_if_it_only_looked(report.clone())
-            } else {
-                report.clone()
-            };
-            let result = json!({ "sweep": report });
-            commands::finish(&outside.db, term, &[command.id], Some(tick), &result).await?;
+            self.0.extend(seen);
         }
         Ok(())
     }
 }
 
-/// What one that only looked would have said, where another was asked for in the same tick.
+/// A sweep that is to be done.
+#[derive(Debug)]
+pub(crate) struct SweepOrder {
+    listing: Listing,
+    at: DateTime<Utc>,
+    /// Whoever asked for it.
+    asked: Vec<PendingCommand>,
+    dry_run: bool,
+    tick: Option<i64>,
+}
+
+impl SweepOrder {
+    pub(crate) fn new(
+        listing: Listing,
+        at: DateTime<Utc>,
+        asked: Vec<PendingCommand>,
+        is_due: bool,
+    ) -> Self {
+        // One that only looks is a part of one that does not.
+        let dry_run = !is_due && asked.iter().all(only_looks);
+        Self {
+            listing,
+            at,
+            asked,
+            dry_run,
+            tick: None,
+        }
+    }
+
+    /// Of the round that was recorded as this tick.
+    pub(crate) fn of_tick(self, tick: i64) -> Self {
+        Self {
+            tick: Some(tick),
+            ..self
+        }
+    }
+}
+
+fn only_looks(command: &PendingCommand) -> bool {
+    matches!(command.command.kind, CommandKind::Sweep { dry_run: true })
+}
+
+/// Sweeps as the rounds say, until `shutdown`. Only another leader ends it early.
+pub(crate) async fn run(
+    leading: Arc<Leading>,
+    mut orders: UnboundedReceiver<SweepOrder>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    loop {
+        let order = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            order = orders.recv() => order,
+        };
+        let Some(order) = order else {
+            return Ok(());
+        };
+        let asked: Vec<_> = order.asked.iter().map(|command| command.id).collect();
+        let swept = carry_out(&leading, order).await;
+        let mut last = leading.last_sweep();
+        last.handed_over.retain(|id| !asked.contains(id));
+        match swept {
+            Ok(()) => {}
+            Err(error) if error.is_stale_term() => return Err(error),
+            Err(error) => {
+                warn!(error = %chain(&error), "the sweep failed; the next one is the retry");
+                last.at = last.report.as_ref().map(|report| report.at);
+            }
+        }
+    }
+}
+
+async fn carry_out(leading: &Leading, order: SweepOrder) -> Result<(), Error> {
+    let SweepOrder {
+        listing,
+        at,
+        asked,
+        dry_run,
+        tick,
+    } = order;
+    let report = sweep_now(leading, &listing, at, dry_run).await?;
+    {
+        let mut last = leading.last_sweep();
+        log(&report, last.report.as_ref());
+        if !dry_run && listing.is_complete() {
+            last.at = Some(report.at);
+            last.report = Some(report.clone());
+        }
+    }
+    for command in &asked {
+        let report = if only_looks(command) && !report.dry_run {
+            as_if_it_only_looked(report.clone())
+        } else {
+            report.clone()
+        };
+        let result = json!({ "sweep": report });
+        let (db, term) = (&leading.outside.db, leading.term);
+        commands::finish(db, term, &[command.id], tick, &result).await?;
+    }
+    Ok(())
+}
+
+/// What one that only looked would have said, where another was asked for in the same round.
 fn as_if_it_only_looked(mut report: SweepReport) -> SweepReport {
     report.dry_run = true;
     let failed = report.failed.drain(..).map(|it| it.found);
@@ -155,12 +163,12 @@ fn as_if_it_only_looked(mut report: SweepReport) -> SweepReport {
 }
 
 async fn sweep_now(
-    outside: &Outside,
-    term: Term,
+    leading: &Leading,
     listing: &Listing,
     at: DateTime<Utc>,
     dry_run: bool,
 ) -> Result<SweepReport, Error> {
+    let (outside, term) = (&*leading.outside, leading.term);
     let began = Instant::now();
     let mut report = SweepReport::begun(at, dry_run);
     let sight = look(outside, listing).await;
@@ -226,12 +234,12 @@ async fn listed<T>(
     if !is_configured {
         return Listed::NotConfigured;
     }
-    match timeout(phase::SWEEP_LIST, list).await {
+    match timeout(limits::SWEEP_LIST, list).await {
         Ok(Ok(items)) => Listed::Complete(items),
         Ok(Err(error)) => Listed::Incomplete(error.to_string()),
         Err(_elapsed) => Listed::Incomplete(format!(
             "not listed within {} s",
-            phase::SWEEP_LIST.as_secs()
+            limits::SWEEP_LIST.as_secs()
         )),
     }
 }
@@ -265,14 +273,14 @@ async fn remove_all(
     // leader of old removes nothing.
     let volumes: Vec<_> = found.iter().filter_map(volume_and_owner).collect();
     belongings::remember_volumes(&outside.db, term, &volumes).await?;
-    let until = Instant::now() + phase::SWEEP;
+    let until = Instant::now() + limits::SWEEP;
     let mut ended = stream::iter(found)
         .map(|found| async move {
             let removed = timeout_at(until, remove(outside, &found.thing)).await;
             let removed = removed.unwrap_or_else(|_| Err("no time was left in this sweep".into()));
             (found, removed)
         })
-        .buffered(phase::SWEEPS_IN_FLIGHT_MAX);
+        .buffered(limits::SWEEPS_IN_FLIGHT_MAX);
     while let Some((found, removed)) = ended.next().await {
         match removed {
             Ok(()) => report.removed.push(found),

@@ -1,0 +1,95 @@
+//! Asks one agent: whether it is in a conversation, where nobody knows, and whether it is ready.
+
+use pool_domain::{Conversation, Policy, Probe, Secret};
+use pool_planner::ProbeTarget;
+use tokio::time::{Duration, Instant, sleep, timeout};
+
+use crate::Outside;
+
+/// What one agent answered.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) target: ProbeTarget,
+    /// None where it was not asked, having told already whose it is, or having said nothing at all.
+    pub(crate) probe: Option<Probe>,
+    /// What an unasked one said.
+    pub(crate) said: Option<Conversation>,
+    /// How long it was waited for; none where it answered.
+    pub(crate) waited_in_vain: Option<Duration>,
+}
+
+pub(crate) async fn ask(
+    outside: &Outside,
+    target: ProbeTarget,
+    patience: Duration,
+    is_unasked: bool,
+    token: Option<Secret>,
+) -> Asked {
+    let began = Instant::now();
+    let answers = async {
+        let mut said = None;
+        if is_unasked {
+            said = Some(conversation(outside, &target, token.as_ref()).await);
+        }
+        let is_bound = matches!(said, Some(Conversation::In { .. }));
+        let probe = if is_bound {
+            None
+        } else {
+            Some(probe(outside, &target).await)
+        };
+        (probe, said)
+    };
+    // One that is cut off before a probe's time is over has neither answered nor failed.
+    let (probe, said) = if patience < Policy::PROBE_TIMEOUT {
+        timeout(patience, answers).await.unwrap_or_default()
+    } else {
+        answers.await
+    };
+    let is_ready = probe == Some(Probe::Ready);
+    let took = began.elapsed();
+    Asked {
+        waited_in_vain: (took >= patience && !is_ready).then_some(took),
+        target,
+        probe,
+        said,
+    }
+}
+
+async fn probe(outside: &Outside, target: &ProbeTarget) -> Probe {
+    let repeats = if target.repeat {
+        Policy::PROBE_REPEATS
+    } else {
+        0
+    };
+    let mut times = 0;
+    loop {
+        let limit = Policy::PROBE_TIMEOUT;
+        match outside.agent.health(&target.url, limit).await {
+            Ok(_health) => return Probe::Ready,
+            Err(not_ready) if times >= repeats => {
+                return Probe::Failed {
+                    times: times + 1,
+                    reason: not_ready.reason,
+                };
+            }
+            Err(_repeated) => times += 1,
+        }
+        sleep(Policy::PROBE_REPEAT_AFTER).await;
+    }
+}
+
+/// Newer agents answer only to their gateway's token.
+async fn conversation(
+    outside: &Outside,
+    target: &ProbeTarget,
+    token: Option<&Secret>,
+) -> Conversation {
+    let (agent, limit) = (&outside.agent, Policy::PROBE_TIMEOUT);
+    match token {
+        Some(token) => {
+            let asked = agent.conversation_with_gateway_token(&target.url, token, limit);
+            asked.await
+        }
+        None => agent.conversation(&target.url, limit).await,
+    }
+}
