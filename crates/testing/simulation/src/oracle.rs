@@ -16,7 +16,7 @@ use tokio_postgres::Row as Record;
 
 use crate::pool::{API_KEY, PREFIX};
 use crate::postgres::Database;
-use crate::scenario::Scenario;
+use crate::scenario::{PROMOTED_WITHIN, Scenario};
 use crate::time::SimulatedClock;
 use crate::trace::Trace;
 
@@ -200,13 +200,11 @@ impl Oracle {
         Ok(())
     }
 
-    /// In calm weather an instance whose agent is ready is idle soon.
+    /// In calm weather an instance whose agent is ready is idle soon, and no other is idle.
     pub(crate) fn look_for_laggards(&self) -> Result<()> {
-        let scenario = &self.scenario;
-        if !scenario.rates.is_calm() {
+        if !self.scenario.rates.is_calm() {
             return Ok(());
         }
-        let limit = scenario.promoted_within();
         let starting = self.instances()?;
         let starting = starting.into_iter().filter(|it| it.status == "starting");
         let ready: Vec<_> = starting
@@ -221,7 +219,7 @@ impl Oracle {
                 .ready_since
                 .entry(instance.id.clone())
                 .or_insert_with(Instant::now);
-            if since.elapsed() > limit {
+            if since.elapsed() > PROMOTED_WITHIN {
                 let sentence = format!(
                     "the agent of {} has been ready for {} s, and it is not idle",
                     instance.id,

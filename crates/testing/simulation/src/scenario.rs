@@ -143,16 +143,9 @@ impl Scenario {
     }
 }
 
-impl Scenario {
-    /// How soon an instance whose agent is ready has to be idle, where nothing goes wrong: Railway shows
-    /// its address only after its own lag and with the next listing, and then it is probed.
-    pub(crate) fn promoted_within(&self) -> Duration {
-        self.world.read_lag + self.tick_interval.mul_f64(1.2) + PROBED_WITHIN
-    }
-}
-
-/// From the moment at which a starting one can be probed.
-const PROBED_WITHIN: Duration = Duration::from_secs(15);
+/// How soon an instance whose agent is ready has to be idle, where nothing goes wrong: starting ones are
+/// probed each two seconds or so, and their address is known as soon as they have one.
+pub(crate) const PROMOTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Which of the remainders has the large pools: not 0, so that the first seeds are quick.
 const LARGE: u64 = 7;
