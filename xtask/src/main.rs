@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod dependencies;
 mod migrations;
+mod night;
 mod schema_check;
 mod simulate;
 mod test;
@@ -28,10 +29,12 @@ enum Task {
     Demo(demo::Arguments),
     /// Run every test with a PostgreSQL server of its own.
     Test(test::Arguments),
-    /// Tell the story of one seed of the simulation, or run many.
+    /// Tell the story of one seed of the simulation, run many, or show which faults they find.
     Simulate(simulate::Arguments),
     /// Run all that must hold on main.
     Ci,
+    /// Run what takes too long for every build: thousands of seeds, mutants, minutes of chaos.
+    Night,
     /// Migrate an empty database up, down to nothing, and up again.
     Migrations,
     /// Check the rules of the tree that the compiler does not.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Simulate(arguments) => simulate::run(&arguments),
         Task::Migrations => migrations::from_command_line(),
         Task::Ci => ci::run(),
+        Task::Night => night::run(),
         Task::Tidy(arguments) => tidy::run(&arguments),
         Task::Chaos(arguments) => pool_chaos::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
