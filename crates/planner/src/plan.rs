@@ -8,7 +8,7 @@ use pool_domain::{
 
 use crate::open::open_work;
 use crate::replenish::{Stock, counts_towards_target};
-use crate::transition::{counts_from, decided, happening, is_absent};
+use crate::transition::{counts_from, decided, is_absent, observed_event};
 use crate::{
     History, Identity, Index, Plan, Resume, Snapshot, adoption, destroy, enrich, fuse, resume,
 };
@@ -146,8 +146,8 @@ fn change(
     history: &History,
     policy: &Policy,
 ) -> Option<StatusChange> {
-    let happening = happening(row, snapshot, index, history, policy)?;
-    decided(row, snapshot.conversations.get(&row.id), happening)
+    let observed_event = observed_event(row, snapshot, index, history, policy)?;
+    decided(row, snapshot.conversations.get(&row.id), observed_event)
 }
 
 /// New values of the observed columns, where any differs. Observation never touches a claim.

@@ -12,13 +12,13 @@ use crate::{History, Index, Snapshot, fuse};
 
 /// What happened to a row, with the reason in words for the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Happening {
+pub(crate) struct ObservedEvent {
     pub(crate) event: Event,
     pub(crate) reason: String,
     pub(crate) conversation: Option<FoundConversation>,
 }
 
-impl Happening {
+impl ObservedEvent {
     fn new(event: Event, reason: impl Into<String>) -> Self {
         Self {
             event,
@@ -29,18 +29,18 @@ impl Happening {
 }
 
 /// What the observation says happened to this row. The state machine decides where that leads.
-pub(crate) fn happening(
+pub(crate) fn observed_event(
     row: &Instance,
     snapshot: &Snapshot,
     index: &Index<'_>,
     history: &History,
     policy: &Policy,
-) -> Option<Happening> {
+) -> Option<ObservedEvent> {
     if row.status == Status::Claiming || row.is_to_be_destroyed() {
         return None;
     }
     if is_missing(row, snapshot, index, policy) {
-        return Some(Happening::new(Event::Missing, "service gone"));
+        return Some(ObservedEvent::new(Event::Missing, "service gone"));
     }
     let seen_class = index
         .service(&row.service_id)
@@ -58,7 +58,7 @@ pub(crate) fn happening(
             failed(row, seen_class, index).filter(|_| is_silent || has_none)
         }
         Status::Crashed => (seen_class == Some(DeployClass::Up) && probe == Some(&Probe::Ready))
-            .then(|| Happening::new(Event::Ready, "up and ready again")),
+            .then(|| ObservedEvent::new(Event::Ready, "up and ready again")),
         Status::Claiming | Status::Dead => None,
     }
 }
@@ -67,9 +67,9 @@ pub(crate) fn happening(
 pub(crate) fn decided(
     row: &Instance,
     said: Option<&Conversation>,
-    happening: Happening,
+    observed_event: ObservedEvent,
 ) -> Option<StatusChange> {
-    let Ok(Next::To(to)) = state_of(row, said).apply(happening.event) else {
+    let Ok(Next::To(to)) = state_of(row, said).apply(observed_event.event) else {
         return None;
     };
     (to.status != row.status).then(|| StatusChange {
@@ -77,9 +77,9 @@ pub(crate) fn decided(
         from: row.status,
         epoch: row.epoch,
         to: to.status,
-        is_loss: fuse::is_loss(row, happening.event),
-        reason: happening.reason,
-        conversation: happening.conversation,
+        is_loss: fuse::is_loss(row, observed_event.event),
+        reason: observed_event.reason,
+        conversation: observed_event.conversation,
     })
 }
 
@@ -132,7 +132,7 @@ fn starting(
     index: &Index<'_>,
     history: &History,
     policy: &Policy,
-) -> Option<Happening> {
+) -> Option<ObservedEvent> {
     let said = snapshot.conversations.get(&row.id);
     bound(row, said)
         .or_else(|| failed(row, seen_class, index))
@@ -146,14 +146,14 @@ pub(crate) fn proven(
     index: &Index<'_>,
     probe: Option<&Probe>,
     said: Option<&Conversation>,
-) -> Option<Happening> {
+) -> Option<ObservedEvent> {
     if row.status != Status::Starting || row.is_to_be_destroyed() {
         return None;
     }
     bound(row, said).or_else(|| ready(row, index, probe))
 }
 
-fn bound(row: &Instance, said: Option<&Conversation>) -> Option<Happening> {
+fn bound(row: &Instance, said: Option<&Conversation>) -> Option<ObservedEvent> {
     let Some(Conversation::In {
         conversation_id,
         invite_url,
@@ -161,32 +161,32 @@ fn bound(row: &Instance, said: Option<&Conversation>) -> Option<Happening> {
     else {
         return None;
     };
-    Some(Happening {
+    Some(ObservedEvent {
         conversation: Some(FoundConversation {
             conversation_id: conversation_id.clone(),
             invite_url: invite_url.clone(),
         }),
-        ..Happening::new(Event::ConversationFound, "its agent is in a conversation")
+        ..ObservedEvent::new(Event::ConversationFound, "its agent is in a conversation")
     })
 }
 
-fn ready(row: &Instance, index: &Index<'_>, probe: Option<&Probe>) -> Option<Happening> {
+fn ready(row: &Instance, index: &Index<'_>, probe: Option<&Probe>) -> Option<ObservedEvent> {
     let serves = match class_of(row, index) {
         DeployClass::Up | DeployClass::Unknown => true,
         DeployClass::InProgress => is_first_deployment(row, index),
         _ => false,
     };
-    (serves && probe == Some(&Probe::Ready)).then(|| Happening::new(Event::Ready, "ready"))
+    (serves && probe == Some(&Probe::Ready)).then(|| ObservedEvent::new(Event::Ready, "ready"))
 }
 
-fn failed(row: &Instance, seen: Option<DeployClass>, index: &Index<'_>) -> Option<Happening> {
+fn failed(row: &Instance, seen: Option<DeployClass>, index: &Index<'_>) -> Option<ObservedEvent> {
     let word = match seen? {
         DeployClass::Failed => "failed",
         DeployClass::Stopped => "stopped",
         _ => return None,
     };
     let said = index.service(&row.service_id)?.deploy_status()?;
-    Some(Happening::new(
+    Some(ObservedEvent::new(
         Event::DeploymentFailed,
         format!("deployment {word}: {said}"),
     ))
@@ -200,7 +200,7 @@ fn not_serving(
     snapshot: &Snapshot,
     index: &Index<'_>,
     policy: &Policy,
-) -> Option<Happening> {
+) -> Option<ObservedEvent> {
     let began = snapshot.listing.started_at;
     let counts = match seen? {
         DeployClass::InProgress => began > counts_from(row, policy),
@@ -211,7 +211,7 @@ fn not_serving(
         return None;
     }
     let said = index.service(&row.service_id)?.deploy_status()?;
-    Some(Happening::new(
+    Some(ObservedEvent::new(
         Event::NotServing,
         format!("deployment is {said}"),
     ))
@@ -222,11 +222,11 @@ fn unhealthy(
     probe: Option<&Probe>,
     history: &History,
     policy: &Policy,
-) -> Option<Happening> {
+) -> Option<ObservedEvent> {
     let reason = probe?.failure()?;
     let times = history.failed_probes(&row.id);
     (times >= policy.unhealthy_after).then(|| {
-        Happening::new(
+        ObservedEvent::new(
             Event::ProbesFailed,
             format!("{times} probes in a row failed: {reason}"),
         )
@@ -238,7 +238,7 @@ fn stuck(
     snapshot: &Snapshot,
     history: &History,
     policy: &Policy,
-) -> Option<Happening> {
+) -> Option<ObservedEvent> {
     let may_be_stuck = snapshot.listing.is_complete()
         && snapshot.probes.get(&row.id) != Some(&Probe::Ready)
         && history.not_ready(&row.id) >= policy.unhealthy_after;
@@ -247,5 +247,5 @@ fn stuck(
     }
     let age = history.observed_age(row, snapshot.now);
     let reason = format!("not ready after {} s", age.as_secs());
-    (age > policy.stuck_timeout).then(|| Happening::new(Event::Stuck, reason))
+    (age > policy.stuck_timeout).then(|| ObservedEvent::new(Event::Stuck, reason))
 }
