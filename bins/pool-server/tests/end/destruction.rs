@@ -73,7 +73,7 @@ async fn a_claimed_agent_that_crashes_keeps_its_row_until_it_is_dismissed() -> a
         .unwrap_or_default();
     pool.railway.happen(
         &service.as_str().into(),
-        pool_simulator::world::Happening::Crash,
+        pool_simulator::world::Incident::Crash,
     )?;
     server.until_count("crashed", 1).await?;
     let agents = server.get("/api/pool/agents").await?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::faults::{AgentFault, Fault, FaultRule, draw_any};
 use crate::world::{
-    AgentCall, Happening, InstanceKey, NewService, NewVolume, Reach, Settings, World,
+    AgentCall, Incident, InstanceKey, NewService, NewVolume, Reach, Settings, World,
 };
 use crate::{Caller, Refusal};
 
@@ -68,7 +68,7 @@ pub enum Operation {
         /// Which service.
         nth: u32,
         /// What.
-        what: Happening,
+        what: Incident,
     },
     /// An agent begins to misbehave, or is well again.
     Ail {
@@ -220,11 +220,11 @@ pub fn draw(rng: &mut fastrand::Rng, weights: &Weights) -> Operation {
         4 => Operation::DeleteVolume { nth },
         5 => Operation::CreateDomain { nth },
         6 => Operation::Provision { nth },
-        7 => befall(Happening::Crash),
-        8 => befall(Happening::Stop),
-        9 => befall(Happening::Sleep),
-        10 => befall(Happening::Redeploy),
-        11 => befall(Happening::Fail),
+        7 => befall(Incident::Crash),
+        8 => befall(Incident::Stop),
+        9 => befall(Incident::Sleep),
+        10 => befall(Incident::Redeploy),
+        11 => befall(Incident::Fail),
         12 => Operation::Ail {
             nth,
             fault: Some(draw_ailment(rng)),

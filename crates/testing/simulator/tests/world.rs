@@ -7,7 +7,7 @@ use pool_domain::{DeploymentStatus, ServiceId};
 use pool_simulator::invariants::{self, Row};
 use pool_simulator::operations::{self, Operation, POOL_API_KEY, Weights};
 use pool_simulator::world::{
-    AgentCall, Happening, InstanceKey, NewService, NewVolume, PageArgs, Reach, VariableScope, View,
+    AgentCall, Incident, InstanceKey, NewService, NewVolume, PageArgs, Reach, VariableScope, View,
 };
 use pool_simulator::{Caller, Fault, FaultRule, Refusal, Settings, World};
 use proptest::prelude::*;
@@ -202,12 +202,12 @@ fn a_redeployment_replaces_what_ran() -> Result<(), Refusal> {
     let mut world = world();
     let key = create(&mut world, "a")?;
     assert!(
-        !world.happen(&key, Happening::Redeploy),
+        !world.happen(&key, Incident::Redeploy),
         "it was never deployed"
     );
     patch(&mut world, &key, "image:1")?;
     world.step(START + TimeDelta::seconds(90));
-    assert!(world.happen(&key, Happening::Redeploy));
+    assert!(world.happen(&key, Incident::Redeploy));
     world.step(START + TimeDelta::seconds(300));
     let instance = world
         .instance(&key)
@@ -295,7 +295,7 @@ fn a_redeployment_with_a_volume_has_a_downtime() -> Result<(), Refusal> {
         }
         patch(&mut world, &key, "image:1")?;
         world.step(START + TimeDelta::seconds(200));
-        assert!(world.happen(&key, Happening::Redeploy));
+        assert!(world.happen(&key, Incident::Redeploy));
         while status(&world, &key) != Some(DeploymentStatus::Deploying) {
             let due = world.next_event_at().ok_or(Refusal::DeploymentNotFound)?;
             world.step(due);

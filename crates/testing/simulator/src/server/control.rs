@@ -19,7 +19,7 @@ use super::shared::{SeedServices, Shared};
 use super::view::{ProvisionView, WorldView};
 use crate::faults::{AgentFault, Chaos, FaultRule};
 use crate::operations::{self, Weights};
-use crate::world::{EdgeLimit, Happening, RateLimits};
+use crate::world::{EdgeLimit, Incident, RateLimits};
 use crate::{SimulatorError, World};
 
 /// How large a request may be: a handful of variables.
@@ -212,11 +212,11 @@ async fn befall_service(
 ) -> Answer {
     let id = ServiceId::new(id);
     match verb.as_str() {
-        "crash" => shared.happen(&id, Happening::Crash)?,
-        "stop" => shared.happen(&id, Happening::Stop)?,
-        "sleep" => shared.happen(&id, Happening::Sleep)?,
-        "redeploy" => shared.happen(&id, Happening::Redeploy)?,
-        "fail" => shared.happen(&id, Happening::Fail)?,
+        "crash" => shared.happen(&id, Incident::Crash)?,
+        "stop" => shared.happen(&id, Incident::Stop)?,
+        "sleep" => shared.happen(&id, Incident::Sleep)?,
+        "redeploy" => shared.happen(&id, Incident::Redeploy)?,
+        "fail" => shared.happen(&id, Incident::Fail)?,
         "delete" => shared.delete(&id)?,
         "status" => {
             let wanted: WantedStatus = read(&body)?;

@@ -11,7 +11,7 @@ use super::agents::Agents;
 use super::domains::Domains;
 use crate::faults::{FaultRule, RULES_MAX};
 use crate::world::{
-    AgentCall, AgentReply, Caller, Domain, Happening, InstanceKey, NewVolume, Reach, World,
+    AgentCall, AgentReply, Caller, Domain, Incident, InstanceKey, NewVolume, Reach, World,
 };
 use crate::{AgentFault, SimulatorError};
 
@@ -166,7 +166,7 @@ impl Shared {
     }
 
     /// Lets something befall a service's instance in the pool's environment.
-    pub(super) fn happen(&self, id: &ServiceId, what: Happening) -> Result<(), SimulatorError> {
+    pub(super) fn happen(&self, id: &ServiceId, what: Incident) -> Result<(), SimulatorError> {
         self.world(|world| {
             let key = (id.clone(), world.home().environment.clone());
             if world.instance(&key).is_none() {
@@ -176,11 +176,11 @@ impl Shared {
                 return Ok(());
             }
             let (verb, reason) = match what {
-                Happening::Crash => ("crash", "nothing runs"),
-                Happening::Stop => ("stop", "nothing runs"),
-                Happening::Sleep => ("sleep", "nothing runs"),
-                Happening::Redeploy => ("be redeployed", "it was never deployed"),
-                Happening::Fail => ("fail", "nothing runs or is on its way up"),
+                Incident::Crash => ("crash", "nothing runs"),
+                Incident::Stop => ("stop", "nothing runs"),
+                Incident::Sleep => ("sleep", "nothing runs"),
+                Incident::Redeploy => ("be redeployed", "it was never deployed"),
+                Incident::Fail => ("fail", "nothing runs or is on its way up"),
             };
             Err(SimulatorError::Impossible {
                 service_id: id.clone(),

@@ -17,7 +17,7 @@ use super::shared::{SeedServices, SeededService, Shared};
 use super::view::WorldView;
 use super::{accounts, control, http};
 use crate::faults::{AgentFault, FaultRule};
-use crate::world::{Happening, RequestCounts, World};
+use crate::world::{Incident, RequestCounts, World};
 use crate::{Options, SimulatorError};
 
 /// How often the world goes on when nobody asks it anything. Every request brings it up to date
@@ -222,7 +222,7 @@ impl Simulator {
     /// # Errors
     ///
     /// Where there is no such service, or it is not in a state in which that could befall it.
-    pub fn happen(&self, service: &ServiceId, what: Happening) -> Result<(), SimulatorError> {
+    pub fn happen(&self, service: &ServiceId, what: Incident) -> Result<(), SimulatorError> {
         self.shared.happen(service, what)
     }
 

@@ -7,7 +7,7 @@ mod config;
 mod counts;
 mod deployments;
 mod gate;
-mod happenings;
+mod incidents;
 mod limiter;
 mod listing;
 mod model;
@@ -37,7 +37,7 @@ pub use config::Config;
 pub use counts::RequestCounts;
 pub(crate) use counts::bump;
 pub use gate::Admission;
-pub use happenings::Happening;
+pub use incidents::Incident;
 pub use limiter::RateHeaders;
 pub use listing::{Page, PageArgs};
 pub use model::{

@@ -15,7 +15,7 @@ const SEEDED_AGE: Duration = Duration::from_hours(1);
 
 /// Something that befalls a service instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Happening {
+pub enum Incident {
     /// Its process dies: CRASHED.
     Crash,
     /// It ends, or a person stops it: SUCCESS and stopped.
@@ -30,13 +30,13 @@ pub enum Happening {
 
 impl World {
     /// Lets something befall a service instance. False where it is in no state for that.
-    pub fn happen(&mut self, key: &InstanceKey, happening: Happening) -> bool {
+    pub fn happen(&mut self, key: &InstanceKey, happening: Incident) -> bool {
         match happening {
-            Happening::Crash => self.end_active(key, &DeploymentStatus::Crashed, false),
-            Happening::Stop => self.end_active(key, &DeploymentStatus::Success, true),
-            Happening::Sleep => self.end_active(key, &DeploymentStatus::Sleeping, false),
-            Happening::Fail => self.fail_latest(key),
-            Happening::Redeploy => {
+            Incident::Crash => self.end_active(key, &DeploymentStatus::Crashed, false),
+            Incident::Stop => self.end_active(key, &DeploymentStatus::Success, true),
+            Incident::Sleep => self.end_active(key, &DeploymentStatus::Sleeping, false),
+            Incident::Fail => self.fail_latest(key),
+            Incident::Redeploy => {
                 let deployable = self.instance(key).is_some_and(|i| i.latest().is_some());
                 deployable && self.deploy(key, Cause::Railway).is_ok()
             }
