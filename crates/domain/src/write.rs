@@ -113,7 +113,7 @@ pub struct Adoption {
 
 /// Everything outside that is known to belong to one instance, for its destruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Belongings {
+pub struct OwnedResources {
     /// The instance that these belong to.
     pub id: InstanceId,
     /// The name of its service, key and inbox.

@@ -12,7 +12,7 @@ mod world;
 use std::hint::black_box;
 use std::time::Duration;
 
-use pool_domain::{DestroyStep, Policy, Probe, Provision, ServiceVariables, Stage, Status};
+use pool_domain::{DestroyStep, Policy, Probe, ResourceRecord, ServiceVariables, Stage, Status};
 use pool_planner::sweep::attached_volumes;
 use pool_planner::{
     Evidence, History, Plan, Snapshot, adoption, conversations_to_ask, plan, probes,
@@ -92,8 +92,8 @@ fn snapshot(rows: usize) -> Snapshot {
     snapshot
 }
 
-fn destroying(n: usize) -> Provision {
-    Provision {
+fn destroying(n: usize) -> ResourceRecord {
+    ResourceRecord {
         service_id: Some(world::service_id(n)),
         destroyed: vec![DestroyStep::Key, DestroyStep::Inbox],
         ..world::provision(n, Stage::Destroying)

@@ -1,8 +1,8 @@
 //! What a plan holds: actions, and a report of what was decided, held back, capped or skipped, and why.
 
-use pool_domain::write::{Adoption, Belongings, Refresh, StatusChange};
+use pool_domain::write::{Adoption, OwnedResources, Refresh, StatusChange};
 use pool_domain::{
-    CreateStep, DestroyStep, Epoch, InstanceId, Provision, Report, ServiceId, VolumeId,
+    CreateStep, DestroyStep, Epoch, InstanceId, Report, ResourceRecord, ServiceId, VolumeId,
 };
 
 /// What is to be done, in the order in which it is executed.
@@ -34,7 +34,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destruction {
     /// What is known to belong to it, to be recorded before the first step.
-    pub belongings: Belongings,
+    pub owned: OwnedResources,
     /// The steps to take.
     pub steps: Vec<DestroyStep>,
     /// The steps that have nothing to do, to be recorded as done.
@@ -61,7 +61,7 @@ pub struct Removal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
     /// Its record.
-    pub provision: Provision,
+    pub provision: ResourceRecord,
     /// The step to take next, or to settle.
     pub step: CreateStep,
     /// Its service, as recorded or as found by its name.

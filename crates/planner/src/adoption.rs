@@ -3,7 +3,7 @@
 
 use pool_domain::report::ForeignService;
 use pool_domain::write::Adoption;
-use pool_domain::write::Belongings;
+use pool_domain::write::OwnedResources;
 use pool_domain::{
     DestroyStep, InstanceId, LastEvent, Listing, ObservedService, Policy, Report, Status,
 };
@@ -156,7 +156,7 @@ fn destroyed_again(
 ) -> Option<Destruction> {
     let volumes = index.volumes_of(&service.service_id);
     Some(Destruction {
-        belongings: Belongings {
+        owned: OwnedResources {
             id: InstanceId::from_service_name(&identity.prefix, &service.name)?,
             name: service.name.clone(),
             service_id: Some(service.service_id.clone()),

@@ -2,9 +2,9 @@
 //! finished; and which rows may go because nothing is left.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pool_domain::write::Belongings;
+use pool_domain::write::OwnedResources;
 use pool_domain::{
-    CreateStep, DestroyStep, Instance, ObservedVolume, Policy, Provision, Report, Stage,
+    CreateStep, DestroyStep, Instance, ObservedVolume, Policy, Report, ResourceRecord, Stage,
 };
 
 use crate::transition::is_missing;
@@ -56,7 +56,7 @@ pub(crate) fn ends(
 /// Whether a provision without a row is to be destroyed: begun so, never finished in all the time
 /// that a start may take, or its row was taken away and its service is gone.
 fn is_ending(
-    provision: &Provision,
+    provision: &ResourceRecord,
     snapshot: &Snapshot,
     index: &Index<'_>,
     policy: &Policy,
@@ -75,9 +75,9 @@ fn is_ending(
 
 /// The end of one instance.
 struct End<'a> {
-    belongings: Belongings,
+    owned: OwnedResources,
     row: Option<&'a Instance>,
-    provision: Option<&'a Provision>,
+    provision: Option<&'a ResourceRecord>,
     snapshot: &'a Snapshot,
     /// Whether the listing shows the service.
     service_seen: bool,
@@ -93,13 +93,13 @@ struct End<'a> {
 impl<'a> End<'a> {
     fn of_row(
         row: &'a Instance,
-        provision: Option<&'a Provision>,
+        provision: Option<&'a ResourceRecord>,
         snapshot: &'a Snapshot,
         index: &Index<'a>,
         policy: &'a Policy,
         identity: &Identity,
     ) -> Self {
-        let mut belongings = Belongings {
+        let mut owned = OwnedResources {
             id: row.id.clone(),
             name: row.name.clone(),
             service_id: Some(row.service_id.clone()),
@@ -109,12 +109,12 @@ impl<'a> End<'a> {
         };
         if let Some(provision) = provision {
             let hash = provision.openrouter_key_hash.clone();
-            belongings.openrouter_key_hash = hash.or(belongings.openrouter_key_hash);
+            owned.openrouter_key_hash = hash.or(owned.openrouter_key_hash);
             let inbox = provision.agentmail_inbox_id.clone();
-            belongings.agentmail_inbox_id = inbox.or(belongings.agentmail_inbox_id);
+            owned.agentmail_inbox_id = inbox.or(owned.agentmail_inbox_id);
         }
         Self::new(
-            belongings,
+            owned,
             Some(row),
             provision,
             snapshot,
@@ -125,7 +125,7 @@ impl<'a> End<'a> {
     }
 
     fn of_provision(
-        provision: &'a Provision,
+        provision: &'a ResourceRecord,
         snapshot: &'a Snapshot,
         index: &Index<'a>,
         policy: &'a Policy,
@@ -134,7 +134,7 @@ impl<'a> End<'a> {
         let seen = index
             .service_of(provision)
             .map(|service| service.service_id.clone());
-        let belongings = Belongings {
+        let owned = OwnedResources {
             id: provision.id.clone(),
             name: provision.name.clone(),
             service_id: provision.service_id.clone().or(seen),
@@ -143,7 +143,7 @@ impl<'a> End<'a> {
             volume_ids: Vec::new(),
         };
         Self::new(
-            belongings,
+            owned,
             None,
             Some(provision),
             snapshot,
@@ -154,16 +154,16 @@ impl<'a> End<'a> {
     }
 
     fn new(
-        mut belongings: Belongings,
+        mut owned: OwnedResources,
         row: Option<&'a Instance>,
-        provision: Option<&'a Provision>,
+        provision: Option<&'a ResourceRecord>,
         snapshot: &'a Snapshot,
         index: &Index<'a>,
         policy: &'a Policy,
         identity: &Identity,
     ) -> Self {
         let recorded = provision.and_then(|provision| provision.volume_id.as_ref());
-        let service = belongings.service_id.as_ref();
+        let service = owned.service_id.as_ref();
         let attached = service.map_or(&[][..], |id| index.volumes_of(id));
         let by_id = recorded.and_then(|id| index.volume(id));
         // One that is both recorded and attached is there twice, and goes once.
@@ -172,20 +172,20 @@ impl<'a> End<'a> {
             .chain(attached.iter().copied())
             .filter(|volume| !volume.pending_deletion)
             .collect();
-        belongings.volume_ids = recorded.cloned().into_iter().collect();
+        owned.volume_ids = recorded.cloned().into_iter().collect();
         for volume in &live_volumes {
-            if !belongings.volume_ids.contains(&volume.volume_id) {
-                belongings.volume_ids.push(volume.volume_id.clone());
+            if !owned.volume_ids.contains(&volume.volume_id) {
+                owned.volume_ids.push(volume.volume_id.clone());
             }
         }
-        let service_seen = belongings
+        let service_seen = owned
             .service_id
             .as_ref()
             .is_some_and(|id| index.service(id).is_some());
         let is_missing = row.is_none_or(|row| is_missing(row, snapshot, index, policy));
         let accounts = identity.accounts;
         Self {
-            belongings,
+            owned,
             row,
             provision,
             snapshot,
@@ -202,7 +202,7 @@ impl<'a> End<'a> {
             ends.removals.push(self.removal(report));
             return;
         }
-        if self.snapshot.in_flight.contains(&self.belongings.id) {
+        if self.snapshot.in_flight.contains(&self.owned.id) {
             return;
         }
         let due = self
@@ -245,9 +245,9 @@ impl<'a> End<'a> {
                 Some(provision) if is_begun => provision.attempts,
                 _ => 0,
             };
-            let belongings = self.belongings;
+            let owned = self.owned;
             ends.destructions.push(Destruction {
-                belongings,
+                owned,
                 steps,
                 already_gone,
                 attempts,
@@ -272,23 +272,21 @@ impl<'a> End<'a> {
     fn is_nothing(&self, step: DestroyStep) -> bool {
         match step {
             DestroyStep::Key => {
-                self.belongings.openrouter_key_hash.is_none()
+                self.owned.openrouter_key_hash.is_none()
                     && (!self.accounts.openrouter || !self.may_have_made(CreateStep::Key))
             }
             DestroyStep::Inbox => {
-                self.belongings.agentmail_inbox_id.is_none()
+                self.owned.agentmail_inbox_id.is_none()
                     && (!self.accounts.agentmail || !self.may_have_made(CreateStep::Inbox))
             }
             DestroyStep::Volumes => {
                 self.knows_its_volumes()
                     && self.lacks_service_surely()
-                    && self.belongings.volume_ids.is_empty()
+                    && self.owned.volume_ids.is_empty()
             }
             // One that we know by its id is asked to go in any case: a listing that hides it once
             // would leave it there for ever, and what is gone already may be deleted again.
-            DestroyStep::Service => {
-                self.belongings.service_id.is_none() && self.lacks_service_surely()
-            }
+            DestroyStep::Service => self.owned.service_id.is_none() && self.lacks_service_surely(),
         }
     }
 
@@ -308,7 +306,7 @@ impl<'a> End<'a> {
             }
             DestroyStep::Service => {
                 self.knows_its_volumes()
-                    && self.belongings.service_id.is_some()
+                    && self.owned.service_id.is_some()
                     && (!self.is_done(step) || (self.service_seen && self.is_late()))
             }
         }
@@ -318,10 +316,10 @@ impl<'a> End<'a> {
     fn is_hidden(&self, step: DestroyStep) -> bool {
         let is_unknown = match step {
             DestroyStep::Key => {
-                self.accounts.openrouter && self.belongings.openrouter_key_hash.is_none()
+                self.accounts.openrouter && self.owned.openrouter_key_hash.is_none()
             }
             DestroyStep::Inbox => {
-                self.accounts.agentmail && self.belongings.agentmail_inbox_id.is_none()
+                self.accounts.agentmail && self.owned.agentmail_inbox_id.is_none()
             }
             DestroyStep::Volumes | DestroyStep::Service => false,
         };
@@ -358,7 +356,7 @@ impl<'a> End<'a> {
     fn volume_may_still_show(&self) -> bool {
         self.provision.is_some_and(|provision| {
             provision.stage == Stage::Creating(CreateStep::Volume)
-                && self.belongings.volume_ids.is_empty()
+                && self.owned.volume_ids.is_empty()
                 && !is_later(self.snapshot, provision.step_began_at, self.policy)
         })
     }
@@ -404,12 +402,12 @@ impl<'a> End<'a> {
     fn removal(&self, report: &mut Report) -> Removal {
         let waiting = self.open().count();
         report.hold_back(
-            format!("deleting the key or inbox of {}", self.belongings.id),
+            format!("deleting the key or inbox of {}", self.owned.id),
             "its account is not configured",
             waiting,
         );
         Removal {
-            id: self.belongings.id.clone(),
+            id: self.owned.id.clone(),
             row: self.row.map(|row| row.epoch),
             provision: waiting == 0,
         }

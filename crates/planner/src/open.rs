@@ -2,7 +2,7 @@
 //! finds the step, how often it failed, and when it is tried again.
 
 use pool_domain::open::{OpenInstance, OpenWork};
-use pool_domain::{DestroyStep, Provision, Stage};
+use pool_domain::{DestroyStep, ResourceRecord, Stage};
 
 use crate::{Accounts, Snapshot};
 
@@ -44,7 +44,7 @@ const fn lacks(accounts: Accounts, step: DestroyStep) -> bool {
     }
 }
 
-fn instance(provision: &Provision, left: Vec<String>) -> OpenInstance {
+fn instance(provision: &ResourceRecord, left: Vec<String>) -> OpenInstance {
     OpenInstance {
         id: provision.id.clone(),
         left,

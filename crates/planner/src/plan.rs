@@ -3,7 +3,7 @@
 use pool_domain::report::{ChangeReport, ListingReport, ProbeReport};
 use pool_domain::write::{Refresh, StatusChange};
 use pool_domain::{
-    Completeness, Conversation, Instance, Policy, Probe, Provision, Report, Stage, Status,
+    Completeness, Conversation, Instance, Policy, Probe, Report, ResourceRecord, Stage, Status,
 };
 
 use crate::open::open_work;
@@ -98,7 +98,7 @@ pub fn plan(
     plan.destructions = ends.destructions;
     adopted
         .again
-        .retain(|it| !snapshot.in_flight.contains(&it.belongings.id));
+        .retain(|it| !snapshot.in_flight.contains(&it.owned.id));
     plan.destructions.append(&mut adopted.again);
     plan.removals = ends.removals;
     plan
@@ -106,7 +106,7 @@ pub fn plan(
 
 /// Whether creations are open beside those that go on in this tick.
 fn has_open_creations(snapshot: &Snapshot, resumes: &[Resume]) -> bool {
-    let is_open = |provision: &&Provision| {
+    let is_open = |provision: &&ResourceRecord| {
         matches!(provision.stage, Stage::Creating(_)) && !snapshot.in_flight.contains(&provision.id)
     };
     snapshot.provisions.iter().filter(is_open).count() > resumes.len()

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use pool_domain::{
-    Instance, Policy, Provision, Report, ServiceId, Stage, Status, report::ReplenishReport,
+    Instance, Policy, Report, ResourceRecord, ServiceId, Stage, Status, report::ReplenishReport,
 };
 
 use crate::{History, Index, Snapshot};
@@ -135,7 +135,7 @@ impl Stock<'_> {
     }
 
     /// Being made, and not a row yet.
-    fn is_open_intent(&self, provision: &Provision) -> bool {
+    fn is_open_intent(&self, provision: &ResourceRecord) -> bool {
         matches!(provision.stage, Stage::Creating(_)) && self.index.row(&provision.id).is_none()
     }
 }

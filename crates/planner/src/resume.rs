@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use chrono::TimeDelta;
-use pool_domain::{CreateStep, ObservedService, Policy, Provision, Report, Stage, Status};
+use pool_domain::{CreateStep, ObservedService, Policy, Report, ResourceRecord, Stage, Status};
 
 use crate::{Index, Resume, Snapshot};
 
@@ -51,7 +51,7 @@ const FINISHING: &str = "finishing an interrupted creation";
 /// Its row is to be destroyed or was taken away, or it has no row and is too old: then
 /// `crate::destroy` has it.
 fn is_given_up(
-    provision: &Provision,
+    provision: &ResourceRecord,
     step: CreateStep,
     snapshot: &Snapshot,
     index: &Index<'_>,
@@ -69,7 +69,7 @@ fn is_given_up(
 /// to repeat at once, and so are the steps before it but one: a key is looked for by its name, and
 /// the list of keys may lag as Railway's do.
 fn is_settled(
-    provision: &Provision,
+    provision: &ResourceRecord,
     step: CreateStep,
     snapshot: &Snapshot,
     index: &Index<'_>,
@@ -96,7 +96,7 @@ fn is_settled(
 }
 
 /// Whether the listing shows what the step was to make.
-fn shows_result(provision: &Provision, step: CreateStep, index: &Index<'_>) -> bool {
+fn shows_result(provision: &ResourceRecord, step: CreateStep, index: &Index<'_>) -> bool {
     let Some(service) = index.service_of(provision) else {
         return false;
     };
@@ -108,7 +108,7 @@ fn shows_result(provision: &Provision, step: CreateStep, index: &Index<'_>) -> b
     }
 }
 
-fn resume(provision: &Provision, step: CreateStep, index: &Index<'_>) -> Resume {
+fn resume(provision: &ResourceRecord, step: CreateStep, index: &Index<'_>) -> Resume {
     let service = index.service_of(provision);
     let service_id = provision
         .service_id
@@ -133,7 +133,7 @@ fn resume(provision: &Provision, step: CreateStep, index: &Index<'_>) -> Resume 
 /// Whether it was deployed, as the listing shows it or as its row says: the listing may lag, and the
 /// agent may have answered meanwhile.
 fn is_committed(
-    provision: &Provision,
+    provision: &ResourceRecord,
     service: Option<&ObservedService>,
     index: &Index<'_>,
 ) -> bool {

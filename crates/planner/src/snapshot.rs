@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 use pool_domain::{
     Conversation, FuseRecord, Instance, InstanceId, LastEvent, Listing, ObservedService,
-    ObservedVolume, Probe, Provision, ServiceId, ServicePrefix, ServiceVariables, VolumeId,
+    ObservedVolume, Probe, ResourceRecord, ServiceId, ServicePrefix, ServiceVariables, VolumeId,
 };
 
 /// What is recorded and what was observed, of one moment.
@@ -16,7 +16,7 @@ pub struct Snapshot {
     /// Every row that this build can read.
     pub rows: Vec<Instance>,
     /// Every provision.
-    pub provisions: Vec<Provision>,
+    pub provisions: Vec<ResourceRecord>,
     /// What Railway listed.
     pub listing: Listing,
     /// What the probed agents answered. Not probed is neither ready nor failed.
@@ -97,7 +97,7 @@ const CLOCKS_DIFFER_BY_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// Whether a service that bears a provision's name may be the one whose answer was lost: made after
 /// the intent, with nothing but its name. Nothing of ours is deployed before its id is recorded.
-fn is_made_for(service: &ObservedService, provision: &Provision) -> bool {
+fn is_made_for(service: &ObservedService, provision: &ResourceRecord) -> bool {
     provision.service_id.is_none()
         && service.image.is_none()
         && service.deployment.is_none()
@@ -110,9 +110,9 @@ fn is_made_for(service: &ObservedService, provision: &Provision) -> bool {
 pub struct Index<'a> {
     rows: HashMap<&'a InstanceId, &'a Instance>,
     rows_by_service: HashMap<&'a ServiceId, &'a Instance>,
-    provisions: HashMap<&'a InstanceId, &'a Provision>,
-    provisions_by_service: HashMap<&'a ServiceId, &'a Provision>,
-    provisions_by_name: HashMap<&'a str, &'a Provision>,
+    provisions: HashMap<&'a InstanceId, &'a ResourceRecord>,
+    provisions_by_service: HashMap<&'a ServiceId, &'a ResourceRecord>,
+    provisions_by_name: HashMap<&'a str, &'a ResourceRecord>,
     services: HashMap<&'a ServiceId, &'a ObservedService>,
     services_by_name: HashMap<&'a str, &'a ObservedService>,
     volumes: HashMap<&'a VolumeId, &'a ObservedVolume>,
@@ -122,7 +122,11 @@ pub struct Index<'a> {
 impl<'a> Index<'a> {
     /// Indexes rows, provisions and a listing.
     #[must_use]
-    pub fn new(rows: &'a [Instance], provisions: &'a [Provision], listing: &'a Listing) -> Self {
+    pub fn new(
+        rows: &'a [Instance],
+        provisions: &'a [ResourceRecord],
+        listing: &'a Listing,
+    ) -> Self {
         let mut volumes_by_service: HashMap<_, Vec<_>> = HashMap::new();
         for volume in &listing.volumes {
             if let Some(service) = &volume.service_id {
@@ -163,13 +167,16 @@ impl<'a> Index<'a> {
         self.rows_by_service.get(id).copied()
     }
 
-    pub(crate) fn provision(&self, id: &InstanceId) -> Option<&'a Provision> {
+    pub(crate) fn provision(&self, id: &InstanceId) -> Option<&'a ResourceRecord> {
         self.provisions.get(id).copied()
     }
 
     /// The provision that a service belongs to: by its id, else by its name, where it is what that
     /// provision set out to make.
-    pub(crate) fn provision_of_service(&self, service: &ObservedService) -> Option<&'a Provision> {
+    pub(crate) fn provision_of_service(
+        &self,
+        service: &ObservedService,
+    ) -> Option<&'a ResourceRecord> {
         let by_id = self.provisions_by_service.get(&service.service_id).copied();
         by_id.or_else(|| {
             let named = self.provisions_by_name.get(service.name.as_str()).copied();
@@ -177,7 +184,7 @@ impl<'a> Index<'a> {
         })
     }
 
-    pub(crate) fn provision_with_service(&self, id: &ServiceId) -> Option<&'a Provision> {
+    pub(crate) fn provision_with_service(&self, id: &ServiceId) -> Option<&'a ResourceRecord> {
         self.provisions_by_service.get(id).copied()
     }
 
@@ -186,7 +193,7 @@ impl<'a> Index<'a> {
     }
 
     /// The service of a provision: by its id, else by its name, where the answer was lost.
-    pub(crate) fn service_of(&self, provision: &Provision) -> Option<&'a ObservedService> {
+    pub(crate) fn service_of(&self, provision: &ResourceRecord) -> Option<&'a ObservedService> {
         match &provision.service_id {
             Some(id) => self.service(id),
             None => self
@@ -196,14 +203,14 @@ impl<'a> Index<'a> {
     }
 
     /// Whether somebody else's service has the name that a provision's is to have.
-    pub(crate) fn is_name_taken(&self, provision: &Provision) -> bool {
+    pub(crate) fn is_name_taken(&self, provision: &ResourceRecord) -> bool {
         provision.service_id.is_none()
             && self
                 .named(provision)
                 .is_some_and(|service| !is_made_for(service, provision))
     }
 
-    fn named(&self, provision: &Provision) -> Option<&'a ObservedService> {
+    fn named(&self, provision: &ResourceRecord) -> Option<&'a ObservedService> {
         self.services_by_name.get(provision.name.as_str()).copied()
     }
 

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use pool_domain::sweep::{Belonging, Found, ListedInbox, ListedKey, Thing};
 use pool_domain::{
     Completeness, InboxId, Instance, InstanceId, KeyHash, LastEvent, Listing, ObservedService,
-    ObservedVolume, Policy, Provision, ServiceId, Stage, VolumeId,
+    ObservedVolume, Policy, ResourceRecord, ServiceId, Stage, VolumeId,
 };
 
 use crate::{Identity, Index};
@@ -149,7 +149,7 @@ pub fn questions(sight: &Sight, identity: &Identity) -> Questions {
 #[must_use]
 pub fn sweep(
     rows: &[Instance],
-    provisions: &[Provision],
+    provisions: &[ResourceRecord],
     sight: &Sight,
     records: &Records,
     identity: &Identity,
@@ -242,7 +242,7 @@ struct Look<'a> {
 impl<'a> Look<'a> {
     fn new(
         rows: &'a [Instance],
-        provisions: &'a [Provision],
+        provisions: &'a [ResourceRecord],
         index: Index<'a>,
         records: &'a Records,
         identity: &'a Identity,

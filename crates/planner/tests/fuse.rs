@@ -268,7 +268,7 @@ fn creating_destroying_and_removing_go_on_while_it_is_tripped() {
     it.rows
         .extend([row(20, Status::Dead), row(21, Status::Dead)]);
     it.listing.services.push(service(20));
-    it.provisions = vec![Provision {
+    it.provisions = vec![ResourceRecord {
         service_id: Some(service_id(21)),
         service_deleted_at: Some(ago(60)),
         destroyed: DestroyStep::ALL.to_vec(),
@@ -281,7 +281,7 @@ fn creating_destroying_and_removing_go_on_while_it_is_tripped() {
     let plan = decide(&it, &policy);
     assert!(fuse(&plan).is_some());
     assert_eq!(plan.create, 2);
-    assert_eq!(plan.destructions[0].belongings.id, id(20));
+    assert_eq!(plan.destructions[0].owned.id, id(20));
     assert_eq!(plan.removals[0].id, id(21));
 }
 

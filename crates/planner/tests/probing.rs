@@ -285,7 +285,7 @@ fn a_listing_that_is_looked_at_again_is_no_further_observation() {
 fn what_is_worked_on_is_left_alone() {
     let mut it = snapshot(vec![row(1, Status::Dead)], vec![service(1)]);
     let due = Some(ago(1));
-    it.provisions = vec![Provision {
+    it.provisions = vec![ResourceRecord {
         next_attempt_at: due,
         ..world::provision(2, Stage::Creating(CreateStep::Service))
     }];

@@ -76,9 +76,9 @@ prop_compose! {
         due in prop::option::of(-100_i64..100),
         deleted in prop::option::of(0_i64..5_000),
         done in prop::sample::subsequence(DestroyStep::ALL.to_vec(), 0..=4),
-    ) -> Provision {
+    ) -> ResourceRecord {
         let destroying = stage == Stage::Destroying;
-        Provision {
+        ResourceRecord {
             service_id: made[0].then(|| service_id(n)),
             volume_id: made[1].then(|| VolumeId::new(format!("volume-{n}"))),
             openrouter_key_hash: made[2].then(|| "hash".into()),
@@ -222,8 +222,8 @@ proptest! {
             prop_assert!(!(guarded(&change.id) && change.to == Status::Dead), "{change:?}");
         }
         for destruction in &plan.destructions {
-            prop_assert!(!guarded(&destruction.belongings.id), "{destruction:?}");
-            let service = destruction.belongings.service_id.as_ref();
+            prop_assert!(!guarded(&destruction.owned.id), "{destruction:?}");
+            let service = destruction.owned.service_id.as_ref();
             let owner = snapshot.rows.iter().find(|row| Some(&row.service_id) == service);
             prop_assert!(owner.is_none_or(|row| !guarded(&row.id)), "{destruction:?}");
         }
@@ -341,7 +341,7 @@ proptest! {
         for id in foreign {
             prop_assert!(plan.adoptions.iter().all(|adoption| adoption.service_id != *id));
             let service = Some(id);
-            let touched = |d: &Destruction| d.belongings.service_id.as_ref() == service;
+            let touched = |d: &Destruction| d.owned.service_id.as_ref() == service;
             prop_assert!(!plan.destructions.iter().any(touched));
         }
     }

@@ -261,8 +261,8 @@ fn a_service_that_comes_back_after_its_removal_is_destroyed_again() {
     let plan = decide(&stranger(Some(removed)), &quiet());
     assert_eq!(plan.adoptions, []);
     let again = &plan.destructions[0];
-    assert_eq!(again.belongings.service_id, Some(service_id(1)));
-    assert_eq!(again.belongings.volume_ids, ["volume-1".into()]);
+    assert_eq!(again.owned.service_id, Some(service_id(1)));
+    assert_eq!(again.owned.volume_ids, ["volume-1".into()]);
     assert_eq!(again.steps, [DestroyStep::Volumes, DestroyStep::Service]);
 }
 
@@ -378,7 +378,7 @@ fn a_dead_row_goes_when_everything_is_destroyed_and_a_later_listing_agrees() {
     );
     assert_eq!(plan.removals, []);
 
-    world.provisions = vec![Provision {
+    world.provisions = vec![ResourceRecord {
         service_id: Some(service_id(1)),
         volume_id: Some("volume-1".into()),
         service_deleted_at: Some(now()),
@@ -462,7 +462,7 @@ fn a_service_that_a_listing_hides_is_deleted_all_the_same() {
 #[test]
 fn a_service_that_still_shows_long_after_its_deletion_is_deleted_again() {
     let mut world = snapshot(vec![row(1, Status::Dead)], vec![service(1)]);
-    world.provisions = vec![Provision {
+    world.provisions = vec![ResourceRecord {
         service_id: Some(service_id(1)),
         service_deleted_at: Some(ago(121)),
         destroyed: DestroyStep::ALL.to_vec(),
@@ -492,7 +492,7 @@ fn an_interrupted_creation_goes_on_once_its_last_step_is_settled() {
     let mut world = snapshot(vec![row(1, Status::Starting)], vec![service(1)]);
     world.listing.services[0].image = None;
     world.listing.services[0].deployment = None;
-    let begun = |seconds| Provision {
+    let begun = |seconds| ResourceRecord {
         service_id: Some(service_id(1)),
         step_began_at: ago(seconds),
         ..provision(1, Stage::Creating(CreateStep::Volume))
@@ -516,7 +516,7 @@ fn an_interrupted_creation_goes_on_once_its_last_step_is_settled() {
 #[test]
 fn a_creation_that_was_ever_deployed_is_not_patched_again() {
     let mut world = snapshot(vec![row(1, Status::Starting)], vec![service(1)]);
-    world.provisions = vec![Provision {
+    world.provisions = vec![ResourceRecord {
         service_id: Some(service_id(1)),
         step_began_at: ago(121),
         ..provision(1, Stage::Creating(CreateStep::Commit))
@@ -527,7 +527,7 @@ fn a_creation_that_was_ever_deployed_is_not_patched_again() {
 #[test]
 fn an_intent_that_was_never_finished_is_destroyed_in_the_end() {
     let mut world = snapshot(Vec::new(), Vec::new());
-    world.provisions = vec![Provision {
+    world.provisions = vec![ResourceRecord {
         created_at: ago(901),
         step_began_at: ago(901),
         ..provision(1, Stage::Creating(CreateStep::Service))
@@ -542,7 +542,7 @@ fn an_intent_that_was_never_finished_is_destroyed_in_the_end() {
 #[test]
 fn a_key_that_may_have_been_made_is_looked_for_before_its_intent_goes() {
     let mut world = snapshot(Vec::new(), Vec::new());
-    world.provisions = vec![Provision {
+    world.provisions = vec![ResourceRecord {
         created_at: ago(901),
         step_began_at: ago(901),
         ..provision(1, Stage::Creating(CreateStep::Key))
@@ -557,7 +557,7 @@ fn a_key_that_may_have_been_made_is_looked_for_before_its_intent_goes() {
 fn a_key_whose_maker_was_killed_is_made_anew_only_when_lists_show_the_first_one() {
     let begun = |seconds: i64, next_attempt_at| {
         let mut world = snapshot(Vec::new(), Vec::new());
-        world.provisions = vec![Provision {
+        world.provisions = vec![ResourceRecord {
             step_began_at: ago(seconds),
             created_at: ago(seconds),
             next_attempt_at,
@@ -684,7 +684,7 @@ fn after_a_limit_nothing_is_made_until_a_single_one_is_tried() {
 fn the_single_one_is_an_interrupted_one_where_there_is_any() {
     let mut open = snapshot(Vec::new(), Vec::new());
     for (n, attempts) in [(1, 3), (2, 1), (3, 2)] {
-        open.provisions.push(Provision {
+        open.provisions.push(ResourceRecord {
             attempts,
             ..provision(n, Stage::Creating(CreateStep::Service))
         });
@@ -700,14 +700,14 @@ fn the_report_says_what_is_open_outside_and_why_those_that_fail_first() {
     let mut snapshot = snapshot(Vec::new(), Vec::new());
     snapshot.provisions = vec![
         provision(1, Stage::Creating(CreateStep::Volume)),
-        Provision {
+        ResourceRecord {
             attempts: 2,
             last_error: Some("too quickly".to_owned()),
             next_attempt_at: Some(ago(-5)),
             ..provision(2, Stage::Creating(CreateStep::Key))
         },
         provision(3, Stage::Created),
-        Provision {
+        ResourceRecord {
             destroyed: vec![
                 DestroyStep::Inbox,
                 DestroyStep::Volumes,

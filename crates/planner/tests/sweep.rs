@@ -19,7 +19,7 @@ use world::*;
 #[derive(Debug, Clone)]
 struct Scene {
     rows: Vec<Instance>,
-    provisions: Vec<Provision>,
+    provisions: Vec<ResourceRecord>,
     sight: Sight,
     records: Records,
 }
@@ -81,7 +81,7 @@ impl Scene {
         self
     }
 
-    fn provision(mut self, provision: Provision) -> Self {
+    fn provision(mut self, provision: ResourceRecord) -> Self {
         self.provisions.push(provision);
         self
     }
@@ -218,7 +218,7 @@ fn a_key_that_a_later_one_replaced_is_removed_and_the_later_one_is_not() {
     let whole = |stage| {
         Scene::empty()
             .row(row(1, Status::Idle))
-            .provision(Provision {
+            .provision(ResourceRecord {
                 openrouter_key_hash: Some("second".into()),
                 ..provision(1, stage)
             })
@@ -238,7 +238,7 @@ fn a_key_that_a_row_names_is_needed_whatever_its_provision_says() {
             openrouter_key_hash: Some("first".into()),
             ..row(1, Status::Claimed)
         })
-        .provision(Provision {
+        .provision(ResourceRecord {
             openrouter_key_hash: Some("second".into()),
             ..provision(1, Stage::Created)
         })
@@ -398,7 +398,7 @@ fn one_sweep_removes_so_many_and_leaves_the_rest_to_the_next() {
 
 #[test]
 fn a_volume_is_noted_while_it_is_attached_to_a_service_of_ours() {
-    let by_provision = Provision {
+    let by_provision = ResourceRecord {
         service_id: Some(service_id(2)),
         ..provision(2, Stage::Creating(CreateStep::Volume))
     };
@@ -498,7 +498,7 @@ fn scene_of(lives: &[Life]) -> Scene {
             });
         }
         if let Some((stage, has_ids)) = life.provision {
-            scene = scene.provision(Provision {
+            scene = scene.provision(ResourceRecord {
                 service_id: has_ids.then(|| service_id(n)),
                 volume_id: has_ids.then(|| volume_id.as_str().into()),
                 openrouter_key_hash: has_ids.then(|| key.as_str().into()),

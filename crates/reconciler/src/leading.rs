@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use pool_db::commands::CommandId;
 use pool_domain::report::{ChangeReport, Failure};
 use pool_domain::{
-    Creations, InstanceId, Listing, LoopReport, LoopsReport, Provision, Report, SweepReport, Term,
+    Creations, InstanceId, Listing, LoopReport, LoopsReport, Report, ResourceRecord, SweepReport,
+    Term,
 };
 use pool_planner::{InFlight, ProbeBook};
 use tokio::sync::Notify;
@@ -37,7 +38,7 @@ pub(crate) struct Leading {
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) listing: Listing,
-    pub(crate) provisions: Vec<Provision>,
+    pub(crate) provisions: Vec<ResourceRecord>,
     /// Claimed and crashed ones of which a probe may tell something.
     pub(crate) to_confirm: Vec<InstanceId>,
 }

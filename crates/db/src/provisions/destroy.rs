@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use pool_domain::write::Belongings;
+use pool_domain::write::OwnedResources;
 use pool_domain::{DestroyStep, InstanceId, Term};
 
 use crate::Db;
@@ -21,7 +21,7 @@ use crate::statement::statement;
 ///
 /// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
 /// [`Error`].
-pub async fn begin_destruction(db: &Db, term: Term, of: &Belongings) -> Result<(), Error> {
+pub async fn begin_destruction(db: &Db, term: Term, of: &OwnedResources) -> Result<(), Error> {
     let begin = statement(include_str!("begin_destruction.sql"))
         .bind::<Text, _>(of.id.to_string())
         .bind::<Text, _>(of.name.clone())

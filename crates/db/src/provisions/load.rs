@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use pool_domain::{DestroyStep, Provision, Secret, Stage};
+use pool_domain::{DestroyStep, ResourceRecord, Secret, Stage};
 
 use crate::Db;
 use crate::answer::answer;
@@ -18,7 +18,7 @@ use crate::schema::provisions;
 /// # Errors
 ///
 /// As every statement: see [`Error`].
-pub async fn load(db: &Db) -> Result<Vec<Provision>, Error> {
+pub async fn load(db: &Db) -> Result<Vec<ResourceRecord>, Error> {
     let mut connection = db.connection().await?;
     let rows: Vec<Row> = answer(
         provisions::table
@@ -28,7 +28,7 @@ pub async fn load(db: &Db) -> Result<Vec<Provision>, Error> {
     )
     .await?;
     let readable = rows.into_iter().filter_map(|row| {
-        Provision::try_from(row)
+        ResourceRecord::try_from(row)
             .inspect_err(|why| tracing::warn!("a provision was skipped: {why}"))
             .ok()
     });
@@ -56,7 +56,7 @@ struct Row {
     created_at: DateTime<Utc>,
 }
 
-impl TryFrom<Row> for Provision {
+impl TryFrom<Row> for ResourceRecord {
     type Error = String;
 
     fn try_from(row: Row) -> Result<Self, String> {

@@ -10,7 +10,7 @@ use pool_db::commands::{self, Command, CommandId, CommandKind};
 use pool_db::provisions::{self, Made, NewProvision};
 use pool_db::{Db, Error, belongings, budget, events, fuse, instances, ticks};
 use pool_domain::budget::Heard;
-use pool_domain::write::{Adoption, Belongings, NewInstance, Refresh, StatusChange};
+use pool_domain::write::{Adoption, NewInstance, OwnedResources, Refresh, StatusChange};
 use pool_domain::{
     CreateStep, DestroyStep, Epoch, FuseReport, InstanceId, Report, Secret, Stage, Status, Term,
 };
@@ -148,7 +148,7 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         name: name.clone(),
         gateway_token: Secret::new("t"),
     };
-    let belongings = Belongings {
+    let belongings = OwnedResources {
         id: id(),
         name,
         service_id: Some("service-a".into()),

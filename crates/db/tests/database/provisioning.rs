@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pool_db::provisions::{self, Made, NewProvision};
 use pool_db::{Db, Error};
-use pool_domain::write::Belongings;
-use pool_domain::{CreateStep, DestroyStep, InstanceId, Provision, Secret, Stage, Term};
+use pool_domain::write::OwnedResources;
+use pool_domain::{CreateStep, DestroyStep, InstanceId, ResourceRecord, Secret, Stage, Term};
 
 use crate::fixture::Fixture;
 
@@ -30,14 +30,14 @@ async fn intended(fixture: &Fixture, term: Term) {
     assert_eq!(again, 0);
 }
 
-async fn only(db: &Db) -> Provision {
+async fn only(db: &Db) -> ResourceRecord {
     let mut all = provisions::load(db).await.unwrap();
     assert_eq!(all.len(), 1);
     all.remove(0)
 }
 
-fn belongings() -> Belongings {
-    Belongings {
+fn belongings() -> OwnedResources {
+    OwnedResources {
         id: id(),
         name: "convos-agent-a".to_owned(),
         service_id: Some("another service".into()),

@@ -7,7 +7,7 @@ use pool_planner::*;
 use crate::world::*;
 
 /// Dead, with its record, and a listing that shows neither service nor volume.
-fn ending(provision: Provision) -> Snapshot {
+fn ending(provision: ResourceRecord) -> Snapshot {
     let mut snapshot = snapshot(vec![], vec![]);
     snapshot.provisions = vec![provision];
     snapshot
@@ -52,7 +52,7 @@ fn a_key_that_is_known_is_deleted_at_once_and_not_found_is_not_believed_yet() {
 }
 
 /// A service with the name of an intent, whose `serviceCreate` had no answer or was refused.
-fn named_as_the_intent() -> (Provision, ObservedService) {
+fn named_as_the_intent() -> (ResourceRecord, ObservedService) {
     let intent = provision(1, Stage::Creating(CreateStep::Service));
     let bare = ObservedService {
         created_at: ago(5),
@@ -92,7 +92,7 @@ fn somebody_elses_service_of_the_same_name_is_left_alone_and_the_intent_given_up
         let plan = decide(&snapshot, &quiet());
         assert_eq!(plan.resumes, []);
         let destruction = &plan.destructions[0];
-        assert_eq!(destruction.belongings.service_id, None);
+        assert_eq!(destruction.owned.service_id, None);
         assert!(!destruction.steps.contains(&DestroyStep::Service));
         assert_eq!(plan.report.foreign.len(), 1, "and it is reported");
         assert_eq!(plan.adoptions, []);

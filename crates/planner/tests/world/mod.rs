@@ -197,8 +197,8 @@ pub(crate) fn execute(plan: &Plan, mut snapshot: Snapshot) -> Snapshot {
     snapshot
 }
 
-pub(crate) fn provision(n: usize, stage: Stage) -> Provision {
-    Provision {
+pub(crate) fn provision(n: usize, stage: Stage) -> ResourceRecord {
+    ResourceRecord {
         id: id(n),
         name: identity().prefix.name_of(&id(n)),
         service_id: None,

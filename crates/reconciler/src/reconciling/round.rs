@@ -218,7 +218,7 @@ impl Reconciler {
         let leading = &self.leading;
         let entropy = &*leading.outside.entropy;
         let endings = destructions.into_iter().map(|destruction| {
-            let place = Place::take(leading, Work::Ending, &destruction.belongings.id);
+            let place = Place::take(leading, Work::Ending, &destruction.owned.id);
             (destruction, place)
         });
         let begun = resumes

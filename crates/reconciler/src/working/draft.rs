@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pool_db::provisions::NewProvision;
 use pool_domain::{
-    CreateStep, Entropy, InboxId, InstanceId, KeyHash, Provision, Secret, ServiceId, VolumeId,
+    CreateStep, Entropy, InboxId, InstanceId, KeyHash, ResourceRecord, Secret, ServiceId, VolumeId,
 };
 use pool_planner::Resume;
 
@@ -53,7 +53,7 @@ impl Draft {
     }
 
     pub(crate) fn resumed(resume: Resume, leading: &Arc<Leading>, entropy: &dyn Entropy) -> Self {
-        let Provision {
+        let ResourceRecord {
             id,
             name,
             gateway_token,

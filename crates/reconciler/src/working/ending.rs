@@ -5,7 +5,7 @@
 use futures_util::future::try_join3;
 use pool_credentials::Deleted;
 use pool_db::provisions;
-use pool_domain::write::Belongings;
+use pool_domain::write::OwnedResources;
 use pool_domain::{DestroyStep, Policy};
 use pool_failpoints::fail_point;
 use pool_planner::Destruction;
@@ -21,9 +21,9 @@ use crate::{Error, Outside};
 /// Takes every planned step. Only the database's refusal ends it early.
 pub(super) async fn end(tools: Tools, destruction: Destruction, place: Place) -> Result<(), Error> {
     let Leading { outside, term, .. } = &*tools.leading;
-    let id = &destruction.belongings.id;
+    let id = &destruction.owned.id;
     tools.forget_key(id);
-    provisions::begin_destruction(&outside.db, *term, &destruction.belongings).await?;
+    provisions::begin_destruction(&outside.db, *term, &destruction.owned).await?;
     for step in &destruction.already_gone {
         provisions::mark_destroyed(&outside.db, *term, id, *step).await?;
     }
@@ -63,7 +63,7 @@ impl End<'_> {
     async fn volumes_and_service(&self) -> Result<Option<Failed>, Error> {
         let lane = &self.tools.lanes.ending;
         let volumes = self.step(DestroyStep::Volumes, lane, RAILWAY_STEP).await?;
-        if volumes.is_some() && leaves_a_volume(&self.destruction.belongings) {
+        if volumes.is_some() && leaves_a_volume(&self.destruction.owned) {
             let why = "a volume that is attached to it comes first";
             self.fail(DestroyStep::Service, why);
             return Ok(volumes);
@@ -83,17 +83,17 @@ impl End<'_> {
             return Ok(None);
         }
         let Leading { outside, term, .. } = &*self.tools.leading;
-        let belongings = &self.destruction.belongings;
+        let owned = &self.destruction.owned;
         let taken = match lane.enter().await {
             None => Err("the steps before it took too long".to_owned()),
-            Some(_turn) => timeout(limit, take(outside, belongings, step))
+            Some(_turn) => timeout(limit, take(outside, owned, step))
                 .await
                 .unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs()))),
         };
         match taken {
             Ok(Gone::NotFound) if self.destruction.may_still_show => Ok(None),
             Ok(_) => {
-                provisions::mark_destroyed(&outside.db, *term, &belongings.id, step).await?;
+                provisions::mark_destroyed(&outside.db, *term, &owned.id, step).await?;
                 let is_service = usize::from(step == DestroyStep::Service);
                 self.tools.leading.tally().done.destroyed += is_service;
                 Ok(None)
@@ -106,15 +106,15 @@ impl End<'_> {
     }
 
     fn fail(&self, step: DestroyStep, why: &str) {
-        let id = &self.destruction.belongings.id;
+        let id = &self.destruction.owned.id;
         let action = format!("deleting the {}", step.as_str());
         self.tools.leading.tally().done.fail(Some(id), action, why);
     }
 }
 
 /// One volume is recorded. A second one is known by the service alone that it is attached to.
-fn leaves_a_volume(belongings: &Belongings) -> bool {
-    belongings.volume_ids.len() > 1
+fn leaves_a_volume(owned: &OwnedResources) -> bool {
+    owned.volume_ids.len() > 1
 }
 
 /// What a step that did not fail found.
@@ -127,33 +127,33 @@ enum Gone {
 
 async fn take(
     outside: &Outside,
-    belongings: &Belongings,
+    owned: &OwnedResources,
     step: DestroyStep,
 ) -> Result<Gone, String> {
     match step {
         DestroyStep::Key => {
             fail_point!("destroy.key.before");
-            let gone = delete_keys(outside, belongings).await;
+            let gone = delete_keys(outside, owned).await;
             let gone = gone.map_err(|error| error.to_string())??;
             fail_point!("destroy.key.after");
             Ok(gone)
         }
         DestroyStep::Inbox => {
             fail_point!("destroy.inbox.before");
-            let gone = delete_inbox(outside, belongings).await;
+            let gone = delete_inbox(outside, owned).await;
             let gone = gone.map_err(|error| error.to_string())??;
             fail_point!("destroy.inbox.after");
             Ok(gone)
         }
         DestroyStep::Volumes => {
             fail_point!("destroy.volumes.before");
-            delete_volumes(outside, belongings).await?;
+            delete_volumes(outside, owned).await?;
             fail_point!("destroy.volumes.after");
             Ok(Gone::Deleted)
         }
         DestroyStep::Service => {
             fail_point!("destroy.service.before");
-            if let Some(service) = &belongings.service_id {
+            if let Some(service) = &owned.service_id {
                 accepted(outside.railway.delete_service(service).await)?;
             }
             fail_point!("destroy.service.after");
@@ -163,9 +163,9 @@ async fn take(
 }
 
 /// Each is tried, whatever became of the others.
-async fn delete_volumes(outside: &Outside, belongings: &Belongings) -> Result<(), String> {
+async fn delete_volumes(outside: &Outside, owned: &OwnedResources) -> Result<(), String> {
     let mut ended = Ok(());
-    for volume in &belongings.volume_ids {
+    for volume in &owned.volume_ids {
         let deleted = accepted(outside.railway.delete_volume(volume).await);
         ended = ended.and(deleted);
     }
@@ -192,16 +192,16 @@ type Answered<T> = Result<Result<T, String>, pool_credentials::Error>;
 
 /// The recorded key; and where there is none, or it is not found, every key of the instance's name:
 /// one may have been made anew, and the answer lost.
-async fn delete_keys(outside: &Outside, belongings: &Belongings) -> Answered<Gone> {
+async fn delete_keys(outside: &Outside, owned: &OwnedResources) -> Answered<Gone> {
     let credentials = &outside.credentials;
-    let recorded = belongings.openrouter_key_hash.as_ref();
+    let recorded = owned.openrouter_key_hash.as_ref();
     if let Some(hash) = recorded
         && credentials.delete_key(hash).await? == Deleted::Now
     {
         return Ok(Ok(Gone::Deleted));
     }
     let mut gone = Gone::NotFound;
-    for hash in credentials.find_keys(&belongings.name).await? {
+    for hash in credentials.find_keys(&owned.name).await? {
         if Some(&hash) == recorded {
             return Ok(Err(CONTRADICTION.to_owned()));
         }
@@ -212,15 +212,15 @@ async fn delete_keys(outside: &Outside, belongings: &Belongings) -> Answered<Gon
 }
 
 /// The recorded inbox; and where there is none, or it is not found, the one of the instance's name.
-async fn delete_inbox(outside: &Outside, belongings: &Belongings) -> Answered<Gone> {
+async fn delete_inbox(outside: &Outside, owned: &OwnedResources) -> Answered<Gone> {
     let credentials = &outside.credentials;
-    let recorded = belongings.agentmail_inbox_id.as_ref();
+    let recorded = owned.agentmail_inbox_id.as_ref();
     if let Some(inbox) = recorded
         && credentials.delete_inbox(inbox).await? == Deleted::Now
     {
         return Ok(Ok(Gone::Deleted));
     }
-    match credentials.find_inbox(&belongings.name).await? {
+    match credentials.find_inbox(&owned.name).await? {
         None => Ok(Ok(Gone::NotFound)),
         found if found.as_ref() == recorded => Ok(Err(CONTRADICTION.to_owned())),
         Some(other) => {

@@ -6,7 +6,7 @@ use crate::{InboxId, InstanceId, KeyHash, Secret, ServiceId, VolumeId};
 
 /// One row of `provisions`: from before the first call outside until nothing is left outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Provision {
+pub struct ResourceRecord {
     /// The instance it is for.
     pub id: InstanceId,
     /// The name of its service, key and inbox.
@@ -39,7 +39,7 @@ pub struct Provision {
     pub destroyed: Vec<DestroyStep>,
 }
 
-impl Provision {
+impl ResourceRecord {
     /// Whether this step of its destruction is done.
     #[must_use]
     pub fn is_destroyed(&self, step: DestroyStep) -> bool {
