@@ -308,14 +308,14 @@ fn reconcile(
         };
         let environment = environment?;
         info!(railway.environment = %environment, "reconciling this environment");
-        let outside = wiring::outside(&config, &surroundings, &parts, &railway, environment)?;
-        let outside = Arc::new(outside);
+        let context = wiring::context(&config, &surroundings, &parts, &railway, environment)?;
+        let context = Arc::new(context);
         let settings = DriverSettings {
             database: wiring::database(&config, &surroundings),
             holder: surroundings.holder.clone(),
             keep_events: config.event_retention,
         };
-        let driver = Driver::new(outside, settings, wake, loops);
+        let driver = Driver::new(context, settings, wake, loops);
         Box::pin(surroundings.suspended(driver.run(stop))).await;
         Ok(())
     })

@@ -15,7 +15,7 @@ use pool_domain::{Entropy, EnvironmentId, OsEntropy, chain};
 use pool_http_client::Transport;
 use pool_planner::{Accounts, Identity};
 use pool_railway::{EnvironmentRef, Error as RailwayError, ErrorClass, Railway, Token};
-use pool_reconciler::{Blueprint, Outside};
+use pool_reconciler::Blueprint;
 use tracing::warn;
 
 use crate::Config;
@@ -201,13 +201,13 @@ fn is_final(error: &RailwayError) -> bool {
     )
 }
 
-pub(crate) fn outside(
+pub(crate) fn context(
     config: &Config,
     surroundings: &Surroundings,
     parts: &Parts,
     railway: &Railway,
     environment: EnvironmentId,
-) -> anyhow::Result<Outside> {
+) -> anyhow::Result<pool_reconciler::Context> {
     let settings = pool_credentials::Settings {
         openrouter: config.openrouter.clone(),
         agentmail: config.agentmail.clone(),
@@ -218,7 +218,7 @@ pub(crate) fn outside(
         openrouter: credentials.has_openrouter(),
         agentmail: credentials.has_agentmail(),
     };
-    Ok(Outside {
+    Ok(pool_reconciler::Context {
         db: parts.db.clone(),
         railway: railway.in_environment(environment),
         agent: parts.agent.clone(),

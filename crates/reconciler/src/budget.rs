@@ -18,13 +18,13 @@ pub(crate) async fn learn(db: &Db, railway: &EnvironmentClient) -> Result<(), Er
 
 /// Stores what this leader knows, and learns what others heard later.
 pub(crate) async fn share(leading: &Leading) -> Result<(), Error> {
-    let outside = &leading.outside;
-    let now = outside.db.now().await?;
-    let Some(heard) = outside.railway.heard(now) else {
+    let context = &leading.context;
+    let now = context.db.now().await?;
+    let Some(heard) = context.railway.heard(now) else {
         return Ok(());
     };
-    if let Some(known) = budget::save(&outside.db, leading.term, &heard).await? {
-        outside.railway.load(&known, now);
+    if let Some(known) = budget::save(&context.db, leading.term, &heard).await? {
+        context.railway.load(&known, now);
     }
     Ok(())
 }
@@ -32,7 +32,7 @@ pub(crate) async fn share(leading: &Leading) -> Result<(), Error> {
 /// Stores a block as soon as it is known: a leader that is killed before its round ends would let
 /// the next one run into it.
 pub(crate) async fn share_block(leading: &Leading) -> Result<(), Error> {
-    if leading.outside.railway.is_blocked() {
+    if leading.context.railway.is_blocked() {
         share(leading).await?;
     }
     Ok(())

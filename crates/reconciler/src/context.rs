@@ -13,7 +13,7 @@ use crate::Blueprint;
 
 /// The clients, and what they are used with. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Outside {
+pub struct Context {
     /// Our records.
     pub db: Db,
     /// Railway, in our environment.
@@ -36,7 +36,7 @@ pub struct Outside {
     pub redactor: Redactor,
 }
 
-impl Outside {
+impl Context {
     /// Whether each instance gets an OpenRouter key of its own.
     pub(crate) fn makes_keys(&self) -> bool {
         self.blueprint.shared_openrouter_key.is_none() && self.credentials.has_openrouter()

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::leading::{Leading, Loops};
 use crate::reconciling::Reconciler;
-use crate::{Error, Outside, budget, promoting, reconciling, sweeping, working};
+use crate::{Context, Error, budget, promoting, reconciling, sweeping, working};
 
 /// How often a standby tries to take the lead, and a leader asks whether it still has it.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ pub struct DriverSettings {
 /// Runs the reconciler wherever this server may lead.
 #[derive(Debug)]
 pub struct Driver {
-    outside: Arc<Outside>,
+    context: Arc<Context>,
     settings: DriverSettings,
     wake: Arc<Notify>,
     loops: Arc<Loops>,
@@ -49,13 +49,13 @@ impl Driver {
     /// how it gets on.
     #[must_use]
     pub fn new(
-        outside: Arc<Outside>,
+        context: Arc<Context>,
         settings: DriverSettings,
         wake: Arc<Notify>,
         loops: Arc<Loops>,
     ) -> Self {
         Self {
-            outside,
+            context,
             settings,
             wake,
             loops,
@@ -105,12 +105,12 @@ impl Driver {
     /// of them meets another leader ends all of them.
     async fn lead(&self, term: Term, shutdown: &CancellationToken) -> Result<(), Error> {
         pool_legacy_schema::contract(&self.settings.database).await?;
-        budget::learn(&self.outside.db, &self.outside.railway).await?;
-        let last_complete_at = ticks::last_complete_at(&self.outside.db).await?;
-        let last_tick = ticks::last(&self.outside.db).await?;
+        budget::learn(&self.context.db, &self.context.railway).await?;
+        let last_complete_at = ticks::last_complete_at(&self.context.db).await?;
+        let last_tick = ticks::last(&self.context.db).await?;
         let report = last_tick.and_then(|tick| tick.report).unwrap_or_default();
         let leading = Arc::new(Leading::new(
-            Arc::clone(&self.outside),
+            Arc::clone(&self.context),
             term,
             Arc::clone(&self.wake),
             Arc::clone(&self.loops),

@@ -15,12 +15,12 @@ use pool_planner::{InFlight, ProbeBook};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::Outside;
+use crate::Context;
 
 /// One term of this server's leadership.
 #[derive(Debug)]
 pub(crate) struct Leading {
-    pub(crate) outside: Arc<Outside>,
+    pub(crate) context: Arc<Context>,
     pub(crate) term: Term,
     /// Wakes the rounds.
     pub(crate) wake: Arc<Notify>,
@@ -103,14 +103,14 @@ impl DoneSince {
 
 impl Leading {
     pub(crate) fn new(
-        outside: Arc<Outside>,
+        context: Arc<Context>,
         term: Term,
         wake: Arc<Notify>,
         loops: Arc<Loops>,
         last_sweep: Option<SweepReport>,
     ) -> Self {
         Self {
-            outside,
+            context,
             term,
             wake,
             listed: Notify::new(),

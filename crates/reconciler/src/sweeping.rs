@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use crate::leading::Leading;
 use crate::working::accepted;
-use crate::{Error, Outside, limits};
+use crate::{Context, Error, limits};
 
 /// Volumes of which it is recorded whose they are.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Volumes {
         let is_new = |(volume, _): &&(VolumeId, _)| !self.0.contains(volume);
         let new: Vec<_> = seen.iter().filter(is_new).cloned().collect();
         if !new.is_empty() {
-            belongings::remember_volumes(&leading.outside.db, leading.term, &new).await?;
+            belongings::remember_volumes(&leading.context.db, leading.term, &new).await?;
         }
         let seen = seen.into_iter().map(|(volume, _)| volume);
         if listing.is_complete() {
@@ -148,7 +148,7 @@ async fn carry_out(leading: &Leading, order: SweepOrder) -> Result<(), Error> {
             report.clone()
         };
         let result = json!({ "sweep": report });
-        let (db, term) = (&leading.outside.db, leading.term);
+        let (db, term) = (&leading.context.db, leading.term);
         commands::finish(db, term, &[command.id], tick, &result).await?;
     }
     Ok(())
@@ -168,18 +168,18 @@ async fn sweep_now(
     at: DateTime<Utc>,
     dry_run: bool,
 ) -> Result<SweepReport, Error> {
-    let (outside, term) = (&*leading.outside, leading.term);
+    let (context, term) = (&*leading.context, leading.term);
     let began = Instant::now();
     let mut report = SweepReport::begun(at, dry_run);
-    let sight = look(outside, listing).await;
+    let sight = look(context, listing).await;
     report.keys = sight.keys.count();
     report.inboxes = sight.inboxes.count();
     // Read after everything was listed: whatever was made until then is recorded.
-    let rows = instances::load(&outside.db).await?;
-    let provisions = provisions::load(&outside.db).await?;
-    let records = recall(outside, questions(&sight, &outside.identity)).await?;
+    let rows = instances::load(&context.db).await?;
+    let provisions = provisions::load(&context.db).await?;
+    let records = recall(context, questions(&sight, &context.identity)).await?;
     let mut plan = if rows.unreadable.is_empty() {
-        sweep(&rows.rows, &provisions, &sight, &records, &outside.identity)
+        sweep(&rows.rows, &provisions, &sight, &records, &context.identity)
     } else {
         // What such a row needs is not known.
         let why = format!("our own rows: {} cannot be read", rows.unreadable.len());
@@ -194,16 +194,16 @@ async fn sweep_now(
     if dry_run {
         report.would_remove = plan.remove;
     } else {
-        remove_all(outside, term, plan.remove, &mut report).await?;
+        remove_all(context, term, plan.remove, &mut report).await?;
     }
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    report.redact(&outside.redactor);
+    report.redact(&context.redactor);
     report.bound();
     Ok(report)
 }
 
 /// Lists keys and inboxes. Nothing can be said of them while the listing of services is not whole.
-async fn look(outside: &Outside, listing: &Listing) -> Sight {
+async fn look(context: &Context, listing: &Listing) -> Sight {
     let (keys, inboxes) = match &listing.completeness {
         Completeness::Incomplete(why) => (
             Listed::Incomplete(why.clone()),
@@ -211,12 +211,12 @@ async fn look(outside: &Outside, listing: &Listing) -> Sight {
         ),
         Completeness::Complete => tokio::join!(
             listed(
-                outside.credentials.has_openrouter(),
-                outside.credentials.list_keys()
+                context.credentials.has_openrouter(),
+                context.credentials.list_keys()
             ),
             listed(
-                outside.credentials.has_agentmail(),
-                outside.credentials.list_inboxes()
+                context.credentials.has_agentmail(),
+                context.credentials.list_inboxes()
             ),
         ),
     };
@@ -245,8 +245,8 @@ async fn listed<T>(
 }
 
 /// What our records say of everything that was seen.
-async fn recall(outside: &Outside, questions: Questions) -> Result<Records, Error> {
-    let db = &outside.db;
+async fn recall(context: &Context, questions: Questions) -> Result<Records, Error> {
+    let db = &context.db;
     let owners = belongings::owners(db, &questions.owners).await?;
     let removed = events::removed(db, &questions.ids).await?;
     let last_events = events::last_by_service(db, &questions.services).await?;
@@ -261,7 +261,7 @@ async fn recall(outside: &Outside, questions: Questions) -> Result<Records, Erro
 
 /// Removes what was found, so many at once.
 async fn remove_all(
-    outside: &Outside,
+    context: &Context,
     term: Term,
     found: Vec<Found>,
     report: &mut SweepReport,
@@ -272,11 +272,11 @@ async fn remove_all(
     // A volume that outlives its service says no more whose it was. This also checks the term: a
     // leader of old removes nothing.
     let volumes: Vec<_> = found.iter().filter_map(volume_and_owner).collect();
-    belongings::remember_volumes(&outside.db, term, &volumes).await?;
+    belongings::remember_volumes(&context.db, term, &volumes).await?;
     let until = Instant::now() + limits::SWEEP;
     let mut ended = stream::iter(found)
         .map(|found| async move {
-            let removed = timeout_at(until, remove(outside, &found.thing)).await;
+            let removed = timeout_at(until, remove(context, &found.thing)).await;
             let removed = removed.unwrap_or_else(|_| Err("no time was left in this sweep".into()));
             (found, removed)
         })
@@ -297,8 +297,8 @@ fn volume_and_owner(found: &Found) -> Option<(VolumeId, pool_domain::InstanceId)
     }
 }
 
-async fn remove(outside: &Outside, thing: &Thing) -> Result<(), String> {
-    let (railway, credentials) = (&outside.railway, &outside.credentials);
+async fn remove(context: &Context, thing: &Thing) -> Result<(), String> {
+    let (railway, credentials) = (&context.railway, &context.credentials);
     let deleted = match thing {
         Thing::Volume(id) => return accepted(railway.delete_volume(id).await),
         Thing::Service(id) => return accepted(railway.delete_service(id).await),

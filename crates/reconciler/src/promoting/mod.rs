@@ -27,7 +27,7 @@ use crate::reconciling::ACTOR;
 pub(crate) async fn run(leading: Arc<Leading>, shutdown: CancellationToken) -> Result<(), Error> {
     let mut promoter = Promoter::new(leading);
     let leading = Arc::clone(&promoter.leading);
-    let mut looks = interval(leading.outside.policy.probe_every());
+    let mut looks = interval(leading.context.policy.probe_every());
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let went = tokio::select! {
@@ -98,7 +98,7 @@ impl Promoter {
     async fn read(&mut self, seen: &Seen) -> Result<Probed, Error> {
         let leading = Arc::clone(&self.leading);
         let (next, others) = (Policy::NEXT_CHECKED, Policy::STOCK_CHECKED_AT_ONCE);
-        let (db, after, named) = (&leading.outside.db, self.after.clone(), &seen.to_confirm);
+        let (db, after, named) = (&leading.context.db, self.after.clone(), &seen.to_confirm);
         let read = instances::load_probed(db, next, after.as_ref(), others, named);
         let read = self.beside_answers(read).await?;
         let is_end = read.others.len() < others;
@@ -110,7 +110,7 @@ impl Promoter {
     }
 
     fn begin(&mut self, read: Probed, seen: &Seen) {
-        let outside = Arc::clone(&self.leading.outside);
+        let context = Arc::clone(&self.leading.context);
         let next: BTreeSet<_> = read.next.iter().map(|row| row.id.clone()).collect();
         let mut rows = read.starting;
         rows.extend(read.next);
@@ -121,8 +121,8 @@ impl Promoter {
         rows.extend(others);
         rows.extend(read.named);
         let index = Index::new(&rows, &seen.provisions, &seen.listing);
-        let targets = probes(&rows, &index, &seen.listing, &outside.identity);
-        let unasked = conversations_to_ask(&rows, &index, &seen.listing, &outside.identity);
+        let targets = probes(&rows, &index, &seen.listing, &context.identity);
+        let unasked = conversations_to_ask(&rows, &index, &seen.listing, &context.identity);
         let unasked: BTreeSet<_> = unasked.into_iter().map(|target| target.id).collect();
         let candidates = targets
             .into_iter()
@@ -134,7 +134,7 @@ impl Promoter {
             })
             .collect();
         let busy = |lane| self.in_flight.values().filter(|it| **it == lane).count();
-        let turns = turns(candidates, busy, &outside.policy);
+        let turns = turns(candidates, busy, &context.policy);
         self.forget_old();
         let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
         for (lane, target) in turns {
@@ -148,10 +148,10 @@ impl Promoter {
     }
 
     fn ask(&mut self, lane: Lane, target: ProbeTarget, row: &Instance, is_unasked: bool) {
-        let outside = Arc::clone(&self.leading.outside);
+        let context = Arc::clone(&self.leading.context);
         let token = row.gateway_token.clone();
         let patience = lane.patience();
-        let asked = async move { ask(&outside, target, patience, is_unasked, token).await };
+        let asked = async move { ask(&context, target, patience, is_unasked, token).await };
         self.asking.push(Box::pin(asked));
     }
 
@@ -239,7 +239,7 @@ impl Promoter {
             return Ok(());
         }
         leading.loops.promoting.at("writing rows");
-        let (db, term) = (&leading.outside.db, leading.term);
+        let (db, term) = (&leading.context.db, leading.term);
         let changing = instances::change_statuses(db, term, &proven, ACTOR);
         let changed = self.beside_answers(changing).await?;
         let changed: BTreeSet<_> = changed.into_iter().collect();

@@ -4,7 +4,7 @@ use pool_domain::{Conversation, Policy, Probe, Secret};
 use pool_planner::ProbeTarget;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
-use crate::Outside;
+use crate::Context;
 
 /// What one agent answered.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Asked {
 }
 
 pub(crate) async fn ask(
-    outside: &Outside,
+    context: &Context,
     target: ProbeTarget,
     patience: Duration,
     is_unasked: bool,
@@ -29,13 +29,13 @@ pub(crate) async fn ask(
     let answers = async {
         let mut said = None;
         if is_unasked {
-            said = Some(conversation(outside, &target, token.as_ref()).await);
+            said = Some(conversation(context, &target, token.as_ref()).await);
         }
         let is_bound = matches!(said, Some(Conversation::In { .. }));
         let probe = if is_bound {
             None
         } else {
-            Some(probe(outside, &target).await)
+            Some(probe(context, &target).await)
         };
         (probe, said)
     };
@@ -55,7 +55,7 @@ pub(crate) async fn ask(
     }
 }
 
-async fn probe(outside: &Outside, target: &ProbeTarget) -> Probe {
+async fn probe(context: &Context, target: &ProbeTarget) -> Probe {
     let repeats = if target.repeat {
         Policy::PROBE_REPEATS
     } else {
@@ -64,7 +64,7 @@ async fn probe(outside: &Outside, target: &ProbeTarget) -> Probe {
     let mut times = 0;
     loop {
         let limit = Policy::PROBE_TIMEOUT;
-        match outside.agent.health(&target.url, limit).await {
+        match context.agent.health(&target.url, limit).await {
             Ok(_health) => return Probe::Ready,
             Err(not_ready) if times >= repeats => {
                 return Probe::Failed {
@@ -80,11 +80,11 @@ async fn probe(outside: &Outside, target: &ProbeTarget) -> Probe {
 
 /// Newer agents answer only to their gateway's token.
 async fn conversation(
-    outside: &Outside,
+    context: &Context,
     target: &ProbeTarget,
     token: Option<&Secret>,
 ) -> Conversation {
-    let (agent, limit) = (&outside.agent, Policy::PROBE_TIMEOUT);
+    let (agent, limit) = (&context.agent, Policy::PROBE_TIMEOUT);
     match token {
         Some(token) => {
             let asked = agent.conversation_with_gateway_token(&target.url, token, limit);

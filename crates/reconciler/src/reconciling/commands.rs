@@ -6,7 +6,7 @@ use pool_db::commands::{self, CommandKind, PendingCommand};
 use pool_domain::{InstanceId, Policy, Report, Term};
 use serde_json::{Value, json};
 
-use crate::{Error, Outside};
+use crate::{Context, Error};
 
 /// How many instances a command asks for; none where it asks for a round.
 pub(super) fn requested_creates(command: &PendingCommand) -> usize {
@@ -51,7 +51,7 @@ pub(super) fn is_sweep(command: &PendingCommand) -> bool {
 /// A person who asked for a number is answered when the intents are written; making them takes a
 /// minute or two.
 pub(super) async fn answer_replenish(
-    outside: &Outside,
+    context: &Context,
     term: Term,
     asked: &[PendingCommand],
     intended: usize,
@@ -61,14 +61,14 @@ pub(super) async fn answer_replenish(
         let created = requested_creates(command).min(left);
         left -= created;
         let result = json!({ "created": created });
-        commands::finish(&outside.db, term, &[command.id], None, &result).await?;
+        commands::finish(&context.db, term, &[command.id], None, &result).await?;
     }
     Ok(())
 }
 
 /// Everybody who asked for the round, once it is recorded.
 pub(super) async fn answer_round(
-    outside: &Outside,
+    context: &Context,
     term: Term,
     asked: &[PendingCommand],
     tick: i64,
@@ -76,7 +76,7 @@ pub(super) async fn answer_round(
 ) -> Result<(), Error> {
     for command in asked.iter().filter(|it| wants_whole_round(it)) {
         let result = outcome(command, report);
-        commands::finish(&outside.db, term, &[command.id], Some(tick), &result).await?;
+        commands::finish(&context.db, term, &[command.id], Some(tick), &result).await?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use pool_domain::{InstanceId, LastEvent, ObservedService, Policy, ServiceId, Ser
 use pool_planner::{Evidence, adoption};
 use tokio::time::timeout;
 
-use crate::{Error, Outside, limits};
+use crate::{Context, Error, limits};
 
 /// Services that bear our prefix and hold another's key, and when that was read: reading it again
 /// every round would cost a request each time.
@@ -16,7 +16,7 @@ pub(crate) type Foreign = HashMap<ServiceId, (Evidence, DateTime<Utc>)>;
 /// What is known of the candidates: one request for all of them, and none where all are known to
 /// be another's, or where nothing is to be asked now.
 pub(super) async fn evidence(
-    outside: &Outside,
+    context: &Context,
     candidates: Vec<ObservedService>,
     foreign: &mut Foreign,
     now: DateTime<Utc>,
@@ -37,7 +37,7 @@ pub(super) async fn evidence(
     if unknown.is_empty() {
         return Ok(known);
     }
-    let recorded = recorded(outside, unknown).await?;
+    let recorded = recorded(context, unknown).await?;
     // What was removed is known by that alone, and its variables may be gone with it.
     let (removed, unknown): (Vec<_>, Vec<_>) = recorded
         .into_iter()
@@ -46,7 +46,7 @@ pub(super) async fn evidence(
     if unknown.is_empty() || !may_ask {
         return Ok(known);
     }
-    let variables = match timeout(limits::READ_VARIABLES, outside.railway.variables()).await {
+    let variables = match timeout(limits::READ_VARIABLES, context.railway.variables()).await {
         Ok(Ok(variables)) => variables,
         Ok(Err(error)) => {
             failures.push(("reading variables".to_owned(), error.to_string()));
@@ -64,7 +64,7 @@ pub(super) async fn evidence(
         let Some(found) = variables.get(&service) else {
             continue;
         };
-        let variables = ServiceVariables::read(found, &outside.pool_api_key);
+        let variables = ServiceVariables::read(found, &context.pool_api_key);
         let evidence = Evidence {
             variables,
             ..evidence
@@ -79,10 +79,10 @@ pub(super) async fn evidence(
 
 /// What our own records say of the candidates.
 async fn recorded(
-    outside: &Outside,
+    context: &Context,
     candidates: Vec<ObservedService>,
 ) -> Result<Vec<(ServiceId, Evidence)>, Error> {
-    let prefix = &outside.identity.prefix;
+    let prefix = &context.identity.prefix;
     let services: Vec<_> = candidates
         .iter()
         .map(|service| service.service_id.clone())
@@ -91,8 +91,8 @@ async fn recorded(
         .iter()
         .filter_map(|service| InstanceId::from_service_name(prefix, &service.name))
         .collect();
-    let events = pool_db::events::last_by_service(&outside.db, &services).await?;
-    let aside = pool_db::set_aside::reasons(&outside.db, &ids, &services).await?;
+    let events = pool_db::events::last_by_service(&context.db, &services).await?;
+    let aside = pool_db::set_aside::reasons(&context.db, &ids, &services).await?;
     let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
     let mut by_service: HashMap<_, Vec<_>> = HashMap::new();
     for it in &aside {

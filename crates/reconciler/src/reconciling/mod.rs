@@ -67,7 +67,7 @@ pub(crate) async fn run(
 /// in step.
 fn interval(leading: &Leading) -> Duration {
     let mut byte = [0];
-    leading.outside.entropy.fill(&mut byte);
+    leading.context.entropy.fill(&mut byte);
     let factor = 0.9 + f64::from(byte[0]) / 255.0 * 0.2;
-    leading.outside.policy.tick_interval.mul_f64(factor)
+    leading.context.policy.tick_interval.mul_f64(factor)
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::evidence::{Foreign, evidence};
 use crate::leading::{Leading, Seen};
-use crate::{Error, Outside, limits};
+use crate::{Context, Error, limits};
 
 /// What one observation saw.
 pub(crate) struct Observed {
@@ -32,25 +32,25 @@ pub(crate) async fn observe(
     requested_creates: usize,
     somebody_asked: bool,
 ) -> Result<Observed, Error> {
-    let outside = &*leading.outside;
+    let context = &*leading.context;
     // The listing begins at the database's time, so that its absence can be judged against rows.
-    let started_at = outside.db.now().await?;
+    let started_at = context.db.now().await?;
     leading.loops.reconciling.at("listing");
     let last = leading.seen().filter(|seen| {
-        let policy = &outside.policy;
+        let policy = &context.policy;
         may_look_again(&seen.listing, occasion, somebody_asked, started_at, policy)
     });
     let is_listed_anew = last.is_none();
     let listing = match last {
         Some(seen) => seen.listing.clone(),
-        None => list(outside, started_at, somebody_asked).await,
+        None => list(context, started_at, somebody_asked).await,
     };
     leading.loops.reconciling.at("reading rows");
     // Before the rows: these tell how whatever is not in flight by now has ended.
     let in_flight = leading.in_flight();
     // The rows are read after the listing: a service in it whose row was made meanwhile is known.
-    let loaded = bounded(pool_db::instances::load(&outside.db)).await?;
-    let provisions = bounded(pool_db::provisions::load(&outside.db)).await?;
+    let loaded = bounded(pool_db::instances::load(&context.db)).await?;
+    let provisions = bounded(pool_db::provisions::load(&context.db)).await?;
     let said = leading.book().take(&loaded.rows);
 
     let mut snapshot = Snapshot {
@@ -62,20 +62,20 @@ pub(crate) async fn observe(
         conversations: said.conversations,
         evidence: HashMap::new(),
         requested_creates,
-        fuse: pool_db::fuse::load(&outside.db).await?,
+        fuse: pool_db::fuse::load(&context.db).await?,
         in_flight,
     };
     show(leading, &snapshot);
     let mut failures = Vec::new();
     let candidates = {
         let index = Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing);
-        let found = adoption::candidates(&index, &snapshot.listing, &outside.identity);
+        let found = adoption::candidates(&index, &snapshot.listing, &context.identity);
         found.into_iter().cloned().collect()
     };
     leading.loops.reconciling.at("reading variables");
     let now = snapshot.now;
     let known = evidence(
-        outside,
+        context,
         candidates,
         foreign,
         now,
@@ -100,7 +100,7 @@ fn show(leading: &Leading, snapshot: &Snapshot) {
         ..
     } = snapshot;
     let index = Index::new(rows, provisions, listing);
-    let targets = probes(rows, &index, listing, &leading.outside.identity).into_iter();
+    let targets = probes(rows, &index, listing, &leading.context.identity).into_iter();
     let to_confirm = targets
         .filter(|target| matches!(target.status, Status::Claimed | Status::Crashed))
         .map(|target| target.id);
@@ -112,12 +112,12 @@ fn show(leading: &Leading, snapshot: &Snapshot) {
 }
 
 /// Lists, unless the budget wants it less often and no person asked for this round.
-async fn list(outside: &Outside, started_at: DateTime<Utc>, by_a_person: bool) -> Listing {
-    let not_due = outside.railway.listing_not_due();
+async fn list(context: &Context, started_at: DateTime<Utc>, by_a_person: bool) -> Listing {
+    let not_due = context.railway.listing_not_due();
     if let Some(why) = not_due.filter(|_| !by_a_person) {
         return Listing::failed(started_at, why);
     }
-    timeout(limits::LIST, outside.railway.list(started_at))
+    timeout(limits::LIST, context.railway.list(started_at))
         .await
         .unwrap_or_else(|_elapsed| {
             Listing::failed(

@@ -65,7 +65,7 @@ impl Reconciler {
         sweeps: UnboundedSender<SweepOrder>,
         keep_events: Duration,
     ) -> Self {
-        let spent_before = leading.outside.railway.spent();
+        let spent_before = leading.context.railway.spent();
         Self {
             leading,
             history: History::new(last_complete_at).at_pace(pace),
@@ -83,7 +83,7 @@ impl Reconciler {
     pub(crate) async fn go_round(&mut self, occasion: Occasion) -> Result<Went, Error> {
         let began = Instant::now();
         let leading = Arc::clone(&self.leading);
-        let (db, term) = (&leading.outside.db, leading.term);
+        let (db, term) = (&leading.context.db, leading.term);
         let started_at = db.now().await?;
         let mut asked = commands::pending(db, term).await?;
         asked.retain(|command| !leading.last_sweep().handed_over.contains(&command.id));
@@ -100,10 +100,10 @@ impl Reconciler {
         budget::share(&leading).await?;
         self.tell(&mut report).await?;
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        report.redact(&leading.outside.redactor);
+        report.redact(&leading.context.redactor);
         report.bound();
         let tick = ticks::record(db, term, started_at, &report).await?;
-        answer_round(&leading.outside, term, &asked, tick, &report).await?;
+        answer_round(&leading.context, term, &asked, tick, &report).await?;
         if let Some(order) = sweep {
             // Its loop ends only with this one.
             let _ = self.sweeps.send(order.of_tick(tick));
@@ -119,16 +119,16 @@ impl Reconciler {
         asked: &[PendingCommand],
     ) -> Result<(Report, Went, Option<SweepOrder>), Error> {
         let leading = Arc::clone(&self.leading);
-        let (outside, term) = (&*leading.outside, leading.term);
+        let (context, term) = (&*leading.context, leading.term);
         let requested = asked.iter().map(requested_creates).sum();
         let observed = self.observe(occasion, requested, asked).await?;
         let snapshot = &observed.snapshot;
         let index = Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing);
         let failed_lately = self.learn(&observed, &index).await?;
 
-        let (policy, identity) = (&outside.policy, &outside.identity);
+        let (policy, identity) = (&context.policy, &context.identity);
         let mut plan = plan(snapshot, &index, &self.history, policy, identity);
-        let left = usize::try_from(outside.railway.creates_left()).unwrap_or(usize::MAX);
+        let left = usize::try_from(context.railway.creates_left()).unwrap_or(usize::MAX);
         plan.hold_back_creates(left, requested);
         let mut report = std::mem::take(&mut plan.report);
         report.unreadable.clone_from(&observed.unreadable);
@@ -137,15 +137,15 @@ impl Reconciler {
         }
 
         leading.loops.reconciling.at("writing rows");
-        write_rows(outside, term, &plan, &mut report).await?;
+        write_rows(context, term, &plan, &mut report).await?;
         // Only now: as long as nothing was written, what was confirmed still stands in the list.
         let rows = counted_rows(&snapshot.rows);
-        fuse::save(&outside.db, term, report.fuse.as_ref(), rows).await?;
-        let intents = intend(outside, term, &plan, &mut report).await?;
-        answer_replenish(outside, term, asked, report.done.intended).await?;
-        remove(outside, term, &plan.removals, &mut report).await?;
+        fuse::save(&context.db, term, report.fuse.as_ref(), rows).await?;
+        let intents = intend(context, term, &plan, &mut report).await?;
+        answer_replenish(context, term, asked, report.done.intended).await?;
+        remove(context, term, &plan.removals, &mut report).await?;
         let resumes = settle(
-            outside,
+            context,
             term,
             std::mem::take(&mut plan.resumes),
             &mut report,
@@ -188,7 +188,7 @@ impl Reconciler {
         let Self {
             leading, history, ..
         } = self;
-        let (policy, identity) = (&leading.outside.policy, &leading.outside.identity);
+        let (policy, identity) = (&leading.context.policy, &leading.context.identity);
         history.record(snapshot, index, policy, identity);
         let creations = {
             let mut tally = leading.tally();
@@ -216,7 +216,7 @@ impl Reconciler {
         // The others are finished by the next rounds.
         intents.truncate(plan.make_now);
         let leading = &self.leading;
-        let entropy = &*leading.outside.entropy;
+        let entropy = &*leading.context.entropy;
         let endings = destructions.into_iter().map(|destruction| {
             let place = Place::take(leading, Work::Ending, &destruction.owned.id);
             (destruction, place)
@@ -262,8 +262,8 @@ impl Reconciler {
     /// budget stands, and the last sweep.
     async fn tell(&mut self, report: &mut Report) -> Result<(), Error> {
         let leading = &self.leading;
-        let railway = &leading.outside.railway;
-        let now = leading.outside.db.now().await?;
+        let railway = &leading.context.railway;
+        let now = leading.context.db.now().await?;
         let budget = railway.budget_report(now, self.spent_before);
         let spent = budget.spent_by_tick;
         self.spent_before = railway.spent();
@@ -294,7 +294,7 @@ impl Reconciler {
         if self.rounds % PRUNE_EVERY_ROUNDS != 1 {
             return;
         }
-        let (db, term) = (&self.leading.outside.db, self.leading.term);
+        let (db, term) = (&self.leading.context.db, self.leading.term);
         let pruned = events::prune(db, term, self.keep_events, PRUNE_AT_MOST).await;
         if let Err(error) = pruned {
             warn!(error = %error, "the event log was not pruned; the next rounds try again");

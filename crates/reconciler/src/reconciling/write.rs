@@ -11,7 +11,7 @@ use pool_failpoints::fail_point;
 use pool_planner::{Plan, Removal, Resume};
 
 use crate::working::new_gateway_token;
-use crate::{Error, Outside};
+use crate::{Context, Error};
 
 /// Who the event log names for what the leader does by itself.
 pub(crate) const ACTOR: &str = "reconciler";
@@ -19,12 +19,12 @@ pub(crate) const ACTOR: &str = "reconciler";
 /// Writes the rows: first what was observed, since a change of status ends the epoch that it was
 /// decided from, then the changes, then the rows of adopted services.
 pub(crate) async fn write_rows(
-    outside: &Outside,
+    context: &Context,
     term: Term,
     plan: &Plan,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let db = &outside.db;
+    let db = &context.db;
     report.done.refreshed = instances::refresh(db, term, &plan.refreshes).await?;
     let changed = instances::change_statuses(db, term, &plan.changes, ACTOR).await?;
     let changed: HashSet<_> = changed.into_iter().collect();
@@ -40,7 +40,7 @@ pub(crate) async fn write_rows(
 
 /// Removes the rows and provisions of which nothing is left outside.
 pub(crate) async fn remove(
-    outside: &Outside,
+    context: &Context,
     term: Term,
     removals: &[Removal],
     report: &mut Report,
@@ -52,7 +52,7 @@ pub(crate) async fn remove(
     fail_point!("destroy.row.before", !rows.is_empty(), |_| Err(
         pool_db::Error::Lose("at a failpoint".into()).into()
     ));
-    let removed = instances::remove(&outside.db, term, &rows, ACTOR).await?;
+    let removed = instances::remove(&context.db, term, &rows, ACTOR).await?;
     let removed: HashSet<_> = removed.into_iter().collect();
     report.done.removed = removed.len();
     fail_point!("destroy.row.after", !removed.is_empty(), |_| Err(
@@ -67,7 +67,7 @@ pub(crate) async fn remove(
     fail_point!("destroy.record.before", !done.is_empty(), |_| Err(
         pool_db::Error::Lose("at a failpoint".into()).into()
     ));
-    provisions::remove(&outside.db, term, &done).await?;
+    provisions::remove(&context.db, term, &done).await?;
     fail_point!("destroy.record.after", !done.is_empty(), |_| Err(
         pool_db::Error::Lose("at a failpoint".into()).into()
     ));
@@ -76,16 +76,16 @@ pub(crate) async fn remove(
 
 /// Writes the intents of the planned creations: from here on they count, whoever leads.
 pub(crate) async fn intend(
-    outside: &Outside,
+    context: &Context,
     term: Term,
     plan: &Plan,
     report: &mut Report,
 ) -> Result<Vec<NewProvision>, Error> {
     let intents: Vec<_> = (0..plan.create)
         .map(|_| {
-            let id = InstanceId::generate(&*outside.entropy);
-            let name = outside.identity.prefix.name_of(&id);
-            let gateway_token = new_gateway_token(&*outside.entropy);
+            let id = InstanceId::generate(&*context.entropy);
+            let name = context.identity.prefix.name_of(&id);
+            let gateway_token = new_gateway_token(&*context.entropy);
             NewProvision {
                 id,
                 name,
@@ -94,14 +94,14 @@ pub(crate) async fn intend(
         })
         .collect();
     if !intents.is_empty() {
-        report.done.intended = provisions::intend(&outside.db, term, &intents).await?;
+        report.done.intended = provisions::intend(&context.db, term, &intents).await?;
     }
     Ok(intents)
 }
 
 /// Records as whole what was committed without anybody hearing of it.
 pub(crate) async fn settle(
-    outside: &Outside,
+    context: &Context,
     term: Term,
     resumes: Vec<Resume>,
     report: &mut Report,
@@ -110,7 +110,7 @@ pub(crate) async fn settle(
         resumes.into_iter().partition(|resume| resume.is_committed);
     for resume in committed {
         let id = &resume.provision.id;
-        provisions::advance(&outside.db, term, id, Made::Nothing, Stage::Created).await?;
+        provisions::advance(&context.db, term, id, Made::Nothing, Stage::Created).await?;
         report.done.created += 1;
     }
     Ok(open)

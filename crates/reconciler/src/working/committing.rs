@@ -12,7 +12,7 @@ use super::making::Made;
 use super::tools::{StepFailed, Tools};
 use crate::leading::Leading;
 use crate::limits::RAILWAY_STEP;
-use crate::{Error, Outside, budget};
+use crate::{Context, Error, budget};
 
 const STEP: CreateStep = CreateStep::Commit;
 
@@ -37,11 +37,11 @@ pub(super) async fn commit(tools: Tools, whole: Vec<Made>) -> Result<(), Error> 
 
 /// Records that the commit begins, and leaves out those that are to be destroyed by now.
 async fn begun(tools: &Tools, batch: Vec<Made>) -> Result<Vec<Made>, Error> {
-    let Leading { outside, term, .. } = &*tools.leading;
+    let Leading { context, term, .. } = &*tools.leading;
     let mut begun = Vec::with_capacity(batch.len());
     for made in batch {
         let id = &made.draft.id;
-        if provisions::begin_step(&outside.db, *term, id, STEP).await? {
+        if provisions::begin_step(&context.db, *term, id, STEP).await? {
             begun.push(made);
         } else {
             tools.forget_key(id);
@@ -51,10 +51,10 @@ async fn begun(tools: &Tools, batch: Vec<Made>) -> Result<Vec<Made>, Error> {
 }
 
 async fn send(tools: &Tools, batch: &[Made]) -> Result<(), (StepFailed, bool)> {
-    let outside = &tools.leading.outside;
-    let patches: Vec<_> = batch.iter().map(|made| patch(outside, made)).collect();
+    let context = &tools.leading.context;
+    let patches: Vec<_> = batch.iter().map(|made| patch(context, made)).collect();
     fail_point!("create.commit.before");
-    let sent = timeout(RAILWAY_STEP, outside.railway.commit(&patches)).await;
+    let sent = timeout(RAILWAY_STEP, context.railway.commit(&patches)).await;
     let sent = sent.map_err(|_elapsed| {
         let failed = StepFailed {
             step: STEP,
@@ -70,10 +70,10 @@ async fn send(tools: &Tools, batch: &[Made]) -> Result<(), (StepFailed, bool)> {
 }
 
 async fn record(tools: &Tools, batch: Vec<Made>) -> Result<(), Error> {
-    let Leading { outside, term, .. } = &*tools.leading;
+    let Leading { context, term, .. } = &*tools.leading;
     for made in batch {
         let id = &made.draft.id;
-        provisions::advance(&outside.db, *term, id, Recorded::Nothing, Stage::Created).await?;
+        provisions::advance(&context.db, *term, id, Recorded::Nothing, Stage::Created).await?;
         tools.forget_key(id);
         let mut tally = tools.leading.tally();
         tally.creations.whole += 1;
@@ -104,12 +104,12 @@ fn is_refusal(error: &pool_railway::Error) -> bool {
         )
 }
 
-fn patch(outside: &Outside, made: &Made) -> ServicePatch {
+fn patch(context: &Context, made: &Made) -> ServicePatch {
     let parts = Parts {
         service_id: made.service_id.clone(),
         gateway_token: made.draft.gateway_token.clone(),
         openrouter_key: made.draft.key.clone(),
         inbox_id: made.draft.inbox_id.clone(),
     };
-    outside.blueprint.patch(&parts, &*outside.entropy)
+    context.blueprint.patch(&parts, &*context.entropy)
 }

@@ -16,16 +16,16 @@ use super::lanes::Lane;
 use super::tools::Tools;
 use crate::leading::{Leading, Place};
 use crate::limits::{ACCOUNT_STEP, RAILWAY_STEP};
-use crate::{Error, Outside};
+use crate::{Context, Error};
 
 /// Takes every planned step. Only the database's refusal ends it early.
 pub(super) async fn end(tools: Tools, destruction: Destruction, place: Place) -> Result<(), Error> {
-    let Leading { outside, term, .. } = &*tools.leading;
+    let Leading { context, term, .. } = &*tools.leading;
     let id = &destruction.owned.id;
     tools.forget_key(id);
-    provisions::begin_destruction(&outside.db, *term, &destruction.owned).await?;
+    provisions::begin_destruction(&context.db, *term, &destruction.owned).await?;
     for step in &destruction.already_gone {
-        provisions::mark_destroyed(&outside.db, *term, id, *step).await?;
+        provisions::mark_destroyed(&context.db, *term, id, *step).await?;
     }
     let end = End {
         tools: &tools,
@@ -42,7 +42,7 @@ pub(super) async fn end(tools: Tools, destruction: Destruction, place: Place) ->
     if let Some((step, why)) = failed {
         let error = format!("deleting the {}: {why}", step.as_str());
         let wait = Policy::retry_after(destruction.attempts + 1);
-        provisions::failed(&outside.db, *term, id, &error, wait).await?;
+        provisions::failed(&context.db, *term, id, &error, wait).await?;
         tools.leading.loops.building.went(Some(error));
     } else {
         tools.leading.loops.building.went(None);
@@ -82,18 +82,18 @@ impl End<'_> {
         if !self.destruction.steps.contains(&step) {
             return Ok(None);
         }
-        let Leading { outside, term, .. } = &*self.tools.leading;
+        let Leading { context, term, .. } = &*self.tools.leading;
         let owned = &self.destruction.owned;
         let taken = match lane.enter().await {
             None => Err("the steps before it took too long".to_owned()),
-            Some(_turn) => timeout(limit, take(outside, owned, step))
+            Some(_turn) => timeout(limit, take(context, owned, step))
                 .await
                 .unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs()))),
         };
         match taken {
             Ok(Gone::NotFound) if self.destruction.may_still_show => Ok(None),
             Ok(_) => {
-                provisions::mark_destroyed(&outside.db, *term, &owned.id, step).await?;
+                provisions::mark_destroyed(&context.db, *term, &owned.id, step).await?;
                 let is_service = usize::from(step == DestroyStep::Service);
                 self.tools.leading.tally().done.destroyed += is_service;
                 Ok(None)
@@ -126,35 +126,35 @@ enum Gone {
 }
 
 async fn take(
-    outside: &Outside,
+    context: &Context,
     owned: &OwnedResources,
     step: DestroyStep,
 ) -> Result<Gone, String> {
     match step {
         DestroyStep::Key => {
             fail_point!("destroy.key.before");
-            let gone = delete_keys(outside, owned).await;
+            let gone = delete_keys(context, owned).await;
             let gone = gone.map_err(|error| error.to_string())??;
             fail_point!("destroy.key.after");
             Ok(gone)
         }
         DestroyStep::Inbox => {
             fail_point!("destroy.inbox.before");
-            let gone = delete_inbox(outside, owned).await;
+            let gone = delete_inbox(context, owned).await;
             let gone = gone.map_err(|error| error.to_string())??;
             fail_point!("destroy.inbox.after");
             Ok(gone)
         }
         DestroyStep::Volumes => {
             fail_point!("destroy.volumes.before");
-            delete_volumes(outside, owned).await?;
+            delete_volumes(context, owned).await?;
             fail_point!("destroy.volumes.after");
             Ok(Gone::Deleted)
         }
         DestroyStep::Service => {
             fail_point!("destroy.service.before");
             if let Some(service) = &owned.service_id {
-                accepted(outside.railway.delete_service(service).await)?;
+                accepted(context.railway.delete_service(service).await)?;
             }
             fail_point!("destroy.service.after");
             Ok(Gone::Deleted)
@@ -163,10 +163,10 @@ async fn take(
 }
 
 /// Each is tried, whatever became of the others.
-async fn delete_volumes(outside: &Outside, owned: &OwnedResources) -> Result<(), String> {
+async fn delete_volumes(context: &Context, owned: &OwnedResources) -> Result<(), String> {
     let mut ended = Ok(());
     for volume in &owned.volume_ids {
-        let deleted = accepted(outside.railway.delete_volume(volume).await);
+        let deleted = accepted(context.railway.delete_volume(volume).await);
         ended = ended.and(deleted);
     }
     ended
@@ -192,8 +192,8 @@ type Answered<T> = Result<Result<T, String>, pool_credentials::Error>;
 
 /// The recorded key; and where there is none, or it is not found, every key of the instance's name:
 /// one may have been made anew, and the answer lost.
-async fn delete_keys(outside: &Outside, owned: &OwnedResources) -> Answered<Gone> {
-    let credentials = &outside.credentials;
+async fn delete_keys(context: &Context, owned: &OwnedResources) -> Answered<Gone> {
+    let credentials = &context.credentials;
     let recorded = owned.openrouter_key_hash.as_ref();
     if let Some(hash) = recorded
         && credentials.delete_key(hash).await? == Deleted::Now
@@ -212,8 +212,8 @@ async fn delete_keys(outside: &Outside, owned: &OwnedResources) -> Answered<Gone
 }
 
 /// The recorded inbox; and where there is none, or it is not found, the one of the instance's name.
-async fn delete_inbox(outside: &Outside, owned: &OwnedResources) -> Answered<Gone> {
-    let credentials = &outside.credentials;
+async fn delete_inbox(context: &Context, owned: &OwnedResources) -> Answered<Gone> {
+    let credentials = &context.credentials;
     let recorded = owned.agentmail_inbox_id.as_ref();
     if let Some(inbox) = recorded
         && credentials.delete_inbox(inbox).await? == Deleted::Now

@@ -61,7 +61,7 @@ pub(super) async fn make(tools: Tools, mut draft: Draft) -> Result<Option<Box<Ma
 async fn assemble(tools: &Tools, draft: &mut Draft) -> Result<ServiceId, Stopped> {
     let lanes = &*tools.lanes;
     unless_halted(tools, draft)?;
-    if tools.leading.outside.makes_keys() && draft.key.is_none() {
+    if tools.leading.context.makes_keys() && draft.key.is_none() {
         let step = (CreateStep::Key, ACCOUNT_STEP);
         limited(&lanes.making_keys, step, make_key(tools, draft)).await?;
     }
@@ -120,7 +120,7 @@ async fn advance(
     draft.step = next;
     let stage = Stage::Creating(next);
     let leading = &tools.leading;
-    provisions::advance(&leading.outside.db, leading.term, &draft.id, made, stage).await?;
+    provisions::advance(&leading.context.db, leading.term, &draft.id, made, stage).await?;
     Ok(())
 }
 
@@ -128,7 +128,7 @@ async fn advance(
 /// gone on with.
 async fn begin(tools: &Tools, id: &InstanceId, step: CreateStep) -> Result<(), Stopped> {
     let leading = &tools.leading;
-    if provisions::begin_step(&leading.outside.db, leading.term, id, step).await? {
+    if provisions::begin_step(&leading.context.db, leading.term, id, step).await? {
         Ok(())
     } else {
         Err(Stopped::Gone)
@@ -148,7 +148,7 @@ fn refused(step: CreateStep, why: String) -> Stopped {
 /// Only the leader that made a key knows it, so one that takes over makes it anew.
 async fn make_key(tools: &Tools, draft: &mut Draft) -> Result<(), Stopped> {
     const STEP: CreateStep = CreateStep::Key;
-    let outside = &tools.leading.outside;
+    let context = &tools.leading.context;
     let failed = |error: pool_credentials::Error| {
         // It is looked for by its name and deleted before the next try.
         refused(STEP, error.to_string())
@@ -156,20 +156,20 @@ async fn make_key(tools: &Tools, draft: &mut Draft) -> Result<(), Stopped> {
     let old = if draft.is_fresh {
         Vec::new()
     } else {
-        outside
+        context
             .credentials
             .find_keys(&draft.name)
             .await
             .map_err(failed)?
     };
     for hash in old.iter().chain(&draft.key_hash) {
-        outside.credentials.delete_key(hash).await.map_err(failed)?;
+        context.credentials.delete_key(hash).await.map_err(failed)?;
     }
     if draft.step == STEP {
         begin(tools, &draft.id, STEP).await?;
     }
     fail_point!("create.key.before");
-    let made = outside.credentials.make_key(&draft.name).await;
+    let made = context.credentials.make_key(&draft.name).await;
     let made = made.map_err(failed)?;
     fail_point!("create.key.after");
     let next = draft.step.max(CreateStep::Inbox);
@@ -182,14 +182,14 @@ async fn make_key(tools: &Tools, draft: &mut Draft) -> Result<(), Stopped> {
 }
 
 fn needs_inbox(tools: &Tools, draft: &Draft) -> bool {
-    tools.leading.outside.credentials.has_agentmail()
+    tools.leading.context.credentials.has_agentmail()
         && draft.inbox_id.is_none()
         && draft.step <= CreateStep::Inbox
 }
 
 async fn make_inbox(tools: &Tools, draft: &mut Draft) -> Result<(), Stopped> {
     const STEP: CreateStep = CreateStep::Inbox;
-    let outside = &tools.leading.outside;
+    let context = &tools.leading.context;
     let failed = |error: pool_credentials::Error| {
         // It is looked for by its client id before the next try.
         refused(STEP, error.to_string())
@@ -199,7 +199,7 @@ async fn make_inbox(tools: &Tools, draft: &mut Draft) -> Result<(), Stopped> {
     let found = if draft.is_fresh {
         None
     } else {
-        outside
+        context
             .credentials
             .find_inbox(&draft.name)
             .await
@@ -207,7 +207,7 @@ async fn make_inbox(tools: &Tools, draft: &mut Draft) -> Result<(), Stopped> {
     };
     let inbox = match found {
         Some(inbox) => inbox,
-        None => outside
+        None => context
             .credentials
             .make_inbox(&draft.name)
             .await
@@ -232,7 +232,7 @@ async fn make_service(tools: &Tools, draft: &mut Draft) -> Result<ServiceId, Sto
     } else {
         begin(tools, &draft.id, STEP).await?;
         fail_point!("create.service.before");
-        let made = patient(|| tools.leading.outside.railway.create_service(&draft.name)).await;
+        let made = patient(|| tools.leading.context.railway.create_service(&draft.name)).await;
         made.map_err(|error| {
             Stopped::Failed(StepFailed {
                 may_have_happened: false, // Its name is unique: repeating it does no harm.
@@ -248,7 +248,7 @@ async fn make_service(tools: &Tools, draft: &mut Draft) -> Result<ServiceId, Sto
 }
 
 async fn insert_row(tools: &Tools, draft: &mut Draft, service: &ServiceId) -> Result<(), Stopped> {
-    let outside = &tools.leading.outside;
+    let context = &tools.leading.context;
     let row = NewInstance {
         id: draft.id.clone(),
         service_id: service.clone(),
@@ -256,14 +256,14 @@ async fn insert_row(tools: &Tools, draft: &mut Draft, service: &ServiceId) -> Re
         openrouter_key_hash: draft.key_hash.clone(),
         agentmail_inbox_id: draft.inbox_id.clone(),
         gateway_token: Some(draft.gateway_token.clone()),
-        runtime_image: Some(outside.blueprint.image.clone()),
+        runtime_image: Some(context.blueprint.image.clone()),
     };
     // Also on a later run: the key may have been made anew since.
     fail_point!("create.row.before", |_| Err(pool_db::Error::Lose(
         "at a failpoint".into()
     )
     .into()));
-    let inserted = pool_db::instances::insert_created(&outside.db, tools.leading.term, &row).await;
+    let inserted = pool_db::instances::insert_created(&context.db, tools.leading.term, &row).await;
     inserted.map_err(|error| match error {
         // Another's row has its id or its service: this one cannot be, and the others can.
         pool_db::Error::InsertInstance { .. } => refused(CreateStep::Row, error.to_string()),
@@ -284,9 +284,9 @@ async fn make_volume(tools: &Tools, draft: &mut Draft, service: &ServiceId) -> R
     if draft.step > STEP {
         return Ok(());
     }
-    let outside = &tools.leading.outside;
+    let context = &tools.leading.context;
     let made = match (
-        &outside.blueprint.volume_mount_path,
+        &context.blueprint.volume_mount_path,
         draft.volume_id.clone(),
     ) {
         (None, _) => Recorded::Nothing,
@@ -294,7 +294,7 @@ async fn make_volume(tools: &Tools, draft: &mut Draft, service: &ServiceId) -> R
         (Some(path), None) => {
             begin(tools, &draft.id, STEP).await?;
             fail_point!("create.volume.before");
-            let made = patient(|| outside.railway.create_volume(service, path)).await;
+            let made = patient(|| context.railway.create_volume(service, path)).await;
             let made = made.map_err(|error| step_failed(STEP, &error))?;
             fail_point!("create.volume.after");
             Recorded::Volume(made)
@@ -311,13 +311,13 @@ async fn make_domain(tools: &Tools, draft: &mut Draft, service: &ServiceId) -> R
     if !draft.has_domain {
         begin(tools, &draft.id, STEP).await?;
         fail_point!("create.domain.before");
-        let outside = &tools.leading.outside;
-        let made = patient(|| outside.railway.create_domain(service)).await;
+        let context = &tools.leading.context;
+        let made = patient(|| context.railway.create_domain(service)).await;
         let host = made.map_err(|error| step_failed(STEP, &error))?;
         fail_point!("create.domain.after");
         // Its agent may be ready before a listing shows where it answers.
-        let (url, term) = (outside.identity.url_of(&host), tools.leading.term);
-        pool_db::instances::set_url(&outside.db, term, &draft.id, &url).await?;
+        let (url, term) = (context.identity.url_of(&host), tools.leading.term);
+        pool_db::instances::set_url(&context.db, term, &draft.id, &url).await?;
     }
     advance(tools, draft, Recorded::Nothing, CreateStep::Commit).await
 }

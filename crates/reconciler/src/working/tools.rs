@@ -71,7 +71,7 @@ impl Tools {
         draft: &Draft,
         failed: &StepFailed,
     ) -> Result<(), Error> {
-        let Leading { outside, term, .. } = &*self.leading;
+        let Leading { context, term, .. } = &*self.leading;
         if failed.is_limit {
             lock(&self.halted).at(failed.step);
         }
@@ -79,9 +79,9 @@ impl Tools {
             draft.attempts + 1,
             failed
                 .may_have_happened
-                .then_some(outside.policy.missing_grace),
+                .then_some(context.policy.missing_grace),
         );
-        provisions::failed(&outside.db, *term, &draft.id, &failed.why, wait).await?;
+        provisions::failed(&context.db, *term, &draft.id, &failed.why, wait).await?;
         let mut tally = self.leading.tally();
         tally.creations.last_error = Some(failed.why.clone());
         if failed.is_limit {

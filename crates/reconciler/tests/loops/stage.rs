@@ -13,7 +13,7 @@ use pool_db::{Db, DbSettings, instances};
 use pool_domain::{OsEntropy, Policy, Redactor, Secret, ServicePrefix};
 use pool_planner::{Accounts, Identity};
 use pool_railway::{Railway, Token};
-use pool_reconciler::{Blueprint, Driver, DriverSettings, Loops, Outside};
+use pool_reconciler::{Blueprint, Context, Driver, DriverSettings, Loops};
 use pool_simulator::{Options, SeedServices, SeededService, Simulator};
 use pool_test_database::TestDatabase;
 use tokio::sync::Notify;
@@ -72,16 +72,16 @@ impl Stage {
             missing_grace: Duration::from_secs(2),
             ..Policy::default()
         };
-        let outside = Arc::new(self.outside(policy));
+        let context = Arc::new(self.context(policy));
         let (wake, loops) = (Arc::clone(&self.wake), Arc::clone(&self.loops));
         let stop = CancellationToken::new();
         let told = stop.clone();
-        let driver = Driver::new(outside, settings, wake, loops);
+        let driver = Driver::new(context, settings, wake, loops);
         let ended = tokio::spawn(async move { driver.run(told).await });
         Leader { stop, ended }
     }
 
-    fn outside(&self, policy: Policy) -> Outside {
+    fn context(&self, policy: Policy) -> Context {
         let key = Secret::new(KEY);
         let railway = &self.railway;
         let client = Railway::new(pool_railway::Settings {
@@ -104,7 +104,7 @@ impl Stage {
             }),
             redactor: Redactor::default(),
         });
-        Outside {
+        Context {
             db: self.db.clone(),
             railway: client.unwrap().in_environment(railway.environment_id()),
             agent: AgentClient::new(key.clone()).unwrap(),
