@@ -80,7 +80,11 @@ async fn dial(wanted: &Config, route: Route) -> ConnectionResult<AsyncPgConnecti
         route,
     };
     let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(error.to_string());
-    let (client, connection) = standing_still(config.connect(wrap)).await.map_err(bad)?;
+    // In a task of its own: a server that stands still must not hold the time with it.
+    let connecting = tokio::spawn(async move { standing_still(config.connect(wrap)).await });
+    let connected = connecting.await;
+    let connected = connected.map_err(|died| ConnectionError::BadConnection(died.to_string()))?;
+    let (client, connection) = connected.map_err(bad)?;
     AsyncPgConnection::try_from_client_and_connection(client, connection).await
 }
 
