@@ -58,11 +58,15 @@ impl Policy {
     /// How often whoever is to be probed is looked for: a starting one is idle within seconds of
     /// being ready, and a pool that has none starting reads a few dozen rows for it.
     pub const PROBE_EVERY: Duration = Duration::from_secs(2);
-    /// How many starting agents are probed at once. One that answers takes a place for milliseconds,
-    /// so that thousands have their turn within `PROBE_EVERY`;
+    /// How many starting agents are probed at once: of those that answered the last time, and beside
+    /// them of those that were never asked. One that answers takes a place for milliseconds, so that
+    /// thousands have their turn within `PROBE_EVERY`;
     pub const STARTING_PROBES_IN_FLIGHT_MAX: usize = 32;
-    /// and one that does not, for this long: 300 that are silent have had their turn after 10 s.
+    /// and one that does not, for this long: 300 new ones that are silent have had their turn after
+    /// 10 to 15 s,
     pub const STARTING_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+    /// since while any waits for a place, whoever is to be probed is looked for this often.
+    pub const PROBE_AGAIN_AFTER: Duration = Duration::from_millis(500);
     /// Beside these, how many of those that left the last probe without an answer, each of which
     /// takes a place for all of `PROBE_TIMEOUT`,
     pub const HANGING_PROBES_IN_FLIGHT_MAX: usize = 32;
@@ -149,6 +153,12 @@ impl Policy {
     #[must_use]
     pub fn probe_every(&self) -> Duration {
         Self::PROBE_EVERY.min(self.tick_interval)
+    }
+
+    /// How soon to look again while somebody waits for a place.
+    #[must_use]
+    pub fn probe_again_after(&self) -> Duration {
+        Self::PROBE_AGAIN_AFTER.min(self.tick_interval)
     }
 
     /// How often those are checked that claims take next.

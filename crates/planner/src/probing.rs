@@ -149,7 +149,10 @@ pub struct LastProbe {
 /// What a probe in flight takes a place of. None of them can take another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
-    /// Starting ones, which are given a moment: one that is ready answers in milliseconds.
+    /// Starting ones that were never asked, which are given a moment: one that is ready answers in
+    /// milliseconds.
+    New,
+    /// Starting ones that answered the last time, though they were not ready. Alike.
     Starting,
     /// Starting ones that left the last probe without an answer, which are given all of a probe's time.
     Hanging,
@@ -161,13 +164,19 @@ pub enum Lane {
 
 impl Lane {
     /// Every lane.
-    pub const ALL: [Self; 4] = [Self::Starting, Self::Hanging, Self::Idle, Self::Confirming];
+    pub const ALL: [Self; 5] = [
+        Self::New,
+        Self::Starting,
+        Self::Hanging,
+        Self::Idle,
+        Self::Confirming,
+    ];
 
     /// How many probes may be in flight in it.
     #[must_use]
     pub const fn places(self) -> usize {
         match self {
-            Self::Starting => Policy::STARTING_PROBES_IN_FLIGHT_MAX,
+            Self::New | Self::Starting => Policy::STARTING_PROBES_IN_FLIGHT_MAX,
             Self::Hanging => Policy::HANGING_PROBES_IN_FLIGHT_MAX,
             Self::Idle => Policy::IDLE_PROBES_IN_FLIGHT_MAX,
             Self::Confirming => Policy::CONFIRMING_PROBES_IN_FLIGHT_MAX,
@@ -178,7 +187,7 @@ impl Lane {
     #[must_use]
     pub const fn patience(self) -> Duration {
         match self {
-            Self::Starting => Policy::STARTING_PROBE_TIMEOUT,
+            Self::New | Self::Starting => Policy::STARTING_PROBE_TIMEOUT,
             Self::Hanging | Self::Idle | Self::Confirming => Policy::PROBE_TIMEOUT,
         }
     }
@@ -186,6 +195,7 @@ impl Lane {
     fn of(candidate: &Candidate) -> Self {
         let is_silent = candidate.last.is_some_and(|it| it.waited_in_vain.is_some());
         match candidate.target.status {
+            Status::Starting if candidate.last.is_none() => Self::New,
             Status::Starting if is_silent => Self::Hanging,
             Status::Starting => Self::Starting,
             Status::Idle => Self::Idle,
@@ -194,7 +204,7 @@ impl Lane {
     }
 }
 
-/// Whose turn it is: of those that are due whoever was not probed for the longest time first, as
+/// Whose turn it is, and whether a starting one that may well be ready has no place: of those that are due whoever was not probed for the longest time first, as
 /// many as have a place in their lane. Of those that were never probed, in the order in which they
 /// are given. `busy` says how many places are taken.
 #[must_use]
@@ -202,23 +212,24 @@ pub fn turns(
     candidates: Vec<Candidate>,
     busy: impl Fn(Lane) -> usize,
     policy: &Policy,
-) -> Vec<(Lane, ProbeTarget)> {
+) -> (Vec<(Lane, ProbeTarget)>, bool) {
     let mut due: Vec<_> = candidates
         .into_iter()
         .filter(|it| is_due(it, policy))
         .collect();
     due.sort_by_key(|it| Reverse(it.last.map_or(Duration::MAX, |it| it.ago)));
     let mut free = Lane::ALL.map(|lane| lane.places().saturating_sub(busy(lane)));
-    let mut turns = Vec::new();
+    let (mut turns, mut some_wait) = (Vec::new(), false);
     for candidate in due {
         let lane = Lane::of(&candidate);
         let Some(place) = free.get_mut(lane as usize).filter(|free| **free > 0) else {
+            some_wait |= matches!(lane, Lane::New | Lane::Starting);
             continue;
         };
         *place -= 1;
         turns.push((lane, candidate.target));
     }
-    turns
+    (turns, some_wait)
 }
 
 fn is_due(candidate: &Candidate, policy: &Policy) -> bool {
@@ -227,7 +238,7 @@ fn is_due(candidate: &Candidate, policy: &Policy) -> bool {
     };
     let every = match (Lane::of(candidate), candidate.is_next) {
         // Whenever it is looked at.
-        (Lane::Starting, _) => return true,
+        (Lane::New | Lane::Starting, _) => return true,
         // One that had no more than a moment is given its time at once.
         (Lane::Hanging, _) if last.waited_in_vain < Some(Policy::PROBE_TIMEOUT) => return true,
         (Lane::Hanging, _) => Policy::HANGING_PROBED_EVERY,

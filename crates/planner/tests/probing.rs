@@ -45,13 +45,13 @@ fn silent(seconds_ago: u64, waited: Duration) -> LastProbe {
 }
 
 fn whose(candidates: Vec<Candidate>, busy: impl Fn(Lane) -> usize) -> Vec<(Lane, InstanceId)> {
-    let turns = turns(candidates, busy, &Policy::default());
+    let (turns, _) = turns(candidates, busy, &Policy::default());
     let ids = turns.into_iter().map(|(lane, target)| (lane, target.id));
     ids.collect()
 }
 
 #[test]
-fn whoever_waited_longest_comes_first_and_whoever_was_never_asked_before_all() {
+fn whoever_waited_longest_comes_first_and_new_ones_take_nobodys_place() {
     let starting = |n, last| candidate(n, Status::Starting, last);
     let all = vec![
         starting(1, Some(last(3))),
@@ -61,6 +61,14 @@ fn whoever_waited_longest_comes_first_and_whoever_was_never_asked_before_all() {
     ];
     let order: Vec<_> = whose(all, |_| 0).into_iter().map(|(_, id)| id).collect();
     assert_eq!(order, [id(2), id(4), id(3), id(1)]);
+
+    // A flood of new ones, which are silent for all that is known.
+    let new = (0..300).map(|n| candidate(n, Status::Starting, None));
+    let known = (300..310).map(|n| candidate(n, Status::Starting, last(2)));
+    let (turns, some_wait) = turns(new.chain(known).collect(), |_| 0, &Policy::default());
+    let of = |lane| turns.iter().filter(|(of, _)| *of == lane).count();
+    assert_eq!((of(Lane::Starting), some_wait), (10, true));
+    assert_eq!(of(Lane::New), Lane::New.places());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use pool_domain::{Conversation, Instance, InstanceId, Policy, Probe, chain};
 use pool_planner::{
     Candidate, Index, Lane, LastProbe, ProbeTarget, conversations_to_ask, probes, promotions, turns,
 };
-use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
+use tokio::time::{Duration, Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -27,8 +27,6 @@ use crate::reconciling::ACTOR;
 pub(crate) async fn run(leading: Arc<Leading>, shutdown: CancellationToken) -> Result<(), Error> {
     let mut promoter = Promoter::new(leading);
     let leading = Arc::clone(&promoter.leading);
-    let mut looks = interval(leading.context.policy.probe_every());
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let went = tokio::select! {
             biased;
@@ -38,7 +36,7 @@ pub(crate) async fn run(leading: Arc<Leading>, shutdown: CancellationToken) -> R
                 promoter.take().await
             }
             () = leading.listed.notified() => promoter.look().await,
-            _ = looks.tick() => promoter.look().await,
+            () = sleep_until(promoter.next_look) => promoter.look().await,
         };
         match went {
             Ok(()) => {}
@@ -66,6 +64,8 @@ struct Promoter {
     rows: BTreeMap<InstanceId, Instance>,
     /// Where the look at the rest of the stock goes on.
     after: Option<Place>,
+    /// When to look again, whatever happens.
+    next_look: Instant,
 }
 
 impl Promoter {
@@ -78,12 +78,14 @@ impl Promoter {
             last: BTreeMap::new(),
             rows: BTreeMap::new(),
             after: None,
+            next_look: Instant::now(),
         }
     }
 
     /// Reads whom a probe could tell something of, and begins as many as have their turn.
     async fn look(&mut self) -> Result<(), Error> {
         let leading = Arc::clone(&self.leading);
+        self.next_look = Instant::now() + leading.context.policy.probe_every();
         // Before the first listing nothing is known of what is up.
         let Some(seen) = leading.seen() else {
             return Ok(());
@@ -134,7 +136,10 @@ impl Promoter {
             })
             .collect();
         let busy = |lane| self.in_flight.values().filter(|it| **it == lane).count();
-        let turns = turns(candidates, busy, &context.policy);
+        let (turns, some_wait) = turns(candidates, busy, &context.policy);
+        if some_wait {
+            self.next_look = Instant::now() + context.policy.probe_again_after();
+        }
         self.forget_old();
         let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
         for (lane, target) in turns {
