@@ -205,10 +205,18 @@ impl Oracle {
         if !self.scenario.rates.is_calm() {
             return Ok(());
         }
-        let starting = self.instances()?;
-        let starting = starting.into_iter().filter(|it| it.status == "starting");
-        let ready: Vec<_> = starting
-            .filter(|it| is_ready(&self.simulator, it))
+        let (ready, others): (Vec<_>, Vec<_>) = self
+            .instances()?
+            .into_iter()
+            .filter(|it| matches!(it.status.as_str(), "starting" | "idle"))
+            .partition(|it| is_ready(&self.simulator, it));
+        for instance in others.iter().filter(|it| it.status == "idle") {
+            let sentence = format!("{} is idle, and its agent is not ready", instance.id);
+            self.trace.violated("idle-is-ready", sentence);
+        }
+        let ready: Vec<_> = ready
+            .into_iter()
+            .filter(|it| it.status == "starting")
             .collect();
         let mut known = self.known();
         known
