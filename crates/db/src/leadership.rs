@@ -35,18 +35,15 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Connects, and listens for commands. `holder` names this server in `leader_terms`.
+    /// Connects. `holder` names this server in `leader_terms`.
     ///
     /// # Errors
     ///
     /// [`Error`] when the address cannot be used, when there is no database there, or when it does
     /// not let us in.
     pub async fn connect(settings: &DbSettings, holder: &str) -> Result<Self, Error> {
-        let mut connection = Connector::of(settings, Session::LEADER)?.connect().await?;
-        let listen = format!("LISTEN {WAKE_CHANNEL}");
-        within(PING_LIMIT, connection.batch_execute(&listen)).await?;
         Ok(Self {
-            connection,
+            connection: Connector::of(settings, Session::LEADER)?.connect().await?,
             holder: holder.to_owned(),
             term: None,
         })
@@ -58,7 +55,8 @@ impl Candidate {
         self.term
     }
 
-    /// Takes the lead if nobody has it; none when somebody does. Does not wait for it.
+    /// Takes the lead if nobody has it, and listens for commands from then on; none when somebody has
+    /// it. Does not wait for it. A standby does not listen: what it heard would pile up.
     ///
     /// # Errors
     ///
@@ -84,6 +82,8 @@ impl Candidate {
                     .get_result(&mut self.connection),
             )
             .await?;
+            let listen = format!("LISTEN {WAKE_CHANNEL}");
+            within(PING_LIMIT, self.connection.batch_execute(&listen)).await?;
             self.term = Some(Term(raised.term));
         }
         Ok(self.term)
