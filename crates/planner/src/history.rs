@@ -30,11 +30,13 @@ pub struct History {
     pace: Pace,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Streak {
     epoch: Epoch,
     failed_probes: u32,
     not_ready: u32,
+    /// What the last probe said, where it failed.
+    last_failure: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +93,7 @@ impl History {
                 .streaks
                 .get(&row.id)
                 .filter(|streak| streak.epoch == row.epoch);
-            let mut streak = known.copied().unwrap_or(Streak {
+            let mut streak = known.cloned().unwrap_or(Streak {
                 epoch: row.epoch,
                 ..Streak::default()
             });
@@ -101,11 +103,12 @@ impl History {
         self.streaks = streaks;
     }
 
-    /// How many probes of it failed in a row, within and across ticks.
-    pub(crate) fn failed_probes(&self, id: &InstanceId) -> u32 {
-        self.streaks
-            .get(id)
-            .map_or(0, |streak| streak.failed_probes)
+    /// How many probes of it failed in a row, within and across rounds, and what the last one said;
+    /// none when the last one did not fail. A round in which it was not probed changes nothing of that,
+    /// so that a loss which waits does so until its agent answers.
+    pub(crate) fn failing(&self, id: &InstanceId) -> Option<(u32, &str)> {
+        let streak = self.streaks.get(id)?;
+        Some((streak.failed_probes, streak.last_failure.as_deref()?))
     }
 
     /// At how many observations in a row it was not ready.
@@ -190,18 +193,25 @@ impl History {
 impl Streak {
     /// `is_new`: a listing that was counted before is no further observation.
     fn add(&mut self, row: &Instance, snapshot: &Snapshot, index: &Index<'_>, is_new: bool) {
+        if row.status == Status::Claimed && !is_down(row, index) {
+            // What it said when its deployment was down the last time says nothing of the next.
+            self.last_failure = None;
+        }
         match snapshot.probes.get(&row.id) {
             Some(Probe::Ready) => {
                 self.failed_probes = 0;
                 self.not_ready = 0;
+                self.last_failure = None;
             }
-            Some(Probe::Failed { times, .. }) => {
+            Some(Probe::Failed { times, reason }) => {
                 self.failed_probes = self.failed_probes.saturating_add(*times);
                 self.not_ready = self.not_ready.saturating_add(1);
+                self.last_failure = Some(reason.clone());
             }
-            Some(Probe::Relapsed { times, .. }) => {
+            Some(Probe::Relapsed { times, reason }) => {
                 self.failed_probes = *times;
                 self.not_ready = 1;
+                self.last_failure = Some(reason.clone());
             }
             None if is_new && row.status == Status::Starting && nothing_to_probe(row, index) => {
                 self.not_ready = self.not_ready.saturating_add(1);
@@ -209,6 +219,14 @@ impl Streak {
             None => {}
         }
     }
+}
+
+/// Whether Railway says that its deployment failed or was stopped.
+fn is_down(row: &Instance, index: &Index<'_>) -> bool {
+    matches!(
+        class_of(row, index),
+        DeployClass::Failed | DeployClass::Stopped
+    )
 }
 
 /// Seen, and there is nothing that could be asked: that is an observation of not being ready.

@@ -50,10 +50,10 @@ pub(crate) fn observed_event(
         Status::Starting => starting(row, seen_class, snapshot, index, history, policy),
         Status::Idle => failed(row, seen_class, index)
             .or_else(|| not_serving(seen_class, row, snapshot, index, policy))
-            .or_else(|| unhealthy(row, probe, history, policy)),
+            .or_else(|| unhealthy(row, history, policy)),
         // Only once its agent was asked: not probed is neither. Without a url there is none to ask.
         Status::Claimed => {
-            let is_silent = probe.is_some_and(|it| it.failure().is_some());
+            let is_silent = history.failing(&row.id).is_some();
             let has_none = !has_url(row, index);
             failed(row, seen_class, index).filter(|_| is_silent || has_none)
         }
@@ -217,14 +217,8 @@ fn not_serving(
     ))
 }
 
-fn unhealthy(
-    row: &Instance,
-    probe: Option<&Probe>,
-    history: &History,
-    policy: &Policy,
-) -> Option<ObservedEvent> {
-    let reason = probe?.failure()?;
-    let times = history.failed_probes(&row.id);
+fn unhealthy(row: &Instance, history: &History, policy: &Policy) -> Option<ObservedEvent> {
+    let (times, reason) = history.failing(&row.id)?;
     (times >= policy.unhealthy_after).then(|| {
         ObservedEvent::new(
             Event::ProbesFailed,

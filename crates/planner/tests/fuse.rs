@@ -401,3 +401,56 @@ fn after_an_outage_of_an_hour_nobody_is_lost_and_nobody_is_stuck() {
     let count = |status| after.rows.iter().filter(|row| row.status == status).count();
     assert_eq!((count(Status::Idle), count(Status::Claimed)), (14, 5));
 }
+
+/// The rounds come each second when claims wake them, and an idle agent is probed each half minute: what
+/// waits does so also in a round in which nobody asked its agent.
+#[test]
+fn what_waits_is_not_forgotten_in_a_round_without_a_probe() {
+    let policy = quiet();
+    let mut it = pool(8, 0, "");
+    it.probes = (0..8).map(|n| (id(n), failed(3))).collect();
+    let mut history = History::new(Some(ago(1)));
+    let round = |it: &Snapshot, history: &mut History| {
+        history.record(it, &index(it), &policy, &identity());
+        plan(it, &index(it), history, &policy, &identity())
+    };
+    let first = round(&it, &mut history);
+    assert_eq!(
+        (first.changes.len(), fuse(&first).map(|it| it.waiting)),
+        (0, Some(8))
+    );
+
+    let mut next = later(execute(&first, it), 1);
+    next.probes.clear();
+    next.fuse.confirmed = (0..8).map(id).collect();
+    let second = round(&next, &mut history);
+    assert_eq!(
+        (second.changes.len(), second.report.confirmed.len()),
+        (8, 8)
+    );
+}
+
+/// A claimed one is given up only on a word of its agent since its deployment died.
+#[test]
+fn what_an_agent_said_when_it_was_down_before_says_nothing_of_the_next_time() {
+    let policy = quiet();
+    let claimed = |status: &str, probes: HashMap<InstanceId, Probe>| Snapshot {
+        probes,
+        ..snapshot(
+            vec![row(0, Status::Claimed)],
+            vec![with_status(service(0), status)],
+        )
+    };
+    let mut history = History::new(Some(ago(1)));
+    let mut round = |it: &Snapshot| {
+        history.record(it, &index(it), &policy, &identity());
+        plan(it, &index(it), &history, &policy, &identity())
+            .changes
+            .len()
+    };
+    let silent = || HashMap::from([(id(0), failed(1))]);
+    assert_eq!(round(&claimed("FAILED", silent())), 1);
+    assert_eq!(round(&claimed("SUCCESS", HashMap::new())), 0);
+    assert_eq!(round(&claimed("FAILED", HashMap::new())), 0);
+    assert_eq!(round(&claimed("FAILED", silent())), 1);
+}
