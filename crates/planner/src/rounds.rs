@@ -29,12 +29,13 @@ pub fn may_look_again(
     occasion == Occasion::Woken && !somebody_asked && now - last.started_at < longest
 }
 
-/// When to try creating again, once it was held back or failed.
+/// When to try creating again, once it was held back or failed. A time that has passed is no reason to
+/// hurry: the one instance that is tried is in the making, and its end wakes the next round.
 #[must_use]
 pub fn try_creating_in(pace: &Pace, now: DateTime<Utc>) -> Duration {
     let longest = Policy::TRY_CREATING_EVERY;
     let until = |at: DateTime<Utc>| (at - now).to_std().unwrap_or_default();
-    let stopped = pace.stopped.as_ref();
+    let stopped = pace.stopped.as_ref().filter(|it| it.try_at > now);
     stopped
         .map_or(longest, |stopped| until(stopped.try_at))
         .clamp(Duration::from_secs(1), longest)
@@ -88,7 +89,7 @@ mod tests {
     fn creating_is_tried_again_when_its_pace_allows_and_within_bounds() {
         let mut pace = Pace::default();
         assert_eq!(try_creating_in(&pace, NOW), Policy::TRY_CREATING_EVERY);
-        for (at, expected) in [(-5, 1), (7, 7), (900, 20)] {
+        for (at, expected) in [(-5, 20), (0, 20), (7, 7), (900, 20)] {
             pace.stopped = Some(pool_domain::Stopped {
                 why: String::new(),
                 since: NOW,
