@@ -46,6 +46,8 @@ pub(crate) fn ends(
         let end = End::of_provision(provision, snapshot, index, policy, identity);
         end.plan(&mut ends, report);
     }
+    // Those that failed least come first, so that the ones which fail again and again starve nobody.
+    ends.destructions.sort_by_key(|it| it.attempts);
     let free = Policy::DESTROYS_PER_TICK_MAX.saturating_sub(snapshot.in_flight.ending.len());
     let over = ends.destructions.len().saturating_sub(free);
     report.hold_back("destroying instances", "too many at once", over);

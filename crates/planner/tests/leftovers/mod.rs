@@ -204,3 +204,24 @@ fn what_waits_for_an_account_is_said_though_it_never_failed() {
     assert!(said.waits_for_account && said.left == ["key"]);
     assert!(!plan.removals[0].provision, "its record stays");
 }
+
+#[test]
+fn what_failed_least_is_destroyed_first_so_that_nothing_starves() {
+    let count = Policy::DESTROYS_PER_TICK_MAX + 3;
+    let mut it = snapshot(Vec::new(), Vec::new());
+    it.provisions = (0..count)
+        .map(|n| ResourceRecord {
+            openrouter_key_hash: Some(format!("hash-{n}").as_str().into()),
+            attempts: u32::from(n < Policy::DESTROYS_PER_TICK_MAX),
+            ..provision(n, Stage::Destroying)
+        })
+        .collect();
+    let plan = decide(&it, &quiet());
+    let first: Vec<_> = plan
+        .destructions
+        .iter()
+        .map(|it| it.owned.id.clone())
+        .collect();
+    assert_eq!(first.len(), Policy::DESTROYS_PER_TICK_MAX);
+    assert_eq!(first[..3], [id(count - 3), id(count - 2), id(count - 1)]);
+}
