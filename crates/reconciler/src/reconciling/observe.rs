@@ -36,9 +36,11 @@ pub(crate) async fn observe(
     // The listing begins at the database's time, so that its absence can be judged against rows.
     let started_at = context.db.now().await?;
     leading.loops.reconciling.at("listing");
+    // One that the budget wants later is no failed one: nothing went wrong, and the last one stands.
+    let is_due = somebody_asked || context.railway.listing_not_due().is_none();
     let last = leading.seen().filter(|seen| {
         let policy = &context.policy;
-        may_look_again(&seen.listing, occasion, somebody_asked, started_at, policy)
+        !is_due || may_look_again(&seen.listing, occasion, somebody_asked, started_at, policy)
     });
     let is_listed_anew = last.is_none();
     let listing = match last {
@@ -111,7 +113,8 @@ fn show(leading: &Leading, snapshot: &Snapshot) {
     });
 }
 
-/// Lists, unless the budget wants it less often and no person asked for this round.
+/// Lists, unless the budget wants it later and no person asked for this round: then there is none, and
+/// there was none before either.
 async fn list(context: &Context, started_at: DateTime<Utc>, by_a_person: bool) -> Listing {
     let not_due = context.railway.listing_not_due();
     if let Some(why) = not_due.filter(|_| !by_a_person) {
