@@ -230,6 +230,8 @@ async fn make_service(tools: &Tools, draft: &mut Draft) -> Result<ServiceId, Sto
     let service = if let Some(seen) = draft.service_id.clone() {
         seen
     } else {
+        // With the place in hand: others may have heard of a limit while this one waited for it.
+        unless_halted(tools, draft)?;
         begin(tools, &draft.id, STEP).await?;
         fail_point!("create.service.before");
         let made = patient(|| tools.leading.context.railway.create_service(&draft.name)).await;
@@ -292,6 +294,7 @@ async fn make_volume(tools: &Tools, draft: &mut Draft, service: &ServiceId) -> R
         (None, _) => Recorded::Nothing,
         (Some(_), Some(seen)) => Recorded::Volume(seen),
         (Some(path), None) => {
+            unless_halted(tools, draft)?;
             begin(tools, &draft.id, STEP).await?;
             fail_point!("create.volume.before");
             let made = patient(|| context.railway.create_volume(service, path)).await;
