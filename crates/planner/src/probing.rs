@@ -68,9 +68,10 @@ pub fn conversations_to_ask(
 }
 
 fn is_probed(row: &Instance, index: &Index<'_>, listing: &Listing) -> bool {
-    // What a complete listing lacks has no agent that could answer for it, unless it is younger.
-    let is_known = listing.started_at > row.created_at;
-    if is_known && listing.is_complete() && index.service(&row.service_id).is_none() {
+    // What a complete listing lacks has no agent that could answer for it, once that counts: reads lag,
+    // and a new one may be ready before any listing shows it.
+    let is_lacked = listing.is_complete() && index.service(&row.service_id).is_none();
+    if is_lacked && row.missing_since.is_some() {
         return false;
     }
     let being_made = index

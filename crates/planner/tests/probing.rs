@@ -142,18 +142,18 @@ fn in_its_first_deployment_an_agent_is_asked_and_in_a_later_one_it_is_not() {
 }
 
 #[test]
-fn a_row_that_is_younger_than_the_listing_is_asked_though_it_lacks_it() {
-    let asked = |created_at| {
-        let young = Instance {
-            created_at,
+fn a_row_that_listings_lack_is_asked_until_that_counts() {
+    let asked = |missing_since| {
+        let new = Instance {
+            missing_since,
             deploy_status: None,
             ..row(1, Status::Starting)
         };
-        let it = snapshot(vec![young], Vec::new());
+        let it = snapshot(vec![new], Vec::new());
         probes(&it.rows, &index(&it), &it.listing, &identity()).len()
     };
-    assert_eq!(asked(now() + chrono::TimeDelta::seconds(1)), 1);
-    assert_eq!(asked(ago(1)), 0);
+    assert_eq!(asked(None), 1, "reads lag");
+    assert_eq!(asked(Some(ago(1))), 0);
 }
 
 #[test]
