@@ -122,10 +122,12 @@ impl Stage {
         self.client.query_one(sql, &[]).await.unwrap().get(0)
     }
 
-    /// Listens as the leader does.
+    /// Leads, and listens as the leader does.
     pub(crate) async fn listen(&self) -> Candidate {
         let settings = DbSettings::new(Secret::new(self.database.url()));
-        Candidate::connect(&settings, "a test").await.unwrap()
+        let mut leader = Candidate::connect(&settings, "a test").await.unwrap();
+        leader.try_lead().await.unwrap().unwrap();
+        leader
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
