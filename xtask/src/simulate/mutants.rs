@@ -40,12 +40,6 @@ const MUTANTS: &[Mutant] = &[
         to: "WHERE status IN ('idle', 'starting') AND id <> ALL ($3)",
     },
     Mutant {
-        name: "a leader of an older term may write",
-        file: "crates/db/src/fencing.rs",
-        from: "SELECT pool_check_term($1)",
-        to: "SELECT $1 > 0",
-    },
-    Mutant {
         name: "no server ends leases that ran out",
         file: "crates/claims/src/claims.rs",
         from: "            self.expire_leases().await;\n",
