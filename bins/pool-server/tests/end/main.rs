@@ -2,6 +2,7 @@
 
 mod adoption;
 mod agents;
+mod bad_days;
 mod bad_input;
 mod budget;
 mod claims;

@@ -86,9 +86,12 @@ impl Session {
         ..Self::GENERAL
     };
 
-    /// Claims take the row that is free now, which only READ COMMITTED can see. What passes by
-    /// itself is known by the database's messages, so these are in English where we may choose: only
-    /// a superuser may.
+    /// Whatever the role and the database have as their defaults. Claims take the row that is free
+    /// now, which only READ COMMITTED can see; whoever was answered must be remembered, so a commit is
+    /// waited for; and a connection that waits in a pool is no idle session (nor is there a limit on
+    /// transactions, which only newer databases know). Rows that somebody's policies hide are an error,
+    /// and not rows that do not exist. What passes by itself is known by the
+    /// database's messages, so these are in English where we may choose: only a superuser may.
     fn settings(&self) -> String {
         let statement_limit_ms = self.statement_limit.as_millis();
         let lock_limit_ms = self.lock_limit.as_millis();
@@ -96,7 +99,11 @@ impl Session {
         format!(
             "SET statement_timeout = {statement_limit_ms}; SET lock_timeout = {lock_limit_ms}; \
              SET idle_in_transaction_session_timeout = {silence_limit_ms}; \
-             SET default_transaction_isolation = 'read committed'; \
+             SET default_transaction_isolation = 'read committed'; SET row_security = off; \
+             SELECT set_config(name, '0', false) FROM pg_settings \
+             WHERE name IN ('idle_session_timeout', 'transaction_timeout'); \
+             SELECT set_config('synchronous_commit', 'on', false) \
+             WHERE current_setting('synchronous_commit') = 'off'; \
              DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
              EXCEPTION WHEN insufficient_privilege THEN NULL; END $$; {}",
             self.more
@@ -240,5 +247,30 @@ mod tests {
         assert_eq!(limit(Session::MIGRATION).await, "1min");
         assert_eq!(limit(Session::GENERAL).await, "0");
         assert_eq!(limit(Session::CLAIM).await, "0");
+    }
+
+    #[tokio::test]
+    async fn what_a_database_sets_for_everybody_is_not_ours() {
+        let database = TestDatabase::empty().await;
+        let client = database.client().await;
+        for (name, theirs, ours) in [
+            (
+                "default_transaction_isolation",
+                "serializable",
+                "read committed",
+            ),
+            ("statement_timeout", "100ms", "5s"),
+            ("lock_timeout", "100ms", "2s"),
+            ("idle_session_timeout", "2s", "0"),
+            ("idle_in_transaction_session_timeout", "100ms", "5s"),
+            ("row_security", "on", "off"),
+            ("synchronous_commit", "off", "on"),
+            ("synchronous_commit", "local", "local"),
+        ] {
+            let set = format!("ALTER DATABASE {} SET {name} = '{theirs}'", database.name());
+            client.batch_execute(&set).await.unwrap();
+            let set = setting(database.url(), Session::CLAIM, name).await;
+            assert_eq!(set, ours, "{name}");
+        }
     }
 }

@@ -1,0 +1,4 @@
+//! Bad days of programs like this one, as others told of them in public, played on this one. Where
+//! each comes from is in `docs/BAD-DAYS.md`.
+
+mod defaults;
