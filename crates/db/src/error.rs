@@ -90,6 +90,14 @@ impl Error {
         )
     }
 
+    /// Whether the database understood, and refused what was to be written: for the transition trigger,
+    /// or for a constraint or a trigger that is not ours. Nothing of it was done.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        use diesel::result::Error::DatabaseError;
+        matches!(self, Self::RefuseChange(_) | Self::Query(DatabaseError(..)))
+    }
+
     /// Whether what was asked for may have taken effect all the same: the statement was sent, and no
     /// answer to it was understood.
     #[must_use]

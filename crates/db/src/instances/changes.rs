@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use pool_domain::write::StatusChange;
-use pool_domain::{InstanceId, Policy, Term};
+use pool_domain::{InstanceId, Policy, Term, chain};
 
 use crate::Db;
 use crate::answer::answer;
@@ -18,8 +18,8 @@ use crate::text::{in_short, storable};
 /// Makes the changes whose rows have not moved on, and says which. Those that are losses are counted
 /// for the fuse.
 ///
-/// A change that the transition trigger refuses is a bug of whoever decided it. It is logged and
-/// left out, and the others are made.
+/// A change that the transition trigger refuses is a bug of whoever decided it; one that somebody
+/// else's constraint refuses is that one's. It is logged and left out, and the others are made.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub async fn change_statuses(
     for batch in ordered.chunks(Policy::ROWS_PER_TRANSACTION_MAX) {
         match change(&mut connection, term, batch, actor).await {
             Ok(ids) => done.extend(ids),
-            Err(Error::RefuseChange(_)) => {
+            Err(error) if error.is_refusal() => {
                 done.extend(one_by_one(&mut connection, term, batch, actor).await?);
             }
             Err(error) => return Err(error),
@@ -57,11 +57,12 @@ async fn one_by_one(
     for single in changes {
         match change(connection, term, &[single], actor).await {
             Ok(ids) => done.extend(ids),
-            Err(Error::RefuseChange(why)) => tracing::error!(
+            Err(error) if error.is_refusal() => tracing::error!(
                 instance.id = %single.id,
                 status.from = %single.from,
                 status.to = %single.to,
-                "the database refused a change of status: {why}"
+                error = %chain(&error),
+                "a change of status was not made"
             ),
             Err(error) => return Err(error),
         }

@@ -14,5 +14,5 @@ pub use insert::{insert_adopted, insert_adopted_unled, insert_created, set_url};
 pub use load::{Loaded, Place, Probed, load, load_probed};
 pub use people::{Killed, dismiss, drain, kill};
 pub use refresh::{refresh, refresh_unled};
-pub use remove::remove;
+pub use remove::{Removed, remove};
 pub use views::{Counts, InstanceView, counts, views};

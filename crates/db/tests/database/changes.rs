@@ -3,7 +3,7 @@
 use chrono::{TimeDelta, TimeZone, Utc};
 use pool_db::{Error, instances};
 use pool_domain::write::{Adoption, FoundConversation, NewInstance, Refresh, StatusChange};
-use pool_domain::{Epoch, InstanceId, Status, Term};
+use pool_domain::{Epoch, InstanceId, Status, Term, chain};
 
 use crate::fixture::Fixture;
 
@@ -284,12 +284,35 @@ async fn a_row_goes_only_when_it_is_to_be_destroyed_and_has_not_moved_on() {
     let removed = instances::remove(&fixture.db, term, &rows, "reconciler")
         .await
         .unwrap();
-    assert_eq!(removed, [InstanceId::from("dead")]);
+    assert_eq!(removed.ids, [InstanceId::from("dead")]);
     let events = fixture.events("dead").await;
     assert!(
         events.ends_with("dead>none reconciler: removed"),
         "{events}"
     );
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_elses_table_refers_to_holds_back_no_other() {
+    let fixture = Fixture::new().await;
+    let (_leader, term) = fixture.leader().await;
+    for id in ["a", "held", "z"] {
+        fixture.row(id, "dead").await;
+    }
+    fixture
+        .execute(
+            "CREATE TABLE invoices (instance text REFERENCES instances (id)); \
+             INSERT INTO invoices VALUES ('held')",
+        )
+        .await;
+    let rows = ["a", "held", "z"].map(|id| (InstanceId::from(id), Epoch(0)));
+    let removed = instances::remove(&fixture.db, term, &rows, "reconciler")
+        .await
+        .unwrap();
+    assert_eq!(removed.ids, ["a", "z"].map(InstanceId::from));
+    let (id, why) = &removed.held[0];
+    assert_eq!(id, &InstanceId::from("held"));
+    assert!(chain(why).contains("invoices"), "{}", chain(why));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use pool_db::provisions::{Made, NewProvision};
 use pool_db::{instances, provisions};
 use pool_domain::report::Failure;
-use pool_domain::{InstanceId, Report, Stage, Term};
+use pool_domain::{InstanceId, Report, Stage, Term, chain};
 use pool_failpoints::fail_point;
 use pool_planner::{Plan, Removal, Resume};
 
@@ -53,7 +53,10 @@ pub(crate) async fn remove(
         pool_db::Error::Lose("at a failpoint".into()).into()
     ));
     let removed = instances::remove(&context.db, term, &rows, ACTOR).await?;
-    let removed: HashSet<_> = removed.into_iter().collect();
+    for (id, why) in removed.held {
+        fail(report, Some(id), "removing the row", chain(&why));
+    }
+    let removed: HashSet<_> = removed.ids.into_iter().collect();
     report.done.removed = removed.len();
     fail_point!("destroy.row.after", !removed.is_empty(), |_| Err(
         pool_db::Error::Lose("at a failpoint".into()).into()

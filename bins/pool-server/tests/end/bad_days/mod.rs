@@ -2,3 +2,4 @@
 //! each comes from is in `docs/BAD-DAYS.md`.
 
 mod defaults;
+mod schema;
