@@ -4,10 +4,12 @@ mod config;
 mod connections;
 pub mod failpoints;
 mod flags;
+mod log;
 pub mod serve;
 pub mod telemetry;
 mod wiring;
 
 pub use config::{BadSetting, Config, LogFormat};
 pub use flags::Flags;
+pub use log::Log;
 pub use wiring::{Surroundings, Suspend};

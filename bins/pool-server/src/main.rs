@@ -1,28 +1,30 @@
 //! The warm pool manager. See `pool_server` for how it is put together.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
 use pool_domain::chain;
-use pool_server::{Config, Flags, failpoints, serve, telemetry};
+use pool_server::{Config, Flags, Log, failpoints, serve, telemetry};
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    let started = Config::resolve(&flags, |name| std::env::var(name).ok())
+    let Ok(log) = Log::to(io::stderr()) else {
+        return ExitCode::FAILURE;
+    };
+    let ended = Config::resolve(&flags, |name| std::env::var(name).ok())
         .map_err(anyhow::Error::from)
         .and_then(|config| {
-            telemetry::start(&config);
+            telemetry::start(&config, log.clone());
             failpoints::arm_from_environment()?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?;
             runtime.block_on(serve::until_told_to_stop(config))
         });
-    match started {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("pool-server: {}", chain(&*error));
-            ExitCode::FAILURE
-        }
+    if let Err(error) = &ended {
+        log.say(&format!("pool-server: {}\n", chain(&**error)));
     }
+    log.flush();
+    ended.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }

@@ -59,7 +59,10 @@ pub async fn until_told_to_stop(config: Config) -> anyhow::Result<()> {
     stop.cancel();
     tokio::select! {
         biased;
-        ended = &mut serving => ended,
+        ended = &mut serving => {
+            info!("stopped");
+            ended
+        }
         _ = term.recv() => bail!("stopped by a second signal; claims in flight were cut off"),
         _ = interrupt.recv() => bail!("stopped by a second signal; claims in flight were cut off"),
     }

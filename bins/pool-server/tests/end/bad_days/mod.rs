@@ -2,4 +2,6 @@
 //! each comes from is in `docs/BAD-DAYS.md`.
 
 mod defaults;
+mod log;
+mod process;
 mod schema;
