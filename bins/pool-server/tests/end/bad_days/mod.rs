@@ -4,4 +4,5 @@
 mod defaults;
 mod log;
 mod process;
+mod provider;
 mod schema;
