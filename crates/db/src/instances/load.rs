@@ -103,11 +103,17 @@ pub async fn load_probed(
         .limit(limit(others))
         .load(&mut &*connection);
     let ids: Vec<_> = named.iter().map(InstanceId::as_str).collect();
-    let named = instances::table
-        .select(Row::as_select())
-        .filter(instances::id.eq_any(ids))
-        .order(instances::id)
-        .load(&mut &*connection);
+    let named = async {
+        // Mostly there are none.
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let named = instances::table
+            .select(Row::as_select())
+            .filter(instances::id.eq_any(ids))
+            .order(instances::id);
+        named.load(&mut &*connection).await
+    };
     // Sent together, answered in this order.
     let (starting, next, others, named) = answer(try_join4(starting, first, rest, named)).await?;
     let readable = |rows: Vec<Row>| {
