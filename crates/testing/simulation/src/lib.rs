@@ -14,6 +14,7 @@ mod server;
 mod stage;
 mod time;
 mod trace;
+mod troubles;
 mod wire;
 mod workload;
 

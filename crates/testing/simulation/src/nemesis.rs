@@ -13,6 +13,7 @@ use crate::pool::{API_KEY, PREFIX};
 use crate::scenario::seconds;
 use crate::stage::Stage;
 use crate::trace::Kind;
+use crate::troubles::Trouble;
 use crate::workload::{next, person};
 
 /// The requests that a fault may be about, when it is about one.
@@ -98,6 +99,7 @@ pub(crate) async fn strikes(stage: Arc<Stage>) {
 /// Ends all of it, also what agents suffer from.
 pub(crate) fn end(stage: &Stage) {
     stage.heal();
+    stage.oracle.troubles.end();
     stage.tell(Kind::Outside, || "the trouble is over".to_owned());
     stage.simulator.world(|world| {
         world.faults.clear();
@@ -129,7 +131,7 @@ fn befall(stage: &Stage) {
                 fault: provision_fault(stage),
             });
             let told = format!("the next agent is born with {:?}", rule.fault);
-            stage.simulator.world(|world| world.faults.add(rule));
+            switch_on(stage, rule);
             told
         }
         _ => {
@@ -137,6 +139,7 @@ fn befall(stage: &Stage) {
             stage.simulator.world(|world| operation.apply(world))
         }
     };
+    stage.oracle.troubles.note(Trouble::Services);
     stage.tell(Kind::Outside, || told);
 }
 
@@ -201,7 +204,12 @@ fn fault(stage: &Stage) {
         let whose = rule.operations.first().map_or("requests", String::as_str);
         format!("the next {:?} {whose} meet {:?}", rule.count, rule.fault)
     });
+    switch_on(stage, rule);
+}
+
+fn switch_on(stage: &Stage, rule: FaultRule) {
     stage.simulator.world(|world| world.faults.add(rule));
+    stage.oracle.note_troubles();
 }
 
 /// Any fault but a lie.
@@ -247,7 +255,7 @@ fn lie(stage: &Stage) {
     stage.tell(Kind::Outside, || {
         format!("the next {:?} listings meet {:?}", rule.count, rule.fault)
     });
-    stage.simulator.world(|world| world.faults.add(rule));
+    switch_on(stage, rule);
 }
 
 /// Nothing works for a while; or an account hangs; or no more may be made.
@@ -269,7 +277,7 @@ fn outage(stage: &Stage) {
         let whose = rule.operations.first().map_or("Railway", String::as_str);
         format!("for {} s {whose} is in {:?}", ms / 1_000, rule.fault)
     });
-    stage.simulator.world(|world| world.faults.add(rule));
+    switch_on(stage, rule);
 }
 
 /// A server is to be struck at one of its next steps.

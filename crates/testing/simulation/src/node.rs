@@ -153,6 +153,13 @@ impl Node {
         Poll::Ready(())
     }
 
+    /// Whether it stands still.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.state()
+            .frozen_until
+            .is_some_and(|until| until > Instant::now())
+    }
+
     /// Wakes what waits, if it stands still no longer. To be called every now and then.
     pub(crate) fn thaw(&self) {
         let mut state = self.state();

@@ -1,6 +1,6 @@
 //! One seed from its beginning to its end: trouble, healing, and a full and tidy pool.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -28,6 +28,9 @@ const LOOKS: u32 = 2;
 
 /// How often silent sessions are ended, and what stood still goes on.
 const LOOKED_AFTER_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is looked at what must be prompt, where anything goes wrong; else as often.
+const PROGRESS_LOOKED_AT: u32 = 6;
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
@@ -93,14 +96,13 @@ pub(crate) fn run(seed: u64, options: Options, database: &Arc<Database>) -> Resu
             ..SimulatorOptions::default()
         });
         let simulator = Arc::new(simulator);
-        let oracle = Arc::new(Oracle {
-            database: Arc::clone(database),
-            trace: Arc::clone(&trace),
-            simulator: Arc::clone(&simulator),
-            scenario: scenario.clone(),
-            clock: Arc::clone(&clock),
-            known: Mutex::default(),
-        });
+        let oracle = Arc::new(Oracle::new(
+            Arc::clone(database),
+            Arc::clone(&trace),
+            Arc::clone(&simulator),
+            scenario.clone(),
+            Arc::clone(&clock),
+        ));
         let stage = Stage::new(
             seed,
             scenario,
@@ -170,12 +172,22 @@ async fn play(stage: &Arc<Stage>, options: Options) -> Result<Option<u32>> {
 /// One interval passes. False when something is wrong.
 async fn pass(stage: &Stage) -> Result<bool> {
     let interval = stage.scenario.tick_interval;
+    let every = if stage.scenario.rates.is_calm() {
+        1
+    } else {
+        PROGRESS_LOOKED_AT
+    };
     for _ in 0..LOOKS {
         let until = Instant::now() + interval / LOOKS;
-        while Instant::now() < until {
+        for turn in 1.. {
+            if Instant::now() >= until {
+                break;
+            }
             sleep(LOOKED_AFTER_EVERY).await;
             stage.look_after();
-            stage.oracle.look_for_laggards()?;
+            if turn % every == 0 {
+                stage.oracle.look_at_progress()?;
+            }
         }
         stage.oracle.look()?;
         if !stage.trace.is_clean() {

@@ -143,6 +143,14 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// Whether Railway counts requests so that a pool has to wait for the next hour.
+    pub(crate) fn has_budget(&self) -> bool {
+        let per_hour = self.world.limits.per_hour;
+        per_hour.is_some_and(|limit| limit <= SMALL_BUDGET)
+    }
+}
+
 /// How soon an instance whose agent is ready has to be idle, where nothing goes wrong: starting ones are
 /// probed each two seconds or so, and their address is known as soon as they have one.
 pub(crate) const PROMOTED_WITHIN: Duration = Duration::from_secs(10);
@@ -177,13 +185,16 @@ fn rates(rng: &mut fastrand::Rng) -> Rates {
     }
 }
 
+/// What the smallest plan allows in an hour.
+const SMALL_BUDGET: u32 = 1_000;
+
 /// Reads lag less than the grace, as the grace assumes.
 fn world(rng: &mut fastrand::Rng, target: usize) -> Settings {
     let deploy_min = rng.u64(5..40);
     // The hour's budget of a small plan would make the filling of a large pool take hours.
     let limits = match rng.u8(..4) {
         0 if target <= 6 => RateLimits {
-            per_hour: Some(1_000),
+            per_hour: Some(SMALL_BUDGET),
             per_second: Some(10),
             ..RateLimits::default()
         },

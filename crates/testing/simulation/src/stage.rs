@@ -122,6 +122,16 @@ impl Stage {
         self.some(&alive)
     }
 
+    /// Whether any server stands still.
+    pub(crate) fn stands_still(&self) -> bool {
+        let inner = self.inner();
+        inner
+            .lives
+            .iter()
+            .flatten()
+            .any(|life| life.node.is_frozen())
+    }
+
     /// Wakes servers that stand still no longer, and ends sessions that were silent for too long.
     pub(crate) fn look_after(&self) {
         let lives: Vec<_> = self.inner().lives.iter().flatten().cloned().collect();

@@ -36,13 +36,17 @@ impl Wire {
         poll_fn(|cx| self.node.poll_alive(cx)).await;
         let shown = shown(&request);
         self.node.fingerprint(shown.as_bytes());
-        self.oracle.sees_request(&request);
+        self.oracle.sees_removal(&request);
+        let making = self.oracle.sees_making(&request, self.node.number);
         let answered = self.service.clone().oneshot(request).await;
+        let is_done = matches!(&answered, Ok(answer) if answer.status().is_success());
         self.trace.count(|counts| {
             counts.requests += 1;
-            counts.failed_requests +=
-                u64::from(!matches!(&answered, Ok(answer) if answer.status().is_success()));
+            counts.failed_requests += u64::from(!is_done);
         });
+        if let Some(making) = making.filter(|_| !is_done) {
+            self.oracle.sees_failure(&making);
+        }
         self.node.tell(Kind::Call, || match &answered {
             Ok(answer) => format!("{shown}: {}", answer.status()),
             Err(error) => format!("{shown}: {error}"),

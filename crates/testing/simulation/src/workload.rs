@@ -90,6 +90,8 @@ async fn claim(stage: &Stage, number: u32, key: Option<&str>) -> Answer {
         request.headers_mut().insert("x-request-id", id);
     }
     let began = tokio::time::Instant::now();
+    let freezes = stage.trace.counts().freezes;
+    let stood_still = stage.stands_still();
     let answer = send(&life, request).await;
     stage.tell(Kind::People, || match &answer {
         Some((status, body)) => {
@@ -103,7 +105,8 @@ async fn claim(stage: &Stage, number: u32, key: Option<&str>) -> Answer {
         }
         None => format!("caller {number} is not answered"),
     });
-    let was_hindered = stage.trace.counts().freezes > 0 || life.node.killed.is_cancelled();
+    let was_hindered =
+        stood_still || stage.trace.counts().freezes > freezes || life.node.killed.is_cancelled();
     if began.elapsed() > ANSWERED_WITHIN && !was_hindered && life.app().is_some() {
         let sentence = format!("caller {number} waited {} s", began.elapsed().as_secs());
         stage.trace.violated("answered-in-time", sentence);
