@@ -117,6 +117,12 @@ const MUTANTS: &[Mutant] = &[
         from: "if self.snapshot.listing.is_complete() && self.is_gone_outside() {",
         to: "if self.snapshot.listing.is_complete() || self.is_gone_outside() {",
     },
+    Mutant {
+        name: "what is claimed counts as stock",
+        file: "crates/planner/src/replenish.rs",
+        from: "        Status::Idle => true,\n",
+        to: "        Status::Idle | Status::Claimed => true,\n",
+    },
 ];
 
 /// Puts back those whose names contain one of these words, or all; says which none of the seeds found.
