@@ -130,6 +130,25 @@ impl Cluster {
         fs::rename(&unfinished, &data).map_err(Error::file("made the data directory", data))
     }
 
+    /// Copies a cluster that is down, to follow it as a standby.
+    pub(crate) fn copy_of(&self, primary: &Self) -> Result<(), Error> {
+        let program = PathBuf::from("cp");
+        let mut command = Command::new(&program);
+        command.arg("-a").arg(primary.data()).arg(self.data());
+        let output = command
+            .output()
+            .map_err(|source| Error::RunProgram { program, source })?;
+        if !output.status.success() {
+            return Err(Error::InitCluster {
+                dir: self.data(),
+                output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            });
+        }
+        self.write("password", &primary.password()?)?;
+        self.write("data/standby.signal", "")?;
+        Ok(())
+    }
+
     fn write_certificate(&self, certificate: &Certificate) -> Result<(), Error> {
         self.write("server.crt", &certificate.chain_pem)?;
         self.write("server.key", &certificate.key_pem)?;

@@ -205,6 +205,25 @@ impl Server {
         Ok(())
     }
 
+    /// A hot standby of this server, which is brought down for a moment to be copied. It finds this one
+    /// at `port`, which is this one's or that of something between them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`], of either server; and where the copy cannot be made.
+    pub fn standby(&mut self, options: &Options, port: u16) -> Result<Self, Error> {
+        let place = Place::open(options)?;
+        self.halt(Halt::Fast)?;
+        place.cluster.copy_of(&self.cluster)?;
+        self.start_again()?;
+        let follows = format!(
+            "host=127.0.0.1 port={port} user={SUPERUSER} password={} application_name=standby",
+            self.password
+        );
+        let options = options.clone().setting("primary_conninfo", follows);
+        Self::of(place.start(&options)?, &options)
+    }
+
     fn of(started: Started, options: &Options) -> Result<Self, Error> {
         let mut server = Self {
             password: started.password,
