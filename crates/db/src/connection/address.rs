@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use pool_domain::Secret;
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 /// Why `DATABASE_URL` cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum AddressError {
          verify-full"
     )]
     SslMode,
+    /// We write, so what can only be read is of no use.
+    #[error("DATABASE_URL: target_session_attrs must be read-write, primary or any")]
+    TargetSession,
     /// A parameter that would be ignored silently.
     #[error("DATABASE_URL has a parameter that is not supported: {0}")]
     Parameter(String),
@@ -89,6 +92,7 @@ impl Address {
                 .iter()
                 .all(|host| matches!(host, Host::Unix(_)));
         let tls = if only_sockets { TlsMode::Disable } else { tls };
+        config.target_session_attrs(parameters.target);
         config.ssl_mode(match tls {
             TlsMode::Disable => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
@@ -99,7 +103,7 @@ impl Address {
 }
 
 /// What the driver reads by itself.
-const OF_DRIVER: [&str; 17] = [
+const OF_DRIVER: [&str; 16] = [
     "user",
     "password",
     "dbname",
@@ -115,13 +119,13 @@ const OF_DRIVER: [&str; 17] = [
     "keepalives_idle",
     "keepalives_interval",
     "keepalives_retries",
-    "target_session_attrs",
     "channel_binding",
 ];
 
 struct Parameters<'a> {
     ssl_mode: Option<&'a str>,
     ssl_root_cert: Option<PathBuf>,
+    target: TargetSessionAttrs,
     others: Vec<&'a str>,
 }
 
@@ -130,6 +134,7 @@ impl<'a> Parameters<'a> {
         let mut found = Self {
             ssl_mode: None,
             ssl_root_cert: None,
+            target: TargetSessionAttrs::ReadWrite,
             others: Vec::new(),
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -139,6 +144,13 @@ impl<'a> Parameters<'a> {
                 "sslrootcert" => {
                     let path = percent_decode(value).ok_or(AddressError::Shape)?;
                     found.ssl_root_cert = Some(PathBuf::from(path));
+                }
+                "target_session_attrs" => {
+                    found.target = match value {
+                        "any" => TargetSessionAttrs::Any,
+                        "read-write" | "primary" => TargetSessionAttrs::ReadWrite,
+                        _ => return Err(AddressError::TargetSession),
+                    };
                 }
                 name if OF_DRIVER.contains(&name) => found.others.push(pair),
                 name if is_harmless(name) && !query.contains('@') => {
@@ -244,6 +256,27 @@ mod tests {
                 .unwrap();
         assert_eq!(address.config.get_application_name(), Some("x"));
         assert_eq!(address.config.get_ssl_mode(), SslMode::Require);
+    }
+
+    #[test]
+    fn a_session_must_write_unless_the_url_says_any() {
+        let target = |query: &str| {
+            let address = parse(&format!("postgres://u@h,i/d{query}"));
+            address.map(|it| it.config.get_target_session_attrs())
+        };
+        assert_eq!(target(""), Ok(TargetSessionAttrs::ReadWrite));
+        assert_eq!(
+            target("?target_session_attrs=primary"),
+            Ok(TargetSessionAttrs::ReadWrite)
+        );
+        assert_eq!(
+            target("?target_session_attrs=any"),
+            Ok(TargetSessionAttrs::Any)
+        );
+        assert_eq!(
+            target("?target_session_attrs=standby"),
+            Err(AddressError::TargetSession)
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod address;
 mod dialer;
+mod hosts;
+pub(crate) mod pooler;
 mod session;
 mod tls;
 

@@ -10,7 +10,7 @@ use tokio_postgres::Config;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::connection::{Address, DbSettings, Dialer, tls};
+use crate::connection::{Address, DbSettings, Dialer, hosts, tls};
 use crate::error::Error;
 
 /// Name lookup, TCP, TLS and password together; a healthy server takes 50 ms.
@@ -122,6 +122,8 @@ const REFUSED: [SqlState; 3] = [
 #[derive(Clone)]
 pub(crate) struct Connector {
     config: Config,
+    /// The same for each host alone.
+    hosts: Vec<Config>,
     tls: MakeRustlsConnect,
     session: Session,
     dialer: Option<Dialer>,
@@ -141,6 +143,7 @@ impl Connector {
             .keepalives_retries(KEEPALIVE_RETRIES)
             .tcp_user_timeout(TCP_USER_TIMEOUT);
         Ok(Self {
+            hosts: hosts::each(&config),
             config,
             tls: tls::connector(&tls)?,
             session,
@@ -156,37 +159,47 @@ impl Connector {
         })
     }
 
+    /// A session of this kind.
     pub(crate) async fn connect(&self) -> Result<AsyncPgConnection, Error> {
-        timeout(CONNECT_LIMIT, self.establish())
-            .await
-            .map_err(|_| {
-                Error::Connect(format!("no answer within {} s", CONNECT_LIMIT.as_secs()))
-            })?
+        in_time(async {
+            let mut connection = self.establish().await?;
+            connection.batch_execute(&self.session.settings()).await?;
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// A session that is set to nothing: what is behind the address may share it with others.
+    pub(crate) async fn connect_bare(&self) -> Result<AsyncPgConnection, Error> {
+        in_time(self.establish()).await
     }
 
     async fn establish(&self) -> Result<AsyncPgConnection, Error> {
-        let mut connection = match &self.dialer {
-            Some(dialer) => dialer.dial(self.config.clone()).await?,
-            None => self.network().await?,
-        };
-        connection.batch_execute(&self.session.settings()).await?;
-        Ok(connection)
+        match &self.dialer {
+            Some(dialer) => Ok(dialer.dial(self.config.clone()).await?),
+            None => hosts::first_of(&self.hosts, |host| self.reach(host)).await,
+        }
     }
 
-    async fn network(&self) -> Result<AsyncPgConnection, Error> {
-        let (client, connection) =
-            self.config
-                .connect(self.tls.clone())
-                .await
-                .map_err(|error| {
-                    let why = chain(&error);
-                    match error.code() {
-                        Some(code) if REFUSED.contains(code) => Error::RefuseLogin(why),
-                        _ => Error::Connect(why),
-                    }
-                })?;
+    async fn reach(&self, host: &Config) -> Result<AsyncPgConnection, Error> {
+        let refused = |error: tokio_postgres::Error| {
+            let why = chain(&error);
+            match error.code() {
+                Some(code) if REFUSED.contains(code) => Error::RefuseLogin(why),
+                Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => Error::Exhaust(why),
+                _ => Error::Connect(why),
+            }
+        };
+        let (client, connection) = host.connect(self.tls.clone()).await.map_err(refused)?;
         Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
     }
+}
+
+async fn in_time<T>(connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = || Error::Connect(format!("no answer within {} s", CONNECT_LIMIT.as_secs()));
+    timeout(CONNECT_LIMIT, connecting)
+        .await
+        .map_err(|_| late())?
 }
 
 #[cfg(test)]
