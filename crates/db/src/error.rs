@@ -3,8 +3,6 @@
 
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind};
-use diesel_async::pooled_connection::PoolError as ManagerError;
-use diesel_async::pooled_connection::deadpool::PoolError;
 use pool_domain::InstanceId;
 
 use crate::AddressError;
@@ -145,6 +143,25 @@ fn of_server(information: &dyn DatabaseErrorInformation) -> Option<Error> {
 }
 
 /// And what passes by itself by the server's message. Every session asks for English messages
+/// Whether the session of which this was said is of no use any more: it is over, it may only read, or
+/// it and the database do not agree on what was prepared.
+pub(crate) fn ends_session(error: &diesel::result::Error) -> bool {
+    use diesel::result::Error::{BrokenTransactionManager, DatabaseError};
+    match error {
+        DatabaseError(
+            DatabaseErrorKind::UnableToSendCommand
+            | DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::ReadOnlyTransaction,
+            _,
+        )
+        | BrokenTransactionManager => true,
+        DatabaseError(_, information) => {
+            matches!(of_message(information.message()), Some(Error::Lose(_)))
+        }
+        _ => false,
+    }
+}
+
 /// (`Session::settings`), which only a superuser is granted. A server that speaks another language
 /// all the same makes a bug of it: whoever asked is told so, and the next tick tries again.
 pub(crate) fn of_message(message: &str) -> Option<Error> {
@@ -164,23 +181,12 @@ pub(crate) fn of_message(message: &str) -> Option<Error> {
     {
         return Some(Error::Exhaust(message.to_owned()));
     }
-    begins(&[
-        "terminating connection",
-        "the database system is",
-        "sorry, too many clients",
-        "remaining connection slots",
-    ])
-    .then(|| Error::Lose(message.to_owned()))
-}
-
-impl From<PoolError> for Error {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Timeout(deadpool::managed::TimeoutType::Wait) => Self::Acquire,
-            PoolError::Backend(ManagerError::ConnectionError(error)) => error.into(),
-            other => Self::Connect(other.to_string()),
-        }
-    }
+    let is_lost = begins(&["terminating connection", "the database system is"])
+        || holds(&["in a read-only transaction", "during recovery", "while recovery is in progress"])
+        // Somebody changed a table under a session, or a pooler exchanged the session.
+        || message == "cached plan must not change result type"
+        || begins(&["prepared statement \""]);
+    is_lost.then(|| Error::Lose(message.to_owned()))
 }
 
 impl From<ConnectionError> for Error {
@@ -210,7 +216,10 @@ mod tests {
             ("deadlock detected", "wait"),
             ("terminating connection due to idle-session timeout", "lost"),
             ("the database system is in recovery mode", "lost"),
-            ("sorry, too many clients already", "lost"),
+            ("cannot execute UPDATE in a read-only transaction", "lost"),
+            ("cannot execute LISTEN during recovery", "lost"),
+            ("cached plan must not change result type", "lost"),
+            ("prepared statement \"s2\" does not exist", "lost"),
             (
                 "could not extend file \"base/5/16384\": No space left on device",
                 "exhausted",

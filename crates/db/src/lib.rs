@@ -14,6 +14,7 @@ pub mod fuse;
 pub mod instances;
 pub mod leadership;
 pub mod migrations;
+mod pool;
 pub mod provisions;
 mod schema;
 pub mod set_aside;

@@ -31,23 +31,23 @@ const STOCK: usize = 16;
 const CLAIMED: &str = "SELECT count(*) FROM instances WHERE status = 'claimed'";
 
 /// A database server of the test's own, and a pool with a stock on it.
-struct Setting {
-    postgres: Postgres,
-    pool: Pool,
-    server: Server,
+pub(crate) struct Setting {
+    pub(crate) postgres: Postgres,
+    pub(crate) pool: Pool,
+    pub(crate) server: Server,
     /// How many callers were given an agent.
     granted: i64,
 }
 
 /// An answer to a claim.
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     has_retry_after: bool,
     body: Value,
 }
 
 impl Setting {
-    async fn new() -> anyhow::Result<Self> {
+    pub(crate) async fn new() -> anyhow::Result<Self> {
         let options = Options::temporary(Programs::find(&[])?);
         Self::on(Postgres::start(&committing(options))?).await
     }
@@ -69,7 +69,7 @@ impl Setting {
     }
 
     /// A claim that is sent now, by somebody else.
-    fn claim_soon(&self) -> JoinHandle<anyhow::Result<Answer>> {
+    pub(crate) fn claim_soon(&self) -> JoinHandle<anyhow::Result<Answer>> {
         let (http, base) = (self.pool.http.clone(), self.server.base.clone());
         tokio::spawn(async move {
             let request = http.post(format!("{base}/api/pool/claim")).bearer_auth(KEY);
@@ -94,13 +94,20 @@ impl Setting {
         Ok(*status == 200)
     }
 
-    async fn is_refused(&mut self) -> anyhow::Result<()> {
+    /// A claim that was sent before, and that has to be granted.
+    pub(crate) fn granted(&mut self, Answer { status, body, .. }: Answer) -> anyhow::Result<()> {
+        ensure!(status == 200, "a claim was answered {status}: {body}");
+        self.granted += 1;
+        Ok(())
+    }
+
+    pub(crate) async fn is_refused(&mut self) -> anyhow::Result<()> {
         ensure!(!self.try_claim().await?, "a claim was granted");
         Ok(())
     }
 
     /// Counted from now, when the database serves again.
-    async fn recovers(&mut self, from: &str) -> anyhow::Result<()> {
+    pub(crate) async fn recovers(&mut self, from: &str) -> anyhow::Result<()> {
         let began = Instant::now();
         while !self.try_claim().await? {
             let waited = began.elapsed();
@@ -111,7 +118,7 @@ impl Setting {
     }
 
     /// Everybody who was told 200 has a row, ticks go on, and the server stops as it should.
-    async fn end(self) -> anyhow::Result<()> {
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
         assert_eq!(self.pool.number(CLAIMED).await?, self.granted);
         self.server.reconcile().await?;
         let handed_out = self.pool.railway.view().agents;
@@ -122,7 +129,7 @@ impl Setting {
 }
 
 /// The tests' servers lose what was committed last when they crash; this one does not.
-fn committing(options: Options) -> Options {
+pub(crate) fn committing(options: Options) -> Options {
     options.setting("synchronous_commit", "on")
 }
 
@@ -156,7 +163,7 @@ async fn a_database_that_goes_down_is_waited_for_and_no_agent_is_lost() -> anyho
     setting.end().await
 }
 
-fn set_agents(pool: &Pool, fault: Option<AgentFault>) -> anyhow::Result<()> {
+pub(crate) fn set_agents(pool: &Pool, fault: Option<AgentFault>) -> anyhow::Result<()> {
     for agent in pool.railway.view().agents {
         let service = agent.service_id.as_str().into();
         pool.railway.set_agent_fault(&service, fault)?;

@@ -18,6 +18,7 @@ mod migrating;
 mod pool;
 mod proxy;
 mod secrets;
+mod read_only;
 mod seeds;
 mod shutdown;
 mod sweep;

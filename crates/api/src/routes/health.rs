@@ -20,10 +20,16 @@ const TICKS_MISSED_MAX: u32 = 3;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own, and a field of the answer"
+)]
 pub(crate) struct Readiness {
     ready: bool,
     /// Whether it answered in time.
     database: bool,
+    /// Whether it lets this server write.
+    writes: bool,
     /// Whether some leader's last tick ended lately.
     leader: bool,
     last_tick_age_ms: Option<u64>,
@@ -44,9 +50,15 @@ pub(crate) async fn alive() -> Json<Value> {
 /// This server can claim, and somebody keeps the stock.
 pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Readiness>) {
     let db = &shared.app.db;
-    let both = async { tokio::try_join!(pool_db::ticks::last(db), pool_db::fuse::tripped(db)) };
-    let answer = match timeout(DATABASE_TIMEOUT, both).await {
-        Ok(Ok((last, fuse))) => {
+    // A database that may only be read answers everything but claims.
+    let writes = async { Ok(db.write().await) };
+    let all =
+        async { tokio::try_join!(pool_db::ticks::last(db), pool_db::fuse::tripped(db), writes) };
+    let answer = match timeout(DATABASE_TIMEOUT, all).await {
+        Ok(Ok((last, fuse, written))) => {
+            if let Err(error) = &written {
+                tracing::warn!(%error, "not ready: the database takes no write");
+            }
             let age = last.as_ref().map(|tick| tick.age);
             let report = last.and_then(|tick| tick.report);
             let live = shared.app.loops.report();
@@ -54,8 +66,9 @@ pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Rea
             let late = shared.app.tick_interval * TICKS_MISSED_MAX;
             let leader = age.is_some_and(|age| age < late);
             Readiness {
-                ready: leader,
+                ready: leader && written.is_ok(),
                 database: true,
+                writes: written.is_ok(),
                 leader,
                 last_tick_age_ms: age.map(milliseconds),
                 fuse,
@@ -93,6 +106,7 @@ impl Readiness {
         Self {
             ready: false,
             database: false,
+            writes: false,
             leader: false,
             last_tick_age_ms: None,
             fuse: None,

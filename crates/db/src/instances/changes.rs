@@ -9,9 +9,9 @@ use pool_domain::{InstanceId, Policy, Term, chain};
 
 use crate::Db;
 use crate::answer::answer;
-use crate::db::Connection;
 use crate::error::Error;
 use crate::fencing::check_term;
+use crate::pool::Connection;
 use crate::statement::statement;
 use crate::text::{in_short, storable};
 

@@ -7,9 +7,9 @@ use pool_domain::{DeploymentStatus, InboxId, Policy, Secret, Term};
 
 use crate::Db;
 use crate::answer::answer;
-use crate::db::Connection;
 use crate::error::Error;
 use crate::fencing::check_term_if_led;
+use crate::pool::Connection;
 use crate::statement::statement;
 
 /// Writes what differs, and says how many rows did. A change of status raises the epoch, so where a

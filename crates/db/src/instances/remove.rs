@@ -9,9 +9,9 @@ use pool_domain::{Epoch, InstanceId, Policy, Term};
 
 use crate::Db;
 use crate::answer::answer;
-use crate::db::Connection;
 use crate::error::Error;
 use crate::fencing::check_term;
+use crate::pool::Connection;
 use crate::statement::statement;
 
 /// What became of rows that were to be removed; those in neither list have moved on.
