@@ -9,6 +9,7 @@ mod claims;
 mod creation;
 mod database;
 mod destruction;
+mod failover;
 mod interrupted;
 mod kill_points;
 mod leaders;
