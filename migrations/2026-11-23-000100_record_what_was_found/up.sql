@@ -1,6 +1,6 @@
 -- One row that says where this schema came from and how far it is. Later migrations, and their way
 -- back, ask it whether a table was ours or was there before us.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE pool_schema (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),

@@ -1,6 +1,6 @@
 -- Drops the table where we made it. Where an earlier generation did, only our own columns and
 -- indexes go.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 DO $$
 DECLARE

@@ -1,6 +1,6 @@
 -- The source of truth: one row per instance. A table that an earlier generation made is kept and
 -- gains what it lacks; nothing of it is renamed or dropped, so that the Node service may still run.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE IF NOT EXISTS instances (
     id text PRIMARY KEY,

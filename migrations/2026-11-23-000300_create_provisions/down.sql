@@ -1,3 +1,3 @@
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 DROP TABLE provisions;

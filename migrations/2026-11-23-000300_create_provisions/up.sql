@@ -1,6 +1,6 @@
 -- The record of what was made, or set out to be made, outside for one instance: from before the
 -- first call outside until nothing is left outside.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE provisions (
     id text PRIMARY KEY,

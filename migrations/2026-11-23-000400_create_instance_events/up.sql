@@ -1,5 +1,5 @@
 -- What happened to every instance, written by the trigger alone.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE instance_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,4 +1,4 @@
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 DROP FUNCTION pool_check_term(bigint);
 DROP FUNCTION pool_raise_term(text);

@@ -1,5 +1,5 @@
 -- Who leads, and the check that begins every transaction of a leader.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE leader_terms (
     term bigint PRIMARY KEY,

@@ -1,5 +1,5 @@
 -- What the leader did, and what people asked of it.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE ticks (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

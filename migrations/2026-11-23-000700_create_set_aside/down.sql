@@ -1,5 +1,5 @@
 -- Its rows are copies, and go with it, as long as what they were copied from is there.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 DO $$
 DECLARE

@@ -1,5 +1,5 @@
 -- Rows of earlier generations that were not taken over, whole.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE set_aside (
     from_table text NOT NULL,

@@ -1,5 +1,5 @@
 -- Also from the contracted state: what contraction installed goes with the functions that it calls.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 DROP TRIGGER IF EXISTS instances_before_update ON instances;
 DROP TRIGGER IF EXISTS instances_before_delete ON instances;

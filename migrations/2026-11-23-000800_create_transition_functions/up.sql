@@ -1,6 +1,6 @@
 -- The state machine as the database enforces it. Only functions: what calls them is installed by
 -- contraction, because the Node service, which may still run until then, keeps to no rules.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 -- A test compares this with `pool_domain::status::legal_changes()`, in both directions.
 CREATE FUNCTION instance_status_may_change(from_status text, to_status text) RETURNS boolean

@@ -1,6 +1,6 @@
 -- What is known of Railway's budget, so that a new leader, and whoever else calls Railway, knows what
 -- was spent and whether anything may be sent.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE railway_spending (
     minute timestamptz NOT NULL,

@@ -1,4 +1,4 @@
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 COMMENT ON COLUMN commands.kind IS 'reconcile, replenish or confirm_fuse.';
 COMMENT ON COLUMN commands.arguments IS 'replenish: count, null for a plain tick; confirm_fuse: ids.';

@@ -1,6 +1,6 @@
 -- What was ever recorded as an instance's, kept for a while after the record itself is gone: what
 -- shows up outside only then is known by it, and swept.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE belongings (
     kind text NOT NULL,

@@ -1,4 +1,4 @@
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 DROP TABLE fuse_row_counts;
 DROP TABLE fuse_losses;

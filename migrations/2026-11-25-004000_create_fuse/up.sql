@@ -1,6 +1,6 @@
 -- The state of the fuse, so that neither a restart nor another leader forgets what was lost lately and
 -- what is held back.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE fuse (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),

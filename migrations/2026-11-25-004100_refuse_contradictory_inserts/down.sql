@@ -1,4 +1,4 @@
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE OR REPLACE FUNCTION instances_after_insert() RETURNS trigger
     LANGUAGE plpgsql

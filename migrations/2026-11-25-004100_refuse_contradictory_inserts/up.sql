@@ -1,5 +1,5 @@
 -- What no UPDATE can lead to, no INSERT may begin with. The trigger itself is there already.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE OR REPLACE FUNCTION instances_after_insert() RETURNS trigger
     LANGUAGE plpgsql

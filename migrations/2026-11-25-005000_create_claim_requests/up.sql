@@ -1,5 +1,5 @@
 -- What became of the claims that their callers may repeat (Idempotency-Key), for all servers alike.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE claim_requests (
     key text PRIMARY KEY,

@@ -1,25 +1,14 @@
 //! Contraction: everything that takes long first, beside the work that goes on; then one short
 //! transaction with the last batch, the rules for rows, and what guards them from then on.
 
-use std::time::Duration;
-
 use diesel::sql_types::{Bool, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use pool_db::Error;
-use pool_db::migrations::Migrator;
-use tokio::time::sleep;
+use pool_db::migrations::{LockTries, Migrator};
 
 use crate::backfill::{Backfill, watermark};
 use crate::progress::{Moved, Progress, Tell};
-
-/// While it waits for the table, everything else waits behind it: less than half a second, so that
-/// with the work itself no claim waits for a whole one.
-const LOCK_LIMIT: Duration = Duration::from_millis(400);
-/// Then everybody who waited goes first,
-const LOCK_RETRY_AFTER: Duration = Duration::from_secs(1);
-/// and after a minute of that somebody has to look who holds it.
-const LOCK_TRIES: u32 = 40;
 
 /// An index as it has to be: its name, whether it is unique, and what follows `USING`.
 struct Index(&'static str, bool, &'static str);
@@ -60,13 +49,13 @@ pub(crate) async fn contract(migrator: &mut Migrator, tell: &mut Tell<'_>) -> Re
         moved += backfill.pass(connection, Some(since), tell).await?;
         since = later;
     }
-    let mut tries = 0;
+    let mut tries = LockTries::default();
     loop {
         let finished = connection
             .transaction(async |connection| {
                 let limits = format!(
                     "SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = '60s'",
-                    LOCK_LIMIT.as_millis()
+                    LockTries::LIMIT_MS
                 );
                 connection.batch_execute(&limits).await?;
                 let mut last = Moved::default();
@@ -78,21 +67,18 @@ pub(crate) async fn contract(migrator: &mut Migrator, tell: &mut Tell<'_>) -> Re
                 Ok::<_, Error>(last)
             })
             .await;
-        tries += 1;
-        match finished {
-            Err(Error::Wait(why)) if tries < LOCK_TRIES && why.contains("lock timeout") => {
-                tell(Progress {
-                    step: "waiting for the lock on instances",
-                    done: tries.into(),
-                    total: LOCK_TRIES.into(),
-                });
-                sleep(LOCK_RETRY_AFTER).await;
-            }
-            other => {
-                moved += migrator.naming_the_holder(other).await?;
-                return Ok(moved);
-            }
+        if let Err(error) = &finished
+            && tries.again_after(error).await
+        {
+            tell(Progress {
+                step: "waiting for the lock on instances",
+                done: tries.made().into(),
+                total: LockTries::ALL.into(),
+            });
+            continue;
         }
+        moved += migrator.naming_the_holder(finished).await?;
+        return Ok(moved);
     }
 }
 

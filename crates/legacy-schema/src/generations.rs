@@ -2,7 +2,7 @@
 //! is done by one process at a time, and may be stopped at any moment and run again.
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
-use pool_db::migrations::Migrator;
+use pool_db::migrations::{LockTries, Migrator};
 use pool_db::{DbSettings, Error};
 
 use crate::backfill::Backfill;
@@ -153,13 +153,19 @@ pub async fn drop_tables(url: &str) -> Result<Vec<LegacyTable>, Error> {
         let why = "the tables of earlier generations are dropped only after contraction";
         return Err(Error::Migrate(why.to_owned()));
     }
-    let dropped = migrator
-        .connection()
-        .transaction(async |connection| {
-            let limit = "SET LOCAL lock_timeout = '5s'";
-            connection.batch_execute(limit).await?;
-            drop::drop_tables(connection).await
-        })
-        .await;
-    migrator.naming_the_holder(dropped).await
+    let limit = format!("SET LOCAL lock_timeout = {}", LockTries::LIMIT_MS);
+    let mut tries = LockTries::default();
+    loop {
+        let dropped = migrator
+            .connection()
+            .transaction(async |connection| {
+                connection.batch_execute(&limit).await?;
+                drop::drop_tables(connection).await
+            })
+            .await;
+        match dropped {
+            Err(error) if tries.again_after(&error).await => {}
+            other => return migrator.naming_the_holder(other).await,
+        }
+    }
 }

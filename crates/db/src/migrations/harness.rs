@@ -8,6 +8,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_async::pooled_connection::PoolableConnection;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use pool_domain::{Secret, chain};
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use crate::answer::answer;
 use crate::connection::{Connector, DbSettings, Session};
 use crate::error::{Error, of_message};
+use crate::migrations::LockTries;
 use crate::schema::pool_schema;
 use crate::statement::statement;
 
@@ -32,6 +34,7 @@ type Blocking = AsyncConnectionWrapper<AsyncPgConnection>;
 type Source = Box<dyn Migration<Pg>>;
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
+type Work = fn(&mut Blocking, &dyn Migration<Pg>) -> Outcome;
 /// A connection that migrates. Its lock goes with it.
 pub struct Migrator {
     connection: AsyncPgConnection,
@@ -179,24 +182,41 @@ impl Migrator {
 
     /// Diesel's migrations block the thread that they run on, which a runtime of one thread does
     /// not permit; a thread made for blocking is right on every runtime.
-    async fn with_migration(
+    async fn try_migration(
         self,
         name: &str,
-        work: fn(&mut Blocking, &dyn Migration<Pg>) -> Outcome,
-    ) -> Result<Self, Error> {
+        work: Work,
+    ) -> Result<(Self, Result<(), Error>), Error> {
         let wanted = name.to_owned();
         let worked = tokio::task::spawn_blocking(move || {
+    /// As often as it takes to have its locks.
+    async fn with_migration(mut self, name: &str, work: Work) -> Result<Self, Error> {
+        let mut tries = LockTries::default();
+        loop {
+            let (migrator, done) = self.try_migration(name, work).await?;
+            self = migrator;
+            match done {
+                Ok(()) => return Ok(self),
+                Err(error) if tries.again_after(&error).await => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
             let sources = sources()?;
             let source = sources
                 .iter()
                 .find(|source| source.name().to_string() == wanted)
                 .ok_or_else(|| Error::Migrate(format!("there is no migration {wanted}")))?;
             let mut connection = Blocking::from(self.connection);
-            work(&mut connection, &**source).map_err(|error| failure(&wanted, &*error))?;
-            Ok(Self {
+            let done = work(&mut connection, &**source);
+            let mut migrator = Self {
                 connection: connection.into_inner(),
                 url: self.url,
-            })
+            };
+            let is_gone = migrator.connection.is_broken();
+            let done = done.map_err(|error| failure(&wanted, &*error, is_gone));
+            Ok((migrator, done))
         });
         worked
             .await
@@ -320,8 +340,8 @@ async fn naming_the_holder<T>(url: &Secret, done: Result<T, Error>) -> Result<T,
 }
 
 /// Diesel tells the cause only as the end of a text. Nothing of the migration remains, so one that
-/// could not have its lock may simply be run again.
-fn failure(name: &str, error: &dyn std::error::Error) -> Error {
+/// could not have its lock, or whose connection is gone, may simply be run again.
+fn failure(name: &str, error: &dyn std::error::Error, is_gone: bool) -> Error {
     let text = chain(error);
     let cause = text.rsplit(" with: ").next().unwrap_or(&text);
     match of_message(cause) {
@@ -336,7 +356,9 @@ fn sources() -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = MIGRATIONS
         .migrations()
         .map_err(|error| Error::Migrate(chain(&*error)))?;
+        Some(Error::Exhaust(why)) => Error::Exhaust(format!("{name}: {why}")),
     sources.sort_by_key(version_of);
+        _ if is_gone => Error::Lose(format!("{name}: {cause}")),
     Ok(sources)
 }
 

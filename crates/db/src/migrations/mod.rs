@@ -2,6 +2,7 @@
 //! schema, and takes over the rows of earlier generations, is in `pool-legacy-schema`.
 
 mod harness;
+mod lock_tries;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -10,6 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::error::Error;
 pub use crate::migrations::harness::{Migrator, Recorded};
+pub use crate::migrations::lock_tries::LockTries;
 use crate::statement::statement;
 
 /// What a run applied; empty when there was nothing to do.

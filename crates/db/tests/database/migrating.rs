@@ -3,6 +3,7 @@
 use pool_db::migrations;
 use pool_legacy_schema::contract_telling;
 use pool_test_database::TestDatabase;
+use tokio::time::{Duration, Instant, sleep};
 
 /// Everything of the schema that can differ, as text.
 pub(crate) async fn schema(database: &TestDatabase) -> String {
@@ -123,26 +124,38 @@ async fn status_tells_how_far_it_is_and_changes_nothing() {
     );
 }
 
-#[tokio::test]
-async fn a_migration_that_cannot_have_its_lock_changes_nothing_and_may_be_run_again() {
+/// While it waits for a table, everybody else who wants it waits behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_waits_for_a_long_transaction_and_keeps_nobody_waiting() {
     let database = TestDatabase::empty().await;
     let reader = database.client().await;
     reader
         .batch_execute(
             "CREATE TABLE instances (id text PRIMARY KEY, service_id text NOT NULL, \
-             status text NOT NULL, created_at timestamptz NOT NULL DEFAULT now()); \
-             BEGIN; SELECT FROM instances",
+             name text NOT NULL, url text, status text NOT NULL, deploy_status text, \
+             agent_name text, conversation_id text, invite_url text, instructions text, \
+             created_at timestamptz NOT NULL DEFAULT now(), claimed_at timestamptz, \
+             source_branch text, openrouter_key_hash text, agentmail_inbox_id text, \
+             gateway_token text)",
         )
         .await
         .unwrap();
-    let error = migrations::run(database.url()).await.unwrap_err();
-    assert!(error.is_unavailable(), "{error:?}");
-    assert!(error.to_string().contains("create_instances"), "{error}");
+    let holds = "BEGIN; SELECT FROM instances";
+    reader.batch_execute(holds).await.unwrap();
+    let url = database.url().to_owned();
+    let migrating = tokio::spawn(async move { migrations::run(&url).await });
+    let others = database.client().await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(7) {
+        let asked = Instant::now();
+        others.batch_execute("SELECT FROM instances").await.unwrap();
+        let waited = asked.elapsed();
+        assert!(waited < Duration::from_secs(1), "waited {waited:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!migrating.is_finished(), "it has the lock, or gave up");
     reader.batch_execute("COMMIT").await.unwrap();
-    let columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'instances'::regclass \
-                   AND attnum > 0";
-    let columns: i64 = reader.query_one(columns, &[]).await.unwrap().get(0);
-    assert_eq!(columns, 4);
+    assert!(!migrating.await.unwrap().unwrap().migrations.is_empty());
 }
 
 #[tokio::test]
