@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Jsonb, Text, Timestamptz};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use pool_domain::{InstanceId, Term};
 use serde_json::{Value, json};
 
@@ -26,9 +26,6 @@ pub const COMMAND_LIFE: Duration = Duration::from_secs(60);
 const PENDING_MAX: i64 = 100;
 /// Old commands are only a record for people.
 const KEEP_COMMANDS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// The channel on which the leader listens.
-pub(crate) const WAKE_CHANNEL: &str = "pool_wake";
 
 /// What a person asks of the leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +88,7 @@ pub struct PendingCommand {
 pub async fn submit(db: &Db, command: &Command) -> Result<CommandId, Error> {
     let (kind, arguments) = command.kind.stored();
     let arguments = storable_json(arguments);
+    let channel = db.scope().wake_channel();
     let mut connection = db.connection().await?;
     let id = answer(connection.transaction(async |connection| {
         let id: i64 = diesel::insert_into(commands::table)
@@ -102,7 +100,7 @@ pub async fn submit(db: &Db, command: &Command) -> Result<CommandId, Error> {
             .returning(commands::id)
             .get_result(connection)
             .await?;
-        notify(connection).await?;
+        notify(connection, &channel).await?;
         Ok::<_, Error>(id)
     }))
     .await?;
@@ -196,12 +194,12 @@ pub async fn outcome(db: &Db, id: CommandId) -> Result<Option<Value>, Error> {
 /// As every statement: see [`Error`]. The leader looks by itself, too.
 pub async fn wake(db: &Db) -> Result<(), Error> {
     let mut connection = db.connection().await?;
-    answer(notify(&mut connection)).await
+    answer(notify(&mut connection, &db.scope().wake_channel())).await
 }
 
-async fn notify(connection: &mut diesel_async::AsyncPgConnection) -> Result<(), Error> {
+async fn notify(connection: &mut AsyncPgConnection, channel: &str) -> Result<(), Error> {
     statement("SELECT pg_notify($1, '')")
-        .bind::<Text, _>(WAKE_CHANNEL)
+        .bind::<Text, _>(channel)
         .execute(connection)
         .await?;
     Ok(())

@@ -12,6 +12,7 @@ use crate::connection::{DbSettings, Session};
 use crate::error::Error;
 use crate::migrations;
 use crate::pool::{Connection, Pool};
+use crate::scope::Scope;
 use crate::statement::statement;
 
 /// The database. Cheap to clone.
@@ -19,6 +20,7 @@ use crate::statement::statement;
 pub struct Db {
     pool: Pool,
     claim_pool: Pool,
+    scope: Arc<Scope>,
     contracted: Arc<AtomicBool>,
 }
 
@@ -36,9 +38,11 @@ impl Db {
         for pool in [&pool, &claim_pool] {
             pool.fill().await?;
         }
+        let scope = Scope::of(&mut *pool.get().await?).await?;
         Ok(Self {
             pool,
             claim_pool,
+            scope: Arc::new(scope),
             contracted: Arc::default(),
         })
     }
@@ -90,6 +94,11 @@ impl Db {
         let contracted = migrations::is_contracted(&mut connection).await?;
         self.contracted.store(contracted, Ordering::Relaxed);
         Ok(contracted)
+    }
+
+    /// What is this pool's alone in the database.
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// A connection for anything but claims.

@@ -11,9 +11,9 @@ use futures_util::{FutureExt, StreamExt};
 use pool_domain::Term;
 use tokio::time::timeout;
 
-use crate::commands::WAKE_CHANNEL;
 use crate::connection::{Connector, DbSettings, Session};
 use crate::error::Error;
+use crate::scope::Scope;
 use crate::statement::statement;
 
 /// Any number that nothing else in the database uses: `poollead` in ASCII.
@@ -30,6 +30,7 @@ const LEAD_LIMIT: Duration = Duration::from_secs(10);
 /// the lock with it, and connect again.
 pub struct Candidate {
     connection: AsyncPgConnection,
+    scope: Scope,
     holder: String,
     term: Option<Term>,
 }
@@ -43,7 +44,8 @@ impl Candidate {
     /// not let us in.
     pub async fn connect(settings: &DbSettings, holder: &str) -> Result<Self, Error> {
         Ok(Self {
-            connection: Connector::of(settings, Session::LEADER)?.connect().await?,
+            scope: Scope::of(&mut connection).await?,
+            connection,
             holder: holder.to_owned(),
             term: None,
         })
@@ -69,8 +71,8 @@ impl Candidate {
         }
         let lock: Locked = within(
             PING_LIMIT,
-            statement("SELECT pg_try_advisory_lock($1) AS locked")
-                .bind::<BigInt, _>(LOCK)
+            statement("SELECT pg_try_advisory_lock($1) AS locked, pg_backend_pid() AS session")
+                .bind::<BigInt, _>(self.scope.lock(LOCK))
                 .get_result(&mut self.connection),
         )
         .await?;
@@ -82,7 +84,7 @@ impl Candidate {
                     .get_result(&mut self.connection),
             )
             .await?;
-            let listen = format!("LISTEN {WAKE_CHANNEL}");
+            let listen = format!("LISTEN {}", self.scope.wake_channel());
             within(PING_LIMIT, self.connection.batch_execute(&listen)).await?;
             self.term = Some(Term(raised.term));
         }

@@ -18,6 +18,7 @@ mod pool;
 pub mod provisions;
 mod schema;
 pub mod set_aside;
+mod scope;
 mod statement;
 mod text;
 pub mod ticks;

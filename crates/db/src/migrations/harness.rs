@@ -19,6 +19,7 @@ use crate::connection::{Connector, DbSettings, Session};
 use crate::error::{Error, of_message};
 use crate::migrations::LockTries;
 use crate::schema::pool_schema;
+use crate::scope::Scope;
 use crate::statement::statement;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -38,6 +39,7 @@ type Work = fn(&mut Blocking, &dyn Migration<Pg>) -> Outcome;
 /// A connection that migrates. Its lock goes with it.
 pub struct Migrator {
     connection: AsyncPgConnection,
+    scope: Scope,
     url: Secret,
 }
 
@@ -93,7 +95,8 @@ impl Migrator {
     async fn look_at(settings: &DbSettings) -> Result<Self, Error> {
         let connector = Connector::of(settings, Session::MIGRATION)?;
         Ok(Self {
-            connection: connector.connect().await?,
+            scope: Scope::of(&mut connection).await?,
+            connection,
             url: settings.url.clone(),
         })
     }
@@ -218,6 +221,7 @@ impl Migrator {
             let done = done.map_err(|error| failure(&wanted, &*error, is_gone));
             Ok((migrator, done))
         });
+                scope: self.scope,
         worked
             .await
             .map_err(|panic| Error::Migrate(format!("{name}: {panic}")))?
@@ -275,7 +279,7 @@ impl Migrator {
 
     async fn try_lock(&mut self) -> Result<bool, Error> {
         let free: Truth = statement("SELECT pg_try_advisory_lock($1) AS truth")
-            .bind::<BigInt, _>(LOCK)
+            .bind::<BigInt, _>(self.scope.lock(LOCK))
             .get_result(&mut self.connection)
             .await?;
         Ok(free.truth)
@@ -284,7 +288,7 @@ impl Migrator {
     /// Who migrates, as an addition to a sentence.
     async fn holder(&mut self) -> Result<String, Error> {
         let found: Option<Line> = statement(include_str!("lock_holder.sql"))
-            .bind::<BigInt, _>(LOCK)
+            .bind::<BigInt, _>(self.scope.lock(LOCK))
             .get_result(&mut self.connection)
             .await
             .optional()?;
