@@ -27,6 +27,19 @@ pub enum Error {
     /// It answered, and knows no such database or user, or another password.
     #[error("the database does not let us in: {0}")]
     RefuseLogin(String),
+    /// A pooler stands between us, and gives each transaction another session.
+    #[error(
+        "DATABASE_URL leads to a pooler that gives each transaction another session, so that two servers \
+         may lead at once: name the database's own address, or a pool that keeps a client's session \
+         (PgBouncer: pool_mode = session)"
+    )]
+    ThroughPooler,
+    /// None of the schemas that its sessions look in exists.
+    #[error(
+        "the schema that DATABASE_URL selects does not exist (its search_path names none that does): \
+         create it first, with CREATE SCHEMA"
+    )]
+    FindSchema,
     /// Every connection of the pool was in use for too long.
     #[error("no connection to the database became free in time")]
     Acquire,
@@ -130,19 +143,6 @@ impl From<diesel::result::Error> for Error {
     }
 }
 
-/// Diesel hides the SQLSTATE, so our own errors are known by the constraint that they name.
-fn of_server(information: &dyn DatabaseErrorInformation) -> Option<Error> {
-    match information.constraint_name() {
-        Some("newest_leader_term") => return Some(Error::StaleTerm),
-        Some("instances_legal_change") => {
-            return Some(Error::RefuseChange(information.message().to_owned()));
-        }
-        _ => {}
-    }
-    of_message(information.message())
-}
-
-/// And what passes by itself by the server's message. Every session asks for English messages
 /// Whether the session of which this was said is of no use any more: it is over, it may only read, or
 /// it and the database do not agree on what was prepared.
 pub(crate) fn ends_session(error: &diesel::result::Error) -> bool {
@@ -162,6 +162,19 @@ pub(crate) fn ends_session(error: &diesel::result::Error) -> bool {
     }
 }
 
+/// Diesel hides the SQLSTATE, so our own errors are known by the constraint that they name.
+fn of_server(information: &dyn DatabaseErrorInformation) -> Option<Error> {
+    match information.constraint_name() {
+        Some("newest_leader_term") => return Some(Error::StaleTerm),
+        Some("instances_legal_change") => {
+            return Some(Error::RefuseChange(information.message().to_owned()));
+        }
+        _ => {}
+    }
+    of_message(information.message())
+}
+
+/// And what passes by itself by the server's message. Every session asks for English messages
 /// (`Session::settings`), which only a superuser is granted. A server that speaks another language
 /// all the same makes a bug of it: whoever asked is told so, and the next tick tries again.
 pub(crate) fn of_message(message: &str) -> Option<Error> {

@@ -43,6 +43,7 @@ impl Candidate {
     /// [`Error`] when the address cannot be used, when there is no database there, or when it does
     /// not let us in.
     pub async fn connect(settings: &DbSettings, holder: &str) -> Result<Self, Error> {
+        let mut connection = Connector::of(settings, Session::LEADER)?.connect().await?;
         Ok(Self {
             scope: Scope::of(&mut connection).await?,
             connection,
@@ -71,17 +72,18 @@ impl Candidate {
         }
         let lock: Locked = within(
             PING_LIMIT,
-            statement("SELECT pg_try_advisory_lock($1) AS locked, pg_backend_pid() AS session")
+            statement("SELECT pg_try_advisory_lock($1) AS locked")
                 .bind::<BigInt, _>(self.scope.lock(LOCK))
                 .get_result(&mut self.connection),
         )
         .await?;
         if lock.locked {
+            self.session = Some(lock.session);
             let raised: Raised = within(
                 LEAD_LIMIT,
                 statement("SELECT pool_raise_term($1) AS term")
                     .bind::<Text, _>(self.holder.clone())
-                    .get_result(&mut self.connection),
+                    .load(&mut self.connection),
             )
             .await?;
             let listen = format!("LISTEN {}", self.scope.wake_channel());
@@ -91,19 +93,24 @@ impl Candidate {
         Ok(self.term)
     }
 
-    /// Makes sure that the connection, and so the lock, still stands.
+    /// Makes sure that the connection still stands, and that its session is the one which holds the
+    /// lock, whatever may stand between.
     ///
     /// # Errors
     ///
     /// [`Error`] when the connection does not stand any more, or nothing is heard from it in time:
     /// the lead is lost.
     pub async fn ping(&mut self) -> Result<(), Error> {
-        within(
-            PING_LIMIT,
-            statement("SELECT 1").execute(&mut self.connection),
-        )
-        .await
-        .map(drop)
+        let asked = statement(include_str!("lead_held.sql"))
+            .bind::<BigInt, _>(self.scope.lock(LOCK))
+            .get_result(&mut self.connection);
+        let lock: Locked = within(PING_LIMIT, asked).await?;
+        if self.term.is_some() && !lock.locked {
+            return Err(Error::Lose(
+                "this session does not hold the lead".to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Waits until somebody wakes the leader; several calls at once are one. Fails when the

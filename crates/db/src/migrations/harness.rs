@@ -15,7 +15,7 @@ use pool_domain::{Secret, chain};
 use tokio::time::{Instant, sleep};
 
 use crate::answer::answer;
-use crate::connection::{Connector, DbSettings, Session};
+use crate::connection::{Connector, DbSettings, Session, pooler};
 use crate::error::{Error, of_message};
 use crate::migrations::LockTries;
 use crate::schema::pool_schema;
@@ -34,8 +34,8 @@ const LOCK_RETRY_AFTER: Duration = Duration::from_millis(200);
 type Blocking = AsyncConnectionWrapper<AsyncPgConnection>;
 type Source = Box<dyn Migration<Pg>>;
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
-
 type Work = fn(&mut Blocking, &dyn Migration<Pg>) -> Outcome;
+
 /// A connection that migrates. Its lock goes with it.
 pub struct Migrator {
     connection: AsyncPgConnection,
@@ -69,17 +69,22 @@ impl Migrator {
     /// Waits until no other process migrates.
     ///
     /// # Errors
-    /// [`Error::AwaitMigration`] when that takes minutes; otherwise when the database is away.
+    /// [`Error::AwaitMigration`] when that takes minutes; otherwise as [`look`](Self::look).
     pub async fn begin(url: &str) -> Result<Self, Error> {
-        Self::begin_at(&DbSettings::new(Secret::new(url))).await
+        let mut migrator = Self::look(url).await?;
+        migrator.lock().await?;
+        Ok(migrator)
     }
 
     /// Without the lock: for looking only.
     ///
     /// # Errors
-    /// When the database is away, or does not let us in.
+    /// [`Error::ThroughPooler`] where a pooler would exchange our sessions; when the database is away, or
+    /// does not let us in.
     pub async fn look(url: &str) -> Result<Self, Error> {
-        Self::look_at(&DbSettings::new(Secret::new(url))).await
+        let settings = DbSettings::new(Secret::new(url));
+        pooler::refuse(&Connector::of(&settings, Session::MIGRATION)?).await?;
+        Self::look_at(&settings).await
     }
 
     /// As [`begin`](Self::begin), with the settings of a server.
@@ -94,6 +99,7 @@ impl Migrator {
 
     async fn look_at(settings: &DbSettings) -> Result<Self, Error> {
         let connector = Connector::of(settings, Session::MIGRATION)?;
+        let mut connection = connector.connect().await?;
         Ok(Self {
             scope: Scope::of(&mut connection).await?,
             connection,
@@ -183,15 +189,6 @@ impl Migrator {
         Ok(versions.into_iter().map(|row| row.line).collect())
     }
 
-    /// Diesel's migrations block the thread that they run on, which a runtime of one thread does
-    /// not permit; a thread made for blocking is right on every runtime.
-    async fn try_migration(
-        self,
-        name: &str,
-        work: Work,
-    ) -> Result<(Self, Result<(), Error>), Error> {
-        let wanted = name.to_owned();
-        let worked = tokio::task::spawn_blocking(move || {
     /// As often as it takes to have its locks.
     async fn with_migration(mut self, name: &str, work: Work) -> Result<Self, Error> {
         let mut tries = LockTries::default();
@@ -206,6 +203,15 @@ impl Migrator {
         }
     }
 
+    /// Diesel's migrations block the thread that they run on, which a runtime of one thread does
+    /// not permit; a thread made for blocking is right on every runtime.
+    async fn try_migration(
+        self,
+        name: &str,
+        work: Work,
+    ) -> Result<(Self, Result<(), Error>), Error> {
+        let wanted = name.to_owned();
+        let worked = tokio::task::spawn_blocking(move || {
             let sources = sources()?;
             let source = sources
                 .iter()
@@ -215,13 +221,13 @@ impl Migrator {
             let done = work(&mut connection, &**source);
             let mut migrator = Self {
                 connection: connection.into_inner(),
+                scope: self.scope,
                 url: self.url,
             };
             let is_gone = migrator.connection.is_broken();
             let done = done.map_err(|error| failure(&wanted, &*error, is_gone));
             Ok((migrator, done))
         });
-                scope: self.scope,
         worked
             .await
             .map_err(|panic| Error::Migrate(format!("{name}: {panic}")))?
@@ -350,7 +356,9 @@ fn failure(name: &str, error: &dyn std::error::Error, is_gone: bool) -> Error {
     let cause = text.rsplit(" with: ").next().unwrap_or(&text);
     match of_message(cause) {
         Some(Error::Wait(why)) => Error::Wait(format!("{name}: {why}")),
+        Some(Error::Exhaust(why)) => Error::Exhaust(format!("{name}: {why}")),
         Some(Error::Lose(why)) => Error::Lose(format!("{name}: {why}")),
+        _ if is_gone => Error::Lose(format!("{name}: {cause}")),
         _ => Error::Migrate(format!("{name}: {cause}")),
     }
 }
@@ -360,9 +368,7 @@ fn sources() -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = MIGRATIONS
         .migrations()
         .map_err(|error| Error::Migrate(chain(&*error)))?;
-        Some(Error::Exhaust(why)) => Error::Exhaust(format!("{name}: {why}")),
     sources.sort_by_key(version_of);
-        _ if is_gone => Error::Lose(format!("{name}: {cause}")),
     Ok(sources)
 }
 

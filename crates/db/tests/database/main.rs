@@ -17,6 +17,7 @@ mod leading;
 mod migrating;
 mod people;
 mod plans;
+mod pooler;
 mod probing;
 mod provisioning;
 mod records;
