@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use pool_claims::Claims;
-use pool_db::{Db, DbSettings, commands, migrations};
+use pool_db::{Db, DbSettings, Room, commands, migrations};
 use pool_domain::chain;
 use pool_reconciler::{Driver, DriverSettings, Loops};
 use tokio::net::TcpListener;
@@ -240,7 +240,17 @@ async fn prepare_database(
 
 async fn migrate_and_connect(settings: &DbSettings) -> Result<Db, pool_db::Error> {
     migrations::run(settings.url.expose()).await?;
-    Db::connect(settings).await
+    let db = Db::connect(settings).await?;
+    let room = Room::of(&db).await?;
+    if room.for_servers(settings) == 0 {
+        warn!(
+            "the database has no room for a second server, nor for the next deployment of this one: \
+             {room}, and each server takes {}; raise max_connections or run fewer servers, or claims \
+             will wait for connections",
+            settings.connections(),
+        );
+    }
+    Ok(db)
 }
 
 fn expire_leases(

@@ -45,6 +45,13 @@ impl DbSettings {
         }
     }
 
+    /// What one server takes of the database's connections at most: both pools, the one that leads or
+    /// would, and one that contracts while it leads.
+    #[must_use]
+    pub const fn connections(&self) -> usize {
+        self.pool_size + self.claim_pool_size + 2
+    }
+
     /// The password in the URL, as it is sent: what nobody may be told, even by those who quote it.
     #[must_use]
     pub fn password(url: &Secret) -> Option<Secret> {
