@@ -78,8 +78,7 @@ impl Candidate {
         )
         .await?;
         if lock.locked {
-            self.session = Some(lock.session);
-            let raised: Raised = within(
+            let mut raised: Vec<Raised> = within(
                 LEAD_LIMIT,
                 statement("SELECT pool_raise_term($1) AS term")
                     .bind::<Text, _>(self.holder.clone())
@@ -88,7 +87,7 @@ impl Candidate {
             .await?;
             let listen = format!("LISTEN {}", self.scope.wake_channel());
             within(PING_LIMIT, self.connection.batch_execute(&listen)).await?;
-            self.term = Some(Term(raised.term));
+            self.term = raised.pop().map(|raised| Term(raised.term));
         }
         Ok(self.term)
     }

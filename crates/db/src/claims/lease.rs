@@ -101,7 +101,7 @@ async fn ask(
 ) -> Result<Leased, Error> {
     let keep = request.map(|it| milliseconds(it.keep.saturating_add(lease)));
     let before = request.and_then(|it| it.leased_before);
-    let row: Option<Row> = statement(include_str!("lease_idle.sql"))
+    let mut rows: Vec<Row> = statement(include_str!("lease_idle.sql"))
         .bind::<SqlUuid, _>(token.as_uuid())
         .bind::<BigInt, _>(milliseconds(lease))
         .bind::<Array<Text>, _>(texts(exclude))
@@ -109,10 +109,9 @@ async fn ask(
         .bind::<Nullable<Bytea>, _>(request.map(|it| it.fingerprint.0.to_vec()))
         .bind::<Nullable<BigInt>, _>(keep)
         .bind::<Nullable<SqlUuid>, _>(before.map(ClaimToken::as_uuid))
-        .get_result(connection)
-        .await
-        .optional()?;
-    Ok(match row {
+        .load(connection)
+        .await?;
+    Ok(match rows.pop() {
         None => Leased::NoneIdle,
         Some(row) if row.key_taken => Leased::KeyTaken,
         Some(row) => Leased::Yes(row.into()),

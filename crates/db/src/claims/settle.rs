@@ -56,7 +56,7 @@ pub async fn confirm(
     confirmation: &Confirmation,
 ) -> Result<Confirmed, Error> {
     let mut connection = db.claim_connection().await?;
-    let changed: Count = answer(
+    let changed: Vec<Count> = answer(
         statement(include_str!("confirm.sql"))
             .bind::<SqlUuid, _>(token.as_uuid())
             .bind::<Text, _>(storable(&confirmation.agent_name))
@@ -67,27 +67,30 @@ pub async fn confirm(
             .bind::<Text, _>(confirmation.instance.to_string())
             .bind::<Bool, _>(confirmation.joined)
             .bind::<Bool, _>(confirmation.invited)
-            .get_result(&mut connection),
+            .load(&mut connection),
     )
     .await?;
-    if changed.confirmed > 0 {
+    if changed.iter().any(|it| it.confirmed > 0) {
         return Ok(Confirmed::Done);
     }
     // Only a claim that succeeded leaves its token on a row. A statement of its own, because one
-    // that waited for an earlier confirmation of this lease does not see what that one wrote.
-    let confirmed_before: i64 = answer(
+    // that waited for an earlier confirmation of this lease does not see what that one wrote. It locks
+    // the row, which is a write: where a standby is synchronous, what the earlier one wrote is there as
+    // well before this one is answered. That one may have been cut off while it waited for that.
+    let confirmed_before: Vec<String> = answer(
         instances::table
             .filter(instances::claim_token.eq(token.as_uuid()))
             .filter(instances::id.eq(confirmation.instance.as_str()))
             .filter(instances::status.ne(Status::Claiming.as_str()))
-            .count()
-            .get_result(&mut connection),
+            .select(instances::id)
+            .for_no_key_update()
+            .load(&mut connection),
     )
     .await?;
-    Ok(if confirmed_before > 0 {
-        Confirmed::Done
-    } else {
+    Ok(if confirmed_before.is_empty() {
         Confirmed::Overtaken
+    } else {
+        Confirmed::Done
     })
 }
 
@@ -104,18 +107,16 @@ pub async fn release(
     counts: bool,
 ) -> Result<Option<Status>, Error> {
     let mut connection = db.claim_connection().await?;
-    let released: Option<Released> = answer(async {
+    let mut released: Vec<Released> = answer(
         statement(include_str!("release.sql"))
             .bind::<SqlUuid, _>(token.as_uuid())
             .bind::<Text, _>(in_short(reason))
             .bind::<SmallInt, _>(i16::from(counts))
             .bind::<Array<Text>, _>(statuses_after_release(counts))
-            .get_result(&mut connection)
-            .await
-            .optional()
-    })
+            .load(&mut connection),
+    )
     .await?;
-    Ok(released.and_then(|row| Status::parse(&row.status)))
+    Ok(released.pop().and_then(|row| Status::parse(&row.status)))
 }
 
 /// Gives up a lease whose outcome nobody knows, and keeps its caller's key; `timed_out` is what he is

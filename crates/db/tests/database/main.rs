@@ -21,5 +21,6 @@ mod pooler;
 mod probing;
 mod provisioning;
 mod records;
+mod replicated;
 mod session;
 mod trigger;
