@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, Selection};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, OriginalUri, State};
@@ -16,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::answers::{cut_short, edge_block, gateway_page, html, huge, never};
 use super::connection::{broken_off, unanswered};
-use super::graphql::{self, RailwaySchema, Scope};
+use super::graphql::{self, Asked, Request, Scope};
 use super::shared::Shared;
 use crate::Refusal;
 use crate::faults::{Fault, Lost};
@@ -28,41 +26,23 @@ const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// How large an answer may become, for cutting it in half: 1,200 services have less than 2 MiB.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 
-#[derive(Clone)]
-struct App {
-    shared: Arc<Shared>,
-    schema: RailwaySchema,
-}
-
 pub(super) fn routes(shared: &Arc<Shared>) -> Router {
-    let app = App {
-        shared: Arc::clone(shared),
-        schema: graphql::schema(shared),
-    };
     Router::new()
         .route("/graphql/v2", post(answer))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .with_state(app)
+        .with_state(Arc::clone(shared))
 }
 
 async fn answer(
-    State(app): State<App>,
+    State(shared): State<Arc<Shared>>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let read = serde_json::from_slice::<async_graphql::Request>(&body)
-        .map_err(|error| error.to_string())
-        .and_then(|request| {
-            let document = parse_query(&request.query).map_err(|error| error.to_string())?;
-            let asked = Asked::read(&document, request.operation_name.as_deref());
-            Ok((request, asked))
-        });
-    let names = read
-        .as_ref()
-        .map_or(Asked::default(), |(_, asked)| asked.clone());
+    let request = Request::read(&body);
+    let names = request.as_ref().map(Request::asked).unwrap_or_default();
     let credential = credential_of(&headers);
-    let admission = app.shared.world(|world| {
+    let admission = shared.world(|world| {
         let operation = names.operation.as_deref();
         if uri.query().is_none() && world.edge_blocks(operation, &names.fields) {
             return None;
@@ -75,8 +55,8 @@ async fn answer(
     };
     let mut response = match before(&admission, &names).await {
         Some(response) => response,
-        None => match read {
-            Ok((request, _)) => carry_out(&app, request, &admission).await,
+        None => match request {
+            Ok(request) => carry_out(&shared, &request, &admission).await,
             Err(message) => graphql_error(
                 StatusCode::BAD_REQUEST,
                 &Refusal::Said {
@@ -90,59 +70,6 @@ async fn answer(
         add_rate_headers(response.headers_mut(), rate);
     }
     response
-}
-
-/// What a request asks for.
-#[derive(Debug, Clone, Default)]
-struct Asked {
-    operation: Option<String>,
-    fields: Vec<String>,
-}
-
-impl Asked {
-    fn read(document: &ExecutableDocument, name: Option<&str>) -> Self {
-        let (operation, definition) = match &document.operations {
-            DocumentOperations::Single(definition) => (name, Some(definition)),
-            DocumentOperations::Multiple(all) => {
-                let chosen = all
-                    .iter()
-                    .find(|(n, _)| name.is_none_or(|name| name == n.as_str()));
-                (
-                    chosen.map(|(n, _)| n.as_str()),
-                    chosen.map(|(_, definition)| definition),
-                )
-            }
-        };
-        let selected = definition.map(|d| d.node.selection_set.node.items.as_slice());
-        let fields = selected
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|item| match &item.node {
-                Selection::Field(field) => Some(field.node.name.node.to_string()),
-                _ => None,
-            });
-        Self {
-            operation: operation.map(str::to_owned),
-            fields: fields.collect(),
-        }
-    }
-
-    /// Introspection needs no token.
-    fn is_introspection(&self) -> bool {
-        !self.fields.is_empty() && self.fields.iter().all(|field| field.starts_with("__"))
-    }
-
-    fn creates(&self) -> bool {
-        self.fields.iter().any(|field| field.ends_with("Create"))
-    }
-
-    fn deletes(&self) -> bool {
-        self.fields.iter().any(|field| field.ends_with("Delete"))
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.fields.iter().any(|field| field == name)
-    }
 }
 
 fn credential_of(headers: &HeaderMap) -> Credential<'_> {
@@ -225,19 +152,12 @@ fn drifted(asked: &Asked) -> Response {
     graphql_error(StatusCode::BAD_REQUEST, &Refusal::Said { message, code })
 }
 
-async fn carry_out(app: &App, request: async_graphql::Request, admission: &Admission) -> Response {
-    let request = match &admission.caller {
-        Ok(caller) => {
-            let view = View::through(&admission.faults);
-            request.data(Scope {
-                caller: caller.clone(),
-                view,
-            })
-        }
-        Err(_) => request,
-    };
-    let executed = app.schema.execute(request).await;
-    let (status, mut body) = graphql::railway_shape(&executed);
+async fn carry_out(shared: &Arc<Shared>, request: &Request, admission: &Admission) -> Response {
+    let scope = admission.caller.as_ref().ok().map(|caller| Scope {
+        caller: caller.clone(),
+        view: View::through(&admission.faults),
+    });
+    let (status, mut body) = graphql::execute(shared, scope, request);
     for fault in &admission.faults {
         match fault {
             Fault::AnswerLost { how } => return lost(*how).await,

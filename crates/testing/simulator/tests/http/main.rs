@@ -8,6 +8,7 @@ mod limits;
 mod lists;
 mod node_pool;
 mod railway;
+mod schema;
 mod statuses;
 mod support;
 mod terraform;

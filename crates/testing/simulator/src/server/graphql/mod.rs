@@ -1,93 +1,96 @@
-//! The GraphQL schema: names, arguments and nullability are Railway's, of as much as is served.
+//! The GraphQL schema: names, arguments and nullability are Railway's, of as much as is served. It is
+//! `schema.graphql`; what its fields answer is JSON, made from the world when a field asks for it.
 
-mod connections;
-mod deployment;
-mod domain;
-mod environment;
-mod inputs;
+mod context;
+mod links;
 mod mutation;
-mod project;
+mod object;
 mod query;
-mod scalars;
-mod service;
+mod request;
 mod shape;
-mod volume;
+mod shown;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use async_graphql::{Context, EmptySubscription, Schema};
-use pool_domain::EnvironmentId;
+use apollo_compiler::request::coerce_variable_values;
+use apollo_compiler::resolvers::Execution;
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{ExecutableDocument, Schema};
+use http::StatusCode;
+use serde_json::Value;
 
-pub(super) use shape::{error_item, railway_shape};
+pub(super) use context::Scope;
+pub(super) use request::{Asked, Request};
+pub(super) use shape::error_item;
 
-use self::mutation::Mutation;
-use self::query::Query;
+use self::context::Context;
+use self::object::Object;
 use super::shared::Shared;
-use crate::world::{self, Caller, View};
-use crate::{Refusal, SimulatorError};
 
-pub(super) type RailwaySchema = Schema<Query, Mutation, EmptySubscription>;
+const SDL: &str = include_str!("../../../schema.graphql");
 
-/// The one value of `DeploymentStatus` that is not Railway's.
-const UNKNOWN_STATUS: &str = "HIBERNATING";
+/// In no schema: what a client sees when Railway learns a new status.
+const UNKNOWN_STATUS: &str = "extend enum DeploymentStatus { HIBERNATING }";
 
-/// How deep a request may nest. Railway documents no limit; a snapshot is eight deep.
-const DEPTH_MAX: usize = 20;
+/// The schema as introspection shows it.
+static SHOWN: LazyLock<Valid<Schema>> = LazyLock::new(|| parse(SDL.to_owned()));
 
-/// Who asks, and how faults bend what they see.
-#[derive(Debug, Clone)]
-pub(super) struct Scope {
-    pub(super) caller: Caller,
-    pub(super) view: View,
-}
-
-/// Which service, and where.
-#[derive(Debug, Clone, Copy)]
-struct Place<'a> {
-    service: &'a world::Service,
-    environment: &'a EnvironmentId,
-}
-
-pub(super) fn schema(shared: &Arc<Shared>) -> RailwaySchema {
-    Schema::build(Query, Mutation::default(), EmptySubscription)
-        .data(Arc::clone(shared))
-        .limit_depth(DEPTH_MAX)
-        .finish()
-}
+/// The schema as it is served.
+static SERVED: LazyLock<Valid<Schema>> = LazyLock::new(|| parse(format!("{SDL}{UNKNOWN_STATUS}")));
 
 /// The schema that is served, in GraphQL's own language. The status that no client knows is not in
 /// it, for that is the point of it.
 #[must_use]
-pub fn sdl() -> String {
-    let whole = Schema::new(Query, Mutation::default(), EmptySubscription).sdl();
-    let shown = whole
-        .split_inclusive('\n')
-        .filter(|line| line.trim() != UNKNOWN_STATUS);
-    shown.collect()
+pub const fn sdl() -> &'static str {
+    SDL
 }
 
-fn shared<'a>(context: &Context<'a>) -> Result<&'a Arc<Shared>, async_graphql::Error> {
-    context.data::<Arc<Shared>>()
+#[expect(
+    clippy::panic,
+    reason = "the text is a constant, and every test reads it"
+)]
+fn parse(text: String) -> Valid<Schema> {
+    Schema::parse_and_validate(text, "schema.graphql")
+        .unwrap_or_else(|problem| panic!("schema.graphql: {}", problem.errors))
 }
 
-fn scope<'a>(context: &Context<'a>) -> Result<&'a Scope, async_graphql::Error> {
-    context
-        .data::<Scope>()
-        .map_err(|_| refusal(Refusal::NotAuthorized))
-}
-
-fn refusal(refusal: Refusal) -> async_graphql::Error {
-    let message = refusal.to_string();
-    async_graphql::Error {
-        message,
-        source: Some(Arc::new(refusal)),
-        extensions: None,
+/// The status and the body of the answer. Whoever shows no token sees only the schema.
+pub(super) fn execute(
+    shared: &Arc<Shared>,
+    scope: Option<Scope>,
+    request: &Request,
+) -> (StatusCode, Value) {
+    let schema = if request.asked().is_introspection() {
+        &*SHOWN
+    } else {
+        &*SERVED
+    };
+    match request.document.to_executable_validate(schema) {
+        Ok(document) => resolve(&Context::new(schema, shared, scope), &document, request),
+        Err(problem) => shape::not_understood(problem.errors.iter().map(|error| error.to_json())),
     }
 }
 
-fn trouble(error: SimulatorError) -> async_graphql::Error {
-    match error {
-        SimulatorError::Refused(said) => refusal(said),
-        other => refusal(Refusal::said(other.to_string())),
-    }
+fn resolve(
+    context: &Context<'_>,
+    document: &Valid<ExecutableDocument>,
+    request: &Request,
+) -> (StatusCode, Value) {
+    let schema = context.schema;
+    let operation = match document.operations.get(request.operation_name.as_deref()) {
+        Ok(operation) => operation,
+        Err(error) => return shape::not_understood([error.to_graphql_error(&document.sources)]),
+    };
+    let Ok(variables) = coerce_variable_values(schema, operation, &request.variables) else {
+        return shape::bad_input();
+    };
+    let executed = Execution::new(schema, document)
+        .operation(operation)
+        .coerced_variable_values(&variables)
+        .enable_schema_introspection(true)
+        .execute_sync(&Object::root(operation.object_type(), context));
+    executed.map_or_else(
+        |_| shape::bad_input(),
+        |response| shape::carried_out(&response),
+    )
 }
