@@ -28,8 +28,8 @@ use self::report::Report;
 use self::subset::Ours;
 use pool_harness::checkout;
 
-/// Where the file is kept beside a checkout when `RAILWAY_INTROSPECTION` does not say otherwise.
-const USUAL_PLACE: &str = "../shared/railway/introspection.json";
+/// Where in a checkout the file is kept when `RAILWAY_INTROSPECTION` does not say otherwise.
+const USUAL_PLACE: &str = "introspection.json";
 
 const HOW_TO_FETCH: &str =
     "`cargo xtask schema-check --live --save introspection.json` fetches one";
@@ -38,7 +38,7 @@ const HOW_TO_FETCH: &str =
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The answer to an introspection of Railway's schema. Without it: the file that
-    /// `RAILWAY_INTROSPECTION` names, or ../shared/railway/introspection.json.
+    /// `RAILWAY_INTROSPECTION` names, or introspection.json in the root of the checkout.
     #[arg(value_name = "FILE", conflicts_with = "live")]
     file: Option<PathBuf>,
     /// Ask Railway at `RAILWAY_API_URL`, with `RAILWAY_TOKEN` or `RAILWAY_API_TOKEN` where one is set.
