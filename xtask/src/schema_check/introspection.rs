@@ -99,42 +99,24 @@ struct Named {
 struct DescribedType {
     kind: String,
     name: String,
-    fields: Option<Vec<DescribedField>>,
-    input_fields: Option<Vec<DescribedInput>>,
+    fields: Option<Vec<Member>>,
+    input_fields: Option<Vec<Member>>,
     interfaces: Option<Vec<Named>>,
-    enum_values: Option<Vec<DescribedValue>>,
+    enum_values: Option<Vec<Member>>,
     possible_types: Option<Vec<Named>>,
 }
 
+/// A field, an argument, a field of an input, or a value, each of which has some of these.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct DescribedField {
+struct Member {
     name: String,
-    args: Vec<DescribedInput>,
-    #[serde(rename = "type")]
-    ty: TypeReference,
-    is_deprecated: bool,
-    deprecation_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DescribedInput {
-    name: String,
-    #[serde(rename = "type")]
-    ty: TypeReference,
-    default_value: Option<String>,
-    /// Older servers do not say it of inputs.
     #[serde(default)]
-    is_deprecated: bool,
-    deprecation_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DescribedValue {
-    name: String,
-    is_deprecated: bool,
+    args: Vec<Member>,
+    #[serde(rename = "type")]
+    ty: Option<TypeReference>,
+    default_value: Option<String>,
+    is_deprecated: Option<bool>,
     deprecation_reason: Option<String>,
 }
 
@@ -163,120 +145,100 @@ fn sdl(described: &Described) -> Result<String> {
     for ty in &described.types {
         // The types of introspection itself are part of every schema.
         if !ty.name.starts_with("__") {
-            write_type(&mut text, ty).with_context(|| format!("the type {}", ty.name))?;
+            let ty_text = type_text(ty).with_context(|| format!("the type {}", ty.name))?;
+            let _ = writeln!(text, "{ty_text}");
         }
     }
     Ok(text)
 }
 
-fn write_type(text: &mut String, ty: &DescribedType) -> Result<()> {
+fn type_text(ty: &DescribedType) -> Result<String> {
     let name = &ty.name;
-    match ty.kind.as_str() {
-        "SCALAR" => {
-            let _ = writeln!(text, "scalar {name}");
-        }
-        "OBJECT" | "INTERFACE" => {
-            let keyword = if ty.kind == "OBJECT" {
-                "type"
-            } else {
-                "interface"
-            };
-            let _ = write!(text, "{keyword} {name}");
-            write_names(text, " implements ", " & ", ty.interfaces.as_deref());
-            write_fields(text, part(ty.fields.as_deref(), "fields")?)?;
+    let interfaces = names(" implements ", " & ", ty.interfaces.as_deref());
+    Ok(match ty.kind.as_str() {
+        "SCALAR" => format!("scalar {name}"),
+        "OBJECT" => format!(
+            "type {name}{interfaces} {}",
+            block(ty.fields.as_deref(), "fields")?
+        ),
+        "INTERFACE" => {
+            let fields = block(ty.fields.as_deref(), "fields")?;
+            format!("interface {name}{interfaces} {fields}")
         }
         "UNION" => {
-            let _ = write!(text, "union {name}");
-            let members = part(ty.possible_types.as_deref(), "possibleTypes")?;
-            write_names(text, " = ", " | ", Some(members));
-            text.push('\n');
+            let members = ty.possible_types.as_deref();
+            let members = members.context("has no possibleTypes")?;
+            format!("union {name}{}", names(" = ", " | ", Some(members)))
         }
-        "ENUM" => {
-            let _ = writeln!(text, "enum {name} {{");
-            for value in part(ty.enum_values.as_deref(), "enumValues")? {
-                text.push_str(&value.name);
-                write_deprecation(text, value.is_deprecated, value.deprecation_reason.as_ref())?;
-                text.push('\n');
-            }
-            text.push_str("}\n");
-        }
+        "ENUM" => format!(
+            "enum {name} {}",
+            block(ty.enum_values.as_deref(), "enumValues")?
+        ),
         "INPUT_OBJECT" => {
-            let _ = writeln!(text, "input {name} {{");
-            for input in part(ty.input_fields.as_deref(), "inputFields")? {
-                write_input(text, input)?;
-                text.push('\n');
-            }
-            text.push_str("}\n");
+            let fields = block(ty.input_fields.as_deref(), "inputFields")?;
+            format!("input {name} {fields}")
         }
         other => bail!("is of the unknown kind {other}"),
+    })
+}
+
+fn names(before: &str, between: &str, names: Option<&[Named]>) -> String {
+    let names = names.unwrap_or_default().iter();
+    let names: Vec<_> = names.map(|named| named.name.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
     }
-    Ok(())
+    format!("{before}{}", names.join(between))
 }
 
-fn part<'a, T>(part: Option<&'a [T]>, name: &str) -> Result<&'a [T]> {
-    part.with_context(|| format!("has no {name}"))
-}
-
-fn write_names(text: &mut String, before: &str, between: &str, names: Option<&[Named]>) {
-    for (index, named) in names.unwrap_or_default().iter().enumerate() {
-        text.push_str(if index == 0 { before } else { between });
-        text.push_str(&named.name);
+/// All members of a type. Of inputs older servers do not say whether they are deprecated.
+fn block(members: Option<&[Member]>, kind: &str) -> Result<String> {
+    let mut text = String::from("{\n");
+    for member in members.with_context(|| format!("has no {kind}"))? {
+        ensure!(
+            member.is_deprecated.is_some() || kind == "inputFields",
+            "its {kind} do not say isDeprecated"
+        );
+        let member = member_text(member).with_context(|| format!("its {kind} {}", member.name))?;
+        let _ = writeln!(text, "{member}");
     }
+    text.push('}');
+    Ok(text)
 }
 
-fn write_fields(text: &mut String, fields: &[DescribedField]) -> Result<()> {
-    text.push_str(" {\n");
-    for field in fields {
-        text.push_str(&field.name);
-        for (index, argument) in field.args.iter().enumerate() {
-            text.push_str(if index == 0 { "(" } else { ", " });
-            write_input(text, argument)?;
-        }
-        text.push_str(if field.args.is_empty() { ": " } else { "): " });
-        write_reference(text, &field.ty).with_context(|| format!("its field {}", field.name))?;
-        write_deprecation(text, field.is_deprecated, field.deprecation_reason.as_ref())?;
-        text.push('\n');
+fn member_text(member: &Member) -> Result<String> {
+    let mut text = member.name.clone();
+    for (index, argument) in member.args.iter().enumerate() {
+        text.push_str(if index == 0 { "(" } else { ", " });
+        text.push_str(&member_text(argument)?);
     }
-    text.push_str("}\n");
-    Ok(())
-}
-
-fn write_input(text: &mut String, input: &DescribedInput) -> Result<()> {
-    let _ = write!(text, "{}: ", input.name);
-    write_reference(text, &input.ty).with_context(|| format!("its input {}", input.name))?;
-    if let Some(default) = &input.default_value {
+    text.push_str(if member.args.is_empty() { "" } else { ")" });
+    if let Some(ty) = &member.ty {
+        let _ = write!(text, ": {}", reference(ty)?);
+    }
+    if let Some(default) = &member.default_value {
         let _ = write!(text, " = {default}");
     }
-    write_deprecation(text, input.is_deprecated, input.deprecation_reason.as_ref())
-}
-
-fn write_reference(text: &mut String, ty: &TypeReference) -> Result<()> {
-    const TOO_DEEP: &str = "is nested deeper than the query that fetched the file asked for";
-    match (ty.kind.as_str(), &ty.of_type, &ty.name) {
-        ("NON_NULL", inner, _) => {
-            write_reference(text, inner.as_ref().context(TOO_DEEP)?)?;
-            text.push('!');
-        }
-        ("LIST", inner, _) => {
-            text.push('[');
-            write_reference(text, inner.as_ref().context(TOO_DEEP)?)?;
-            text.push(']');
-        }
-        (_, _, Some(name)) => text.push_str(name),
-        (_, _, None) => bail!("is of a type without a name"),
-    }
-    Ok(())
-}
-
-/// A string of JSON is a string of GraphQL.
-fn write_deprecation(text: &mut String, marked: bool, reason: Option<&String>) -> Result<()> {
-    if marked {
+    if member.is_deprecated == Some(true) {
         text.push_str(" @deprecated");
-        if let Some(reason) = reason {
+        if let Some(reason) = &member.deprecation_reason {
+            // A string of JSON is a string of GraphQL.
             let _ = write!(text, "(reason: {})", serde_json::to_string(reason)?);
         }
     }
-    Ok(())
+    Ok(text)
+}
+
+fn reference(ty: &TypeReference) -> Result<String> {
+    let inner = || {
+        let inner = ty.of_type.as_ref();
+        reference(inner.context("is nested deeper than the query that fetched the file asked for")?)
+    };
+    Ok(match ty.kind.as_str() {
+        "NON_NULL" => format!("{}!", inner()?),
+        "LIST" => format!("[{}]", inner()?),
+        _ => ty.name.clone().context("is of a type without a name")?,
+    })
 }
 
 #[cfg(test)]
