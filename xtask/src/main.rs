@@ -38,7 +38,7 @@ enum Task {
     /// Migrate an empty database up, down to nothing, and up again.
     Migrations,
     /// Check the rules of the tree that the compiler does not.
-    Tidy(tidy::Arguments),
+    Tidy,
     /// Let everything fail under real servers, and check the history for harm.
     Chaos(pool_chaos::Arguments),
     /// Measure what somebody waits for, on this machine.
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Task::Migrations => migrations::from_command_line(),
         Task::Ci => ci::run(),
         Task::Night => night::run(),
-        Task::Tidy(arguments) => tidy::run(&arguments),
+        Task::Tidy => tidy::check(),
         Task::Chaos(arguments) => pool_chaos::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::SchemaCheck(arguments) => return schema_check::run(&arguments),

@@ -11,28 +11,11 @@ use anyhow::{Result, bail};
 
 use pool_harness::checkout::{self, Metadata};
 
-/// What to do.
-#[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// Print the permitted dependencies between our crates, as docs/ARCHITECTURE.md must list them.
-    #[arg(long)]
-    print_edges: bool,
-}
-
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if arguments.print_edges {
-        print!("{}", edges::as_block());
-        return Ok(());
-    }
-    check()
-}
-
 /// An error when there is anything to complain about, with the complaints on standard error.
 pub(crate) fn check() -> Result<()> {
     let root = checkout::root();
     let metadata = Metadata::read()?;
-    let mut complaints = edges::check(&root, &metadata);
-    complaints.extend(edges::check_document(&root));
+    let mut complaints = edges::check(&root, &metadata)?;
     complaints.extend(circles::check(&root, &metadata)?);
     complaints.extend(sources::check(&root)?);
     complaints.extend(invariants::check(&root)?);
