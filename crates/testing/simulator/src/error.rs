@@ -59,7 +59,6 @@ pub enum SimulatorError {
     /// The service is in no state in which that can happen to it.
     #[error("service {service_id} cannot {verb}: {reason}")]
     Impossible {
-        /// The service.
         service_id: ServiceId,
         /// What was asked of it.
         verb: &'static str,

@@ -26,7 +26,6 @@ pub const PREFIX: &str = "convos-agent-";
 pub enum Operation {
     /// `serviceCreate`, from so small a set of names that they collide.
     CreateService {
-        /// Which name.
         name: u8,
         /// With an image, so that it is deployed at once.
         with_image: bool,
@@ -38,7 +37,6 @@ pub enum Operation {
         /// Which of a few configurations, so that some patches change nothing.
         version: u8,
     },
-    /// `serviceDelete`.
     DeleteService {
         /// Which service.
         nth: u32,
@@ -48,7 +46,6 @@ pub enum Operation {
         /// Which service.
         nth: u32,
     },
-    /// `volumeDelete`.
     DeleteVolume {
         /// Which volume.
         nth: u32,
@@ -67,7 +64,6 @@ pub enum Operation {
     Befall {
         /// Which service.
         nth: u32,
-        /// What.
         what: Incident,
     },
     /// An agent begins to misbehave, or is well again.
@@ -84,12 +80,10 @@ pub enum Operation {
     },
     /// The next requests meet a fault, once the world is served over HTTP.
     Trouble {
-        /// Which.
         fault: Fault,
         /// How many requests.
         times: u32,
     },
-    /// Time passes.
     TimePasses {
         /// Milliseconds.
         ms: u64,
@@ -161,8 +155,7 @@ impl Weights {
     }
 
     /// What befalls services by itself, and faults of requests and listings.
-    #[must_use]
-    pub const fn with_trouble() -> Self {
+    pub(crate) const fn with_trouble() -> Self {
         Self {
             trouble: 6,
             ..Self::by_themselves()

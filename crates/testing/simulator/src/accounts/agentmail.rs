@@ -27,7 +27,6 @@ pub struct AgentMail {
     inboxes: Vec<Inbox>,
 }
 
-/// An inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inbox {
     /// Its address, by which it is deleted.
@@ -56,10 +55,8 @@ pub struct NewInbox {
     pub client_id: Option<String>,
 }
 
-/// A page of inboxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxPage {
-    /// The inboxes.
     pub inboxes: Vec<Inbox>,
     /// How many were asked for.
     pub limit: usize,
@@ -81,14 +78,12 @@ impl AgentMail {
     }
 
     /// The account's key.
-    #[must_use]
-    pub fn api_key(&self) -> &str {
+    pub(crate) fn api_key(&self) -> &str {
         &self.api_key
     }
 
     /// The account's only pod.
-    #[must_use]
-    pub fn pod_id(&self) -> &str {
+    pub(crate) fn pod_id(&self) -> &str {
         &self.pod_id
     }
 

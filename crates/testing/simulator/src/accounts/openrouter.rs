@@ -25,7 +25,6 @@ pub struct Key {
     pub hash: String,
     /// The key itself; a client is told it once.
     pub secret: String,
-    /// Its name.
     pub name: String,
     /// What it may spend, in US dollars.
     pub limit: Option<f64>,
@@ -40,7 +39,6 @@ pub struct Key {
 /// What a new key is to be.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NewKey {
-    /// Its name.
     pub name: Option<String>,
     /// What it may spend, in US dollars.
     pub limit: Option<f64>,
@@ -59,8 +57,7 @@ impl OpenRouter {
     }
 
     /// The key that makes and deletes keys.
-    #[must_use]
-    pub fn management_key(&self) -> &str {
+    pub(crate) fn management_key(&self) -> &str {
         &self.management_key
     }
 

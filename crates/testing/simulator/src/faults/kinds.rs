@@ -13,7 +13,6 @@ use crate::world::LimitBody;
 pub enum Fault {
     /// Railway's own limiter says 429, with its headers.
     RateLimited {
-        /// `Retry-After`.
         retry_after_s: u64,
         /// What the body is.
         body: LimitBody,
@@ -104,38 +103,23 @@ pub enum Fault {
     /// Every page says that there is another one.
     EndlessListing,
     /// The latest deployment of every so many-th service is null, with an error beside the data.
-    NullDeployment {
-        /// 1 is all.
-        every: usize,
-    },
+    NullDeployment { every: usize },
     /// The domains of every so many-th service fail, and as they may not be null the whole answer
     /// is.
-    NullAnswer {
-        /// 1 is all.
-        every: usize,
-    },
+    NullAnswer { every: usize },
     /// Every deployment status is one that no client knows.
     UnknownStatus,
     /// Every deployment is said to have this status, whatever it does.
-    EveryStatus {
-        /// The status.
-        status: DeploymentStatus,
-    },
+    EveryStatus { status: DeploymentStatus },
     /// A deployment that begins ends in FAILED.
     DeployFails,
     /// A deployment that begins stays INITIALIZING.
     DeploySticks,
     /// A deployment that begins gets this status and keeps it, as one does that waits for its turn
     /// or for an approval.
-    DeployHolds {
-        /// The status.
-        status: DeploymentStatus,
-    },
+    DeployHolds { status: DeploymentStatus },
     /// An agent that is born has this fault from the start.
-    BornBroken {
-        /// Its fault.
-        fault: AgentFault,
-    },
+    BornBroken { fault: AgentFault },
 }
 
 /// What the client sees of an answer that was lost.
@@ -182,10 +166,7 @@ pub enum AgentFault {
     /// Breaks its answer off half way. A provision was done.
     CloseMidAnswer,
     /// Refuses to be provisioned with this status; healthy otherwise.
-    RefuseProvision {
-        /// The status, 400 to 599.
-        status: u16,
-    },
+    RefuseProvision { status: u16 },
     /// Is provisioned, and answers 500 nevertheless.
     ErrorAfterProvision,
     /// Is provisioned, and closes the connection without an answer.

@@ -80,13 +80,6 @@ impl FaultRule {
         self
     }
 
-    /// With this probability, 0 to 1.
-    #[must_use]
-    pub const fn likely(mut self, probability: f64) -> Self {
-        self.probability = Some(probability);
-        self
-    }
-
     /// For so many milliseconds.
     #[must_use]
     pub const fn lasting(mut self, ms: u64) -> Self {
@@ -143,7 +136,7 @@ impl Faults {
     }
 
     /// Those that strike a request of these names. Each that strikes is counted.
-    pub fn strike_request(&mut self, rng: &mut fastrand::Rng, names: &[&str]) -> Vec<Fault> {
+    pub(crate) fn strike_request(&mut self, rng: &mut fastrand::Rng, names: &[&str]) -> Vec<Fault> {
         let struck = self.strike(rng, |rule| {
             let fits = rule.operations.is_empty() || rule.names_one_of(names);
             fits && !rule.fault.strikes_deployments()

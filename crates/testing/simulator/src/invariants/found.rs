@@ -9,7 +9,6 @@ use pool_domain::ServiceId;
 pub struct Row {
     /// The instance.
     pub id: String,
-    /// Its service.
     pub service_id: ServiceId,
     /// Its status, as the manager spells it.
     pub status: String,
@@ -22,7 +21,6 @@ pub struct Row {
 /// Something that must not be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// Which rule.
     pub rule: &'static str,
     /// What is wrong.
     pub sentence: String,

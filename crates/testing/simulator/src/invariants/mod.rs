@@ -25,7 +25,7 @@ pub fn consistent(world: &World) -> Vec<Violation> {
             || format!("two services of one project are named {}", service.name),
         );
         for (environment, instance) in &service.instances {
-            for domain in instance.domains.iter().chain(&instance.custom_domains) {
+            for domain in &instance.domains {
                 found.unless(domains.insert(&domain.domain), "unique-domains", || {
                     format!("{} leads to two services", domain.domain)
                 });

@@ -60,9 +60,7 @@ impl Default for SeedServices {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeededService {
-    /// Its id.
     pub service_id: String,
-    /// Its name.
     pub name: String,
     /// Its domain: `127.0.0.1:PORT`, or a name in process.
     pub domain: String,

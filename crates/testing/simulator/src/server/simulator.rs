@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pool_domain::{Clock, DeploymentStatus, EnvironmentId, ProjectId, ServiceId};
+use pool_domain::{Clock, EnvironmentId, ProjectId, ServiceId};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -110,7 +110,6 @@ impl Simulator {
         self.world(|world| world.home().environment.clone())
     }
 
-    /// The name of that environment.
     #[must_use]
     pub const fn environment_name(&self) -> &'static str {
         crate::world::HOME_ENVIRONMENT
@@ -224,20 +223,6 @@ impl Simulator {
     /// Where there is no such service, or it is not in a state in which that could befall it.
     pub fn happen(&self, service: &ServiceId, what: Incident) -> Result<(), SimulatorError> {
         self.shared.happen(service, what)
-    }
-
-    /// Gives a service's latest deployment a status, in the pool's environment.
-    ///
-    /// # Errors
-    ///
-    /// Where there is no such service, or it was never deployed.
-    pub fn set_status(
-        &self,
-        service: &ServiceId,
-        status: &DeploymentStatus,
-        stopped: bool,
-    ) -> Result<(), SimulatorError> {
-        self.shared.set_status(service, status, stopped)
     }
 
     /// Deletes a service as a person does at the dashboard: its volume stays.

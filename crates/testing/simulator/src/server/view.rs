@@ -34,9 +34,7 @@ pub struct WorldView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceView {
-    /// Railway's id.
     pub id: String,
-    /// Its name.
     pub name: String,
     /// The environments that it has an instance in.
     pub environment_ids: Vec<String>,
@@ -60,7 +58,6 @@ pub struct ServiceView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeView {
-    /// Railway's id.
     pub id: String,
     /// The service that it is attached to.
     pub service_id: Option<String>,
@@ -68,7 +65,6 @@ pub struct VolumeView {
     pub pending_deletion: bool,
 }
 
-/// An agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentView {
@@ -82,7 +78,6 @@ pub struct AgentView {
     pub refused: usize,
     /// Who it is in its conversation.
     pub agent_name: Option<String>,
-    /// The conversation.
     pub conversation_id: Option<String>,
 }
 
@@ -106,7 +101,6 @@ pub struct ProvisionView {
 pub struct KeyView {
     /// By which it is deleted.
     pub hash: String,
-    /// Its name.
     pub name: String,
 }
 

@@ -50,7 +50,6 @@ pub enum Outcome {
 /// The conversation that an agent is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentConversation {
-    /// Its id.
     pub id: String,
     /// Who the agent is in it.
     pub agent_name: String,
@@ -72,11 +71,9 @@ pub(super) struct Liveness {
 pub struct AgentCall<'a> {
     /// The HTTP method.
     pub method: &'a str,
-    /// The path.
     pub path: &'a str,
     /// The bearer key that came with it.
     pub bearer: Option<&'a str>,
-    /// The body.
     pub body: &'a [u8],
 }
 
@@ -156,8 +153,7 @@ struct ProvisionBody {
 
 impl Agent {
     /// How many calls handed it to somebody, the second and later ones too.
-    #[must_use]
-    pub fn times_handed_out(&self) -> usize {
+    pub(crate) fn times_handed_out(&self) -> usize {
         self.provisions
             .iter()
             .filter(|call| call.outcome != Outcome::Refused)

@@ -40,13 +40,10 @@ pub enum Credential<'a> {
 pub enum Caller {
     /// A person: everything that they see.
     Account,
-    /// A workspace.
     Workspace,
     /// One environment of one project.
     Project {
-        /// The project.
         project: ProjectId,
-        /// The environment.
         environment: EnvironmentId,
     },
 }

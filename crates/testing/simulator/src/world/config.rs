@@ -45,20 +45,17 @@ impl Config {
     }
 
     /// As `environment.config` shows it. Holds secrets.
-    #[must_use]
-    pub const fn as_json(&self) -> &Value {
+    pub(crate) const fn as_json(&self) -> &Value {
         &self.0
     }
 
     /// The image that it is to run.
-    #[must_use]
-    pub fn image(&self) -> Option<&str> {
+    pub(crate) fn image(&self) -> Option<&str> {
         self.0.pointer("/source/image")?.as_str()
     }
 
     /// The repository that it is built from.
-    #[must_use]
-    pub fn repo(&self) -> Option<&str> {
+    pub(crate) fn repo(&self) -> Option<&str> {
         self.0.pointer("/source/repo")?.as_str()
     }
 
@@ -66,18 +63,6 @@ impl Config {
     #[must_use]
     pub fn setting(&self, path: &str) -> Option<&Value> {
         self.0.pointer(path)
-    }
-
-    /// Whether Railway may put it to sleep.
-    #[must_use]
-    pub fn sleep_application(&self) -> Option<bool> {
-        self.0.pointer("/deploy/sleepApplication")?.as_bool()
-    }
-
-    /// The command it is started with.
-    #[must_use]
-    pub fn start_command(&self) -> Option<&str> {
-        self.0.pointer("/deploy/startCommand")?.as_str()
     }
 
     /// The names and values of its variables.

@@ -10,12 +10,7 @@ use super::{Caller, Refusal, World};
 
 impl World {
     /// `serviceInstanceDeployV2`: deploys what is configured now.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotAuthorized`] or [`Refusal::ServiceInstanceNotFound`] where the caller sees no
-    /// such instance, [`Refusal::ProblemProcessing`] where it has no image.
-    pub fn service_instance_deploy(
+    pub(crate) fn service_instance_deploy(
         &mut self,
         caller: &Caller,
         key: &InstanceKey,
@@ -30,12 +25,7 @@ impl World {
     }
 
     /// `serviceInstanceRedeploy`: runs again what ran, whatever is configured now.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::RedeployWithoutSnapshot`] where nothing ran yet, [`Refusal::RedeployTooEarly`]
-    /// while it is on its way up; else as [`Self::service_instance_deploy`].
-    pub fn service_instance_redeploy(
+    pub(crate) fn service_instance_redeploy(
         &mut self,
         caller: &Caller,
         key: &InstanceKey,
@@ -49,12 +39,7 @@ impl World {
         self.deploy_image(key, Cause::Asked, image)
     }
 
-    /// `deploymentRedeploy`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::find_deployment`] and [`Self::service_instance_redeploy`].
-    pub fn deployment_redeploy(
+    pub(crate) fn deployment_redeploy(
         &mut self,
         caller: &Caller,
         id: &DeploymentId,
@@ -66,11 +51,7 @@ impl World {
     }
 
     /// A deployment of a live service by its id, with where it runs.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::DeploymentNotFound`] where none has that id; else as [`Self::environment`].
-    pub fn find_deployment(
+    pub(crate) fn find_deployment(
         &self,
         caller: &Caller,
         id: &DeploymentId,
@@ -88,12 +69,7 @@ impl World {
     }
 
     /// `deploymentApprove`: what waits for it goes on.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] where it does not wait for approval; else as
-    /// [`Self::find_deployment`].
-    pub fn deployment_approve(
+    pub(crate) fn deployment_approve(
         &mut self,
         caller: &Caller,
         id: &DeploymentId,
@@ -116,12 +92,11 @@ impl World {
     }
 
     /// `deploymentCancel`: what is on its way up is REMOVED.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] where it is not on its way up; else as
-    /// [`Self::find_deployment`].
-    pub fn deployment_cancel(&mut self, caller: &Caller, id: &DeploymentId) -> Result<(), Refusal> {
+    pub(crate) fn deployment_cancel(
+        &mut self,
+        caller: &Caller,
+        id: &DeploymentId,
+    ) -> Result<(), Refusal> {
         let (key, _) = self.locate(caller, id)?;
         let rising = self.deployment_mut(&key, id);
         if !rising.is_some_and(|deployment| deployment.is_in_progress()) {
@@ -132,22 +107,22 @@ impl World {
     }
 
     /// `deploymentRemove`: REMOVED, whatever it was.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::find_deployment`].
-    pub fn deployment_remove(&mut self, caller: &Caller, id: &DeploymentId) -> Result<(), Refusal> {
+    pub(crate) fn deployment_remove(
+        &mut self,
+        caller: &Caller,
+        id: &DeploymentId,
+    ) -> Result<(), Refusal> {
         let (key, _) = self.locate(caller, id)?;
         self.end_deployment(&key, id, DeploymentStatus::Removed, false);
         Ok(())
     }
 
     /// `deploymentStop`: its status stays SUCCESS, and it is stopped.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] where it does not run; else as [`Self::find_deployment`].
-    pub fn deployment_stop(&mut self, caller: &Caller, id: &DeploymentId) -> Result<(), Refusal> {
+    pub(crate) fn deployment_stop(
+        &mut self,
+        caller: &Caller,
+        id: &DeploymentId,
+    ) -> Result<(), Refusal> {
         let (key, _) = self.locate(caller, id)?;
         let running = self.deployment_mut(&key, id);
         if !running.is_some_and(|deployment| deployment.is_active()) {
@@ -158,11 +133,7 @@ impl World {
     }
 
     /// `deploymentRestart`: the same container boots again.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] where it does not run; else as [`Self::find_deployment`].
-    pub fn deployment_restart(
+    pub(crate) fn deployment_restart(
         &mut self,
         caller: &Caller,
         id: &DeploymentId,
@@ -185,7 +156,7 @@ impl World {
     }
 
     /// Gives the latest deployment any status, as a test wants it. False where there is none.
-    pub fn set_deploy_status(
+    pub(crate) fn set_deploy_status(
         &mut self,
         key: &InstanceKey,
         status: &DeploymentStatus,

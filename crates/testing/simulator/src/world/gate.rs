@@ -68,7 +68,7 @@ impl World {
 
     /// Whether the edge before Railway blocks a request that comes now and has no query string.
     /// One that it blocks is counted, and spent from nobody's budget.
-    pub fn edge_blocks(&mut self, operation: Option<&str>, fields: &[String]) -> bool {
+    pub(crate) fn edge_blocks(&mut self, operation: Option<&str>, fields: &[String]) -> bool {
         let Some(limit) = self.settings.edge else {
             return false;
         };
@@ -81,7 +81,7 @@ impl World {
 
     /// Judges a request to OpenRouter or AgentMail: counts it, and draws its faults. Its names are
     /// those by which a rule may mean it.
-    pub fn admit_account(&mut self, names: &[&str]) -> Vec<Fault> {
+    pub(crate) fn admit_account(&mut self, names: &[&str]) -> Vec<Fault> {
         self.accounts.count(names);
         self.faults.strike_account(&mut self.rng, names)
     }

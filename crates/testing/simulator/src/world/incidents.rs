@@ -44,12 +44,7 @@ impl World {
     }
 
     /// Puts a service there that runs in `environment` since long ago, and is ready.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotAuthorized`] where there is no such environment; else as
-    /// [`Self::service_create`].
-    pub fn seed_running(
+    pub(crate) fn seed_running(
         &mut self,
         environment: &EnvironmentId,
         name: String,
@@ -99,29 +94,13 @@ impl World {
     }
 
     /// A name of the pool's shape that nobody has: the prefix and so many random characters.
-    pub fn free_name(&mut self, prefix: &str, id_length: usize) -> String {
+    pub(crate) fn free_name(&mut self, prefix: &str, id_length: usize) -> String {
         const ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-";
         let mut name = prefix.to_owned();
         for _ in 0..id_length {
             name.push(char::from(ALPHABET[self.rng.usize(..ALPHABET.len())]));
         }
         name
-    }
-
-    /// Adds a person's own domain to a service instance.
-    pub fn add_custom_domain(&mut self, key: &InstanceKey, domain: String) -> bool {
-        let made = super::Domain {
-            id: self.new_id(),
-            domain: domain.clone(),
-            target_port: None,
-            created_at: self.now,
-        };
-        let Some(instance) = self.instance_mut(key) else {
-            return false;
-        };
-        instance.custom_domains.push(made);
-        self.domains.insert(domain, key.clone());
-        true
     }
 
     /// Adds an environment to a project; a fork is reached by a service only when asked.

@@ -23,7 +23,6 @@ pub struct PageArgs {
 /// A page of a connection. Each item comes with its cursor.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// The items.
     pub items: Vec<(String, T)>,
     /// Whether there are more behind.
     pub has_next: bool,
@@ -32,22 +31,6 @@ pub struct Page<T> {
 }
 
 impl World {
-    /// `environments(projectId)`. A project token sees its own only.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
-    /// that is none; else as [`Self::project`].
-    pub fn environments(
-        &self,
-        caller: &Caller,
-        project: &ProjectId,
-        args: &PageArgs,
-    ) -> Result<Page<&Environment>, Refusal> {
-        let project = self.project(caller, project)?;
-        self.environments_of(caller, project, None, args, &View::default())
-    }
-
     /// `environment(id, projectId)`.
     ///
     /// # Errors
@@ -90,12 +73,7 @@ impl World {
     }
 
     /// `environment.volumeInstances`, oldest first; those pending deletion too.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
-    /// that is none.
-    pub fn volume_instances(
+    pub(crate) fn volume_instances(
         &self,
         environment: &EnvironmentId,
         args: &PageArgs,

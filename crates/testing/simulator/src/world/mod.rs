@@ -94,7 +94,6 @@ pub struct World {
 /// The project and environment that the pool lives in.
 #[derive(Debug, Clone)]
 pub struct Home {
-    /// The project.
     pub project: ProjectId,
     /// The environment, by the name of `production`.
     pub environment: EnvironmentId,
@@ -175,14 +174,8 @@ impl World {
     }
 
     /// The tokens that it accepts.
-    #[must_use]
-    pub const fn tokens(&self) -> &Tokens {
+    pub(crate) const fn tokens(&self) -> &Tokens {
         &self.tokens
-    }
-
-    /// Every project.
-    pub fn projects(&self) -> impl Iterator<Item = &Project> {
-        self.projects.values()
     }
 
     /// Every service there ever was, by id; of the deleted ones the last 10,000.
@@ -262,7 +255,7 @@ impl World {
     }
 
     /// The domains that became free since this was last asked, for whoever listens on their ports.
-    pub fn take_freed_domains(&mut self) -> Vec<String> {
+    pub(crate) fn take_freed_domains(&mut self) -> Vec<String> {
         std::mem::take(&mut self.freed_domains)
     }
 

@@ -15,9 +15,7 @@ pub type InstanceKey = (ServiceId, EnvironmentId);
 /// A project with its environments.
 #[derive(Debug, Clone)]
 pub struct Project {
-    /// Railway's id.
     pub id: ProjectId,
-    /// Its name.
     pub name: String,
     /// Its environments, at least two.
     pub environments: Vec<Environment>,
@@ -26,9 +24,7 @@ pub struct Project {
 /// One environment of a project.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    /// Railway's id.
     pub id: EnvironmentId,
-    /// Its name.
     pub name: String,
     /// A fork of another environment: a service gets an instance in it only when asked.
     pub is_fork: bool,
@@ -39,7 +35,6 @@ pub struct Environment {
 /// A service, with an instance in each environment that it reaches.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// Railway's id.
     pub id: ServiceId,
     /// The project it belongs to.
     pub project: ProjectId,
@@ -51,14 +46,12 @@ pub struct Service {
     pub created_at: DateTime<Utc>,
     /// When it was deleted, kept so that tests can see what happened to it.
     pub deleted_at: Option<DateTime<Utc>>,
-    /// Its instances.
     pub instances: BTreeMap<EnvironmentId, ServiceInstance>,
 }
 
 impl Service {
     /// Whether it was not deleted.
-    #[must_use]
-    pub const fn is_live(&self) -> bool {
+    pub(crate) const fn is_live(&self) -> bool {
         self.deleted_at.is_none()
     }
 }
@@ -76,8 +69,6 @@ pub struct ServiceInstance {
     pub config: Config,
     /// Domains that Railway gave.
     pub domains: Vec<Domain>,
-    /// Domains that a person added.
-    pub custom_domains: Vec<Domain>,
     /// Its deployments, the latest last; older ones are forgotten.
     pub deployments: VecDeque<Deployment>,
     /// How many deployments it ever had, and from which cause.
@@ -87,7 +78,6 @@ pub struct ServiceInstance {
 }
 
 impl ServiceInstance {
-    /// The latest deployment.
     #[must_use]
     pub fn latest(&self) -> Option<&Deployment> {
         self.deployments.back()
@@ -104,7 +94,6 @@ impl ServiceInstance {
 /// A name under which a service is reached.
 #[derive(Debug, Clone)]
 pub struct Domain {
-    /// Railway's id.
     pub id: String,
     /// The name, here `127.0.0.1:PORT`.
     pub domain: String,
@@ -117,7 +106,6 @@ pub struct Domain {
 /// One run of a service instance.
 #[derive(Debug, Clone)]
 pub struct Deployment {
-    /// Railway's id.
     pub id: DeploymentId,
     /// Its place in listings, which begin with the latest.
     pub seq: u64,
@@ -145,8 +133,7 @@ pub struct Deployment {
 
 impl Deployment {
     /// Whether it serves, or is asleep and would.
-    #[must_use]
-    pub const fn is_active(&self) -> bool {
+    pub(crate) const fn is_active(&self) -> bool {
         match self.status {
             DeploymentStatus::Success => !self.stopped,
             DeploymentStatus::Sleeping => true,
@@ -155,8 +142,7 @@ impl Deployment {
     }
 
     /// Whether it is on its way up.
-    #[must_use]
-    pub const fn is_in_progress(&self) -> bool {
+    pub(crate) const fn is_in_progress(&self) -> bool {
         matches!(
             self.status,
             DeploymentStatus::Initializing
@@ -189,11 +175,9 @@ pub enum Cause {
 /// A volume, with an instance in each environment that it reaches.
 #[derive(Debug, Clone)]
 pub struct Volume {
-    /// Railway's id.
     pub id: VolumeId,
     /// The project it belongs to.
     pub project: ProjectId,
-    /// Its name.
     pub name: String,
     /// Its place in listings.
     pub seq: u64,
@@ -203,7 +187,6 @@ pub struct Volume {
     pub deleted_at: Option<DateTime<Utc>>,
     /// When it will be gone for good.
     pub purged_at: Option<DateTime<Utc>>,
-    /// Its instances.
     pub instances: BTreeMap<EnvironmentId, VolumeInstance>,
 }
 

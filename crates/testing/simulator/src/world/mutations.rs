@@ -13,7 +13,6 @@ const NAME_MAX_CHARS: usize = 100;
 /// What `serviceCreate` takes.
 #[derive(Debug, Clone)]
 pub struct NewService {
-    /// The project.
     pub project: ProjectId,
     /// Its name; Railway makes one up where there is none.
     pub name: Option<String>,
@@ -23,7 +22,6 @@ pub struct NewService {
     pub image: Option<String>,
     /// With a repository it is built and deployed at once.
     pub repo: Option<String>,
-    /// Its variables.
     pub variables: BTreeMap<String, String>,
 }
 
@@ -134,7 +132,6 @@ impl World {
             updated_at: self.now,
             config: config.clone(),
             domains: Vec::new(),
-            custom_domains: Vec::new(),
             deployments: VecDeque::new(),
             deploys_by_cause: BTreeMap::new(),
             agent: Agent::default(),
@@ -188,10 +185,7 @@ impl World {
         {
             self.services.remove(&oldest);
         }
-        for domain in gone
-            .iter()
-            .flat_map(|i| i.domains.iter().chain(&i.custom_domains))
-        {
+        for domain in gone.iter().flat_map(|instance| &instance.domains) {
             self.domains.remove(&domain.domain);
             self.freed_domains.push(domain.domain.clone());
         }
@@ -231,12 +225,11 @@ impl World {
         Ok(made)
     }
 
-    /// `serviceDomainDelete`.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone.
-    pub fn service_domain_delete(&mut self, caller: &Caller, id: &str) -> Result<(), Refusal> {
+    pub(crate) fn service_domain_delete(
+        &mut self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(), Refusal> {
         let holders = self.services.values().filter(|service| service.is_live());
         let mut holders = holders.flat_map(|s| s.instances.iter().map(move |(e, i)| (s, e, i)));
         let found = holders.find_map(|(service, environment, instance)| {

@@ -11,11 +11,7 @@ use super::{Caller, InstanceKey, Refusal, World};
 
 impl World {
     /// `environment.config`. Without `decrypt` the values of variables are masked.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone.
-    pub fn environment_config(
+    pub(crate) fn environment_config(
         &self,
         caller: &Caller,
         environment: &EnvironmentId,
@@ -76,12 +72,7 @@ impl World {
     }
 
     /// `serviceInstanceLimitsUpdate`: changes the limits, and deploys nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ServiceInstanceNotFound`] where the service is not in that environment, or not
-    /// yet; [`Refusal::NotAuthorized`] where the caller does not see it.
-    pub fn limits_update(
+    pub(crate) fn limits_update(
         &mut self,
         caller: &Caller,
         key: &InstanceKey,

@@ -12,11 +12,8 @@ use super::{
 /// Which deployments are wanted; what is none is not asked about.
 #[derive(Debug, Clone, Default)]
 pub struct DeploymentFilter {
-    /// Of this project.
     pub project: Option<ProjectId>,
-    /// In this environment.
     pub environment: Option<EnvironmentId>,
-    /// Of this service.
     pub service: Option<ServiceId>,
     /// With one of these statuses.
     pub status_in: Option<Vec<pool_domain::DeploymentStatus>>,
@@ -37,14 +34,7 @@ impl DeploymentFilter {
 
 /// A deployment, with the service and the environment that it is of.
 #[derive(Debug, Clone, Copy)]
-pub struct FoundDeployment<'a>(
-    /// The service.
-    pub &'a Service,
-    /// The environment.
-    pub &'a EnvironmentId,
-    /// The deployment.
-    pub &'a Deployment,
-);
+pub struct FoundDeployment<'a>(pub &'a Service, pub &'a EnvironmentId, pub &'a Deployment);
 
 impl World {
     /// `project`.
@@ -79,12 +69,7 @@ impl World {
     }
 
     /// `project.services`, oldest first, of all environments together.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
-    /// that is none; else as [`Self::project`].
-    pub fn services_of_project(
+    pub(crate) fn services_of_project(
         &self,
         caller: &Caller,
         project: &ProjectId,
@@ -102,12 +87,7 @@ impl World {
     }
 
     /// `service.serviceInstances`, one for each environment that the caller sees.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
-    /// that is none.
-    pub fn instances_of_service<'a>(
+    pub(crate) fn instances_of_service<'a>(
         &'a self,
         caller: &Caller,
         service: &'a Service,
@@ -120,12 +100,7 @@ impl World {
     }
 
     /// `project.volumes`, oldest first; those pending deletion too.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
-    /// that is none; else as [`Self::project`].
-    pub fn volumes_of_project(
+    pub(crate) fn volumes_of_project(
         &self,
         caller: &Caller,
         project: &ProjectId,
@@ -144,12 +119,7 @@ impl World {
     }
 
     /// `volume.volumeInstances`, one for each environment that the caller sees.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
-    /// that is none.
-    pub fn instances_of_volume<'a>(
+    pub(crate) fn instances_of_volume<'a>(
         &'a self,
         caller: &Caller,
         volume: &'a Volume,
@@ -224,12 +194,7 @@ impl World {
     }
 
     /// The environments of a project that the caller sees.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ProblemProcessing`] for a page that nobody can give: a negative size, a cursor
-    /// that is none.
-    pub fn environments_of<'a>(
+    pub(crate) fn environments_of<'a>(
         &'a self,
         caller: &Caller,
         project: &'a Project,

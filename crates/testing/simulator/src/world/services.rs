@@ -47,12 +47,7 @@ impl InstanceChanges {
 
 impl World {
     /// `serviceUpdate`: another name.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NameTaken`], and [`Refusal::ProblemProcessing`] for a name that cannot be; else
-    /// as [`Self::service`].
-    pub fn service_rename(
+    pub(crate) fn service_rename(
         &mut self,
         caller: &Caller,
         id: &ServiceId,
@@ -71,12 +66,7 @@ impl World {
 
     /// `serviceInstanceUpdate`, in one environment or in all that the caller sees. A new source is
     /// deployed where the world is set so.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::ServiceInstanceNotFound`] where it is not in that environment,
-    /// [`Refusal::ProblemProcessing`] for changes that do not fit; else as [`Self::service`].
-    pub fn service_instance_update(
+    pub(crate) fn service_instance_update(
         &mut self,
         caller: &Caller,
         id: &ServiceId,
@@ -94,11 +84,7 @@ impl World {
     }
 
     /// `serviceConnect`: a source for all environments, deployed at once. A project token may not.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotAuthorized`] with a project token; else as [`Self::service_instance_update`].
-    pub fn service_connect(
+    pub(crate) fn service_connect(
         &mut self,
         caller: &Caller,
         id: &ServiceId,
@@ -115,11 +101,11 @@ impl World {
     }
 
     /// `serviceDisconnect`: no source any more; what runs goes on.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::service_instance_update`].
-    pub fn service_disconnect(&mut self, caller: &Caller, id: &ServiceId) -> Result<(), Refusal> {
+    pub(crate) fn service_disconnect(
+        &mut self,
+        caller: &Caller,
+        id: &ServiceId,
+    ) -> Result<(), Refusal> {
         for key in self.instances_of(caller, id, None)? {
             self.change(&key, &json!({ "source": null }))?;
         }

@@ -300,8 +300,7 @@ impl World {
     }
 
     /// What the agent at this address does to its callers.
-    #[must_use]
-    pub fn agent_fault_at(&self, domain: &str) -> Option<AgentFault> {
+    pub(crate) fn agent_fault_at(&self, domain: &str) -> Option<AgentFault> {
         self.instance(self.domains.get(domain)?)?.agent.fault
     }
 

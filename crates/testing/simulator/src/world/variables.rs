@@ -11,9 +11,7 @@ use super::{Caller, Refusal, World};
 /// Which variables: a service's in an environment, or without a service the environment's own.
 #[derive(Debug, Clone)]
 pub struct VariableScope {
-    /// The project.
     pub project: ProjectId,
-    /// The environment.
     pub environment: EnvironmentId,
     /// The service; none are those that services may share.
     pub service: Option<ServiceId>,
@@ -77,12 +75,7 @@ impl World {
         self.change_variables(scope, gone.chain(set).collect(), skip_deploys)
     }
 
-    /// `variableDelete`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::variables`].
-    pub fn variable_delete(
+    pub(crate) fn variable_delete(
         &mut self,
         caller: &Caller,
         scope: &VariableScope,

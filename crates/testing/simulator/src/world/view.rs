@@ -30,8 +30,7 @@ pub struct View {
 
 impl View {
     /// The view that a request struck by these faults has.
-    #[must_use]
-    pub fn through(faults: &[Fault]) -> Self {
+    pub(crate) fn through(faults: &[Fault]) -> Self {
         let mut view = Self::default();
         for fault in faults {
             match fault {

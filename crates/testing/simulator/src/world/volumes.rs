@@ -13,14 +13,12 @@ pub enum Reach {
     All,
     /// Null: none.
     None,
-    /// This one.
     One(EnvironmentId),
 }
 
 /// What `volumeCreate` takes.
 #[derive(Debug, Clone)]
 pub struct NewVolume {
-    /// The project.
     pub project: ProjectId,
     /// Which environments it reaches.
     pub reach: Reach,
@@ -157,11 +155,7 @@ impl World {
     }
 
     /// `volumeUpdate`: another name.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotAuthorized`] where the caller may not see it, or it is gone.
-    pub fn volume_rename(
+    pub(crate) fn volume_rename(
         &mut self,
         caller: &Caller,
         id: &VolumeId,
@@ -177,13 +171,7 @@ impl World {
 
     /// `volumeInstanceUpdate`, in one environment or in all that it reaches. One that names no
     /// service is detached by it.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::VolumeInstanceNotFound`] where it is not in that environment,
-    /// [`Refusal::VolumeMounted`] where the service has another; [`Refusal::NotAuthorized`] for
-    /// what the caller does not see.
-    pub fn volume_instance_update(
+    pub(crate) fn volume_instance_update(
         &mut self,
         caller: &Caller,
         id: &VolumeId,
