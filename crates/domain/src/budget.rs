@@ -84,7 +84,7 @@ impl Spent {
 /// whole. All times are the database's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
-    /// When.
+    /// When whoever tells it heard it from Railway.
     pub at: DateTime<Utc>,
     /// Requests that Railway allows in an hour.
     pub limit: Option<u64>,
@@ -102,9 +102,9 @@ pub struct Heard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Block {
-    /// Who wants it.
+    /// Which of the limiters wants it.
     pub by: Blocker,
-    /// Until when.
+    /// When the next request may go.
     pub until: DateTime<Utc>,
 }
 
@@ -112,7 +112,7 @@ pub struct Block {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Blocker {
-    /// Railway's own limiter.
+    /// Railway counts requests by the hour and by the second, and says so in headers.
     Railway,
     /// The edge in front of it, which blocks an address for minutes to a day.
     Edge,

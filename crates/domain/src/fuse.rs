@@ -35,9 +35,9 @@ pub struct RowCount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FuseReport {
-    /// Since when.
+    /// When it first held something back, with no tick since in which it was whole.
     pub tripped_at: DateTime<Utc>,
-    /// Why, in words.
+    /// A sentence for a person: how many would be lost, and on whose word.
     pub why: String,
     /// How many instances were lost within the window, each once.
     pub lost: usize,
@@ -57,11 +57,11 @@ pub struct HeldLoss {
     pub id: InstanceId,
     /// The epoch of its row: a confirmation is good for this one alone.
     pub epoch: Epoch,
-    /// From this status
+    /// The status that its row has, and keeps for now.
     pub from: Status,
-    /// to this one,
+    /// The status that it would get.
     pub to: Status,
-    /// for this reason.
+    /// What Railway or its agent said, as the event log would have it.
     pub reason: String,
 }
 

@@ -123,7 +123,7 @@ impl ServicePrefix {
         Self(text.into())
     }
 
-    /// The text.
+    /// As it was configured; a name that begins with it may be ours.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

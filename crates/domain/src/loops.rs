@@ -14,7 +14,7 @@ pub struct LoopsReport {
     pub building: LoopReport,
 }
 
-/// One loop.
+/// How one of the loops fares, as `/readyz` says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LoopReport {

@@ -54,7 +54,7 @@ pub enum Completeness {
 /// A service as Railway shows it in our environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedService {
-    /// Railway's id.
+    /// By which Railway deletes it; a name may be given to another later.
     pub service_id: ServiceId,
     /// Its name, unique in the project.
     pub name: String,
@@ -95,9 +95,9 @@ impl ObservedService {
 /// A deployment as Railway shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedDeployment {
-    /// Railway's id.
+    /// Another one whenever the service is deployed anew.
     pub id: DeploymentId,
-    /// Railway's status.
+    /// What Railway says of it; what that means is [`ObservedService::class`].
     pub status: DeploymentStatus,
     /// Railway's `deploymentStopped`: it ran to its end, or was stopped by hand.
     pub stopped: bool,
@@ -106,7 +106,7 @@ pub struct ObservedDeployment {
 /// A volume as Railway shows it in our environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedVolume {
-    /// Railway's id.
+    /// The volume, whatever it is attached to: not the one of its instance in an environment.
     pub volume_id: VolumeId,
     /// The service it is attached to; none when detached.
     pub service_id: Option<ServiceId>,
@@ -170,7 +170,7 @@ impl Probe {
 pub enum Conversation {
     /// It is in this one.
     In {
-        /// The conversation.
+        /// The id that the agent names; without it nothing is known of any.
         conversation_id: String,
         /// How others join it, where the agent says.
         invite_url: Option<String>,
@@ -186,9 +186,9 @@ pub enum Conversation {
 pub struct ServiceVariables {
     /// Whether its `POOL_API_KEY` equals ours.
     pub has_our_key: bool,
-    /// Its `OPENCLAW_GATEWAY_TOKEN`.
+    /// Its `OPENCLAW_GATEWAY_TOKEN`, which is what its gateway asks for.
     pub gateway_token: Option<Secret>,
-    /// Its `AGENTMAIL_INBOX_ID`.
+    /// Its `AGENTMAIL_INBOX_ID`, which is deleted with it.
     pub inbox_id: Option<InboxId>,
 }
 

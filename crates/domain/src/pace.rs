@@ -23,9 +23,9 @@ pub struct Pace {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stopped {
-    /// In words.
+    /// A sentence for a person: what failed last.
     pub why: String,
-    /// Since when.
+    /// When the last one failed, which is what stopped it.
     pub since: DateTime<Utc>,
     /// From when on a single one is tried.
     pub try_at: DateTime<Utc>,

@@ -32,7 +32,7 @@ pub struct Report {
     pub fuse: Option<FuseReport>,
     /// Losses that a person had let through, and that were carried out in this tick.
     pub confirmed: Vec<InstanceId>,
-    /// What was done.
+    /// What came of this plan and of what the other loops did since the last one.
     pub done: Done,
     /// Rows that this build cannot read, which the tick skipped: table, column and row.
     pub unreadable: Vec<String>,
@@ -54,11 +54,11 @@ pub struct Report {
 pub struct ListingReport {
     /// Whether every page arrived. If not, nothing was inferred from absence.
     pub complete: bool,
-    /// Why not.
+    /// What is missing of it, where it is not complete.
     pub reason: Option<String>,
-    /// Services seen.
+    /// Services in our environment, whoever owns them.
     pub services: usize,
-    /// Volumes seen.
+    /// Volumes in our environment, those pending deletion too.
     pub volumes: usize,
     /// HTTP requests to Railway that the listing took.
     pub requests: u32,
@@ -68,11 +68,11 @@ pub struct ListingReport {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProbeReport {
-    /// Agents probed.
+    /// Agents of which the book holds an answer, or that there was none.
     pub probed: usize,
-    /// Of these, ready.
+    /// Of these, those that said that they are ready.
     pub ready: usize,
-    /// Of these, not.
+    /// Of these, those that did not, for whatever reason.
     pub failed: usize,
 }
 
@@ -80,11 +80,11 @@ pub struct ProbeReport {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReplenishReport {
-    /// The target.
+    /// How many to keep idle: `POOL_MIN_IDLE`.
     pub min_idle: usize,
     /// Idle, starting for under 5 minutes, being made, and undecided services.
     pub towards_target: usize,
-    /// The cap.
+    /// How many may exist in all: `POOL_MAX_TOTAL`.
     pub max_total: usize,
     /// Everything that exists or is being made.
     pub towards_cap: usize,
@@ -98,13 +98,13 @@ pub struct ReplenishReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeReport {
-    /// Whose.
+    /// The instance whose row changes.
     pub id: InstanceId,
-    /// From this status
+    /// The status that it was planned from; the row may have moved on since.
     pub from: Status,
-    /// to this one,
+    /// The status that the state machine gives it.
     pub to: Status,
-    /// for this reason.
+    /// What was observed, as the event log has it.
     pub reason: String,
 }
 
@@ -125,7 +125,7 @@ impl From<&StatusChange> for ChangeReport {
 pub struct ForeignService {
     /// Railway's id of it.
     pub service_id: ServiceId,
-    /// Its name.
+    /// The name, by which a person finds it at the dashboard.
     pub name: String,
     /// Why it is not taken for ours.
     pub why: String,
@@ -135,9 +135,9 @@ pub struct ForeignService {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldBack {
-    /// What.
+    /// What would have been done, as a verb with its object.
     pub what: String,
-    /// Why not.
+    /// Which rule or limit kept it from being done.
     pub why: String,
     /// How many of them.
     pub count: usize,
@@ -177,9 +177,9 @@ pub struct Done {
 pub struct Failure {
     /// Of this instance, where it is of one.
     pub id: Option<InstanceId>,
-    /// What was attempted.
+    /// The step that failed, as `deleting the key`.
     pub action: String,
-    /// What went wrong.
+    /// The error with its causes, without secrets.
     pub error: String,
 }
 

@@ -7,7 +7,7 @@ use crate::{InboxId, InstanceId, KeyHash, Secret, ServiceId, VolumeId};
 /// One row of `provisions`: from before the first call outside until nothing is left outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceRecord {
-    /// The instance it is for.
+    /// The instance that all of it is made for, drawn before anything is made.
     pub id: InstanceId,
     /// The name of its service, key and inbox.
     pub name: String,
@@ -69,9 +69,9 @@ pub enum CreateStep {
     Service,
     /// The row is inserted: from then on it counts as an instance.
     Row,
-    /// `volumeCreate`.
+    /// `volumeCreate`, attached to the service; skipped where agents have none.
     Volume,
-    /// `serviceDomainCreate`.
+    /// `serviceDomainCreate`: where its agent will answer.
     Domain,
     /// `environmentPatchCommit`: image, start command, limits, variables; the one deployment.
     Commit,
@@ -99,7 +99,7 @@ pub enum DestroyStep {
     Inbox,
     /// Delete the recorded and observed volumes.
     Volumes,
-    /// Delete the service.
+    /// Delete the service, after its volumes: none of them says afterwards whose it was.
     Service,
 }
 

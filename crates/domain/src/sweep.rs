@@ -29,18 +29,18 @@ pub struct ListedInbox {
 pub enum Belonging {
     /// The name of its service, key and inbox.
     Name,
-    /// Its service.
+    /// A service that it had, by id.
     Service,
-    /// A volume of it.
+    /// A volume that was made for it or seen attached to its service, by id.
     Volume,
-    /// A key of it.
+    /// An OpenRouter key, by its hash.
     Key,
-    /// Its inbox.
+    /// An AgentMail inbox, by its address.
     Inbox,
 }
 
 impl Belonging {
-    /// Every kind.
+    /// Every kind that the column may hold.
     pub const ALL: [Self; 5] = [
         Self::Name,
         Self::Service,
@@ -49,7 +49,7 @@ impl Belonging {
         Self::Inbox,
     ];
 
-    /// As stored.
+    /// The word in the column `kind`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -110,7 +110,7 @@ impl Thing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
-    /// What.
+    /// The thing outside, with the id by which it is removed.
     #[serde(flatten)]
     pub thing: Thing,
     /// Its name, where it has one.
@@ -125,10 +125,10 @@ pub struct Found {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotRemoved {
-    /// What.
+    /// The thing that is there still, and why it was to go.
     #[serde(flatten)]
     pub found: Found,
-    /// What went wrong.
+    /// What its owner answered, without secrets.
     pub error: String,
 }
 
@@ -140,7 +140,7 @@ pub struct SweepReport {
     pub at: DateTime<Utc>,
     /// Whether it only looked.
     pub dry_run: bool,
-    /// What was removed.
+    /// What its owner took as deleted; the next listing shows whether it is.
     #[serde(default)]
     pub removed: Vec<Found>,
     /// What would have been, had it not only looked.

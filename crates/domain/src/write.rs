@@ -51,7 +51,7 @@ pub struct Refresh {
     pub deploy_status: Option<DeploymentStatus>,
     /// The image it runs.
     pub runtime_image: Option<String>,
-    /// The token of its gateway.
+    /// What callers prove themselves with at its gateway; told to its claimer alone.
     pub gateway_token: Option<Secret>,
     /// The inbox that its variables name.
     pub agentmail_inbox_id: Option<InboxId>,
@@ -70,13 +70,13 @@ pub struct NewInstance {
     pub id: InstanceId,
     /// The service that was made for it.
     pub service_id: ServiceId,
-    /// The service's name.
+    /// The service's name, which its key and inbox bear too.
     pub name: String,
     /// The hash by which OpenRouter deletes its key.
     pub openrouter_key_hash: Option<KeyHash>,
-    /// Its AgentMail inbox.
+    /// The address of its AgentMail inbox; none where no account is configured.
     pub agentmail_inbox_id: Option<InboxId>,
-    /// The token of its gateway.
+    /// What callers prove themselves with at its gateway; told to its claimer alone.
     pub gateway_token: Option<Secret>,
     /// The image it is to run.
     pub runtime_image: Option<String>,
@@ -89,7 +89,7 @@ pub struct Adoption {
     pub id: InstanceId,
     /// The service that has no row yet.
     pub service_id: ServiceId,
-    /// Its name.
+    /// The name that Railway shows, which begins with our prefix.
     pub name: String,
     /// Where its agent answers.
     pub url: Option<String>,
@@ -120,9 +120,9 @@ pub struct OwnedResources {
     pub name: String,
     /// Its service; none when it was never made, or nobody knows.
     pub service_id: Option<ServiceId>,
-    /// Its OpenRouter key.
+    /// The hash of its OpenRouter key; none where it is known by its name alone.
     pub openrouter_key_hash: Option<KeyHash>,
-    /// Its AgentMail inbox.
+    /// The address of its AgentMail inbox; none where it is known by its name alone.
     pub agentmail_inbox_id: Option<InboxId>,
     /// Its volumes: the recorded one, and those observed attached to its service.
     pub volume_ids: Vec<VolumeId>,
