@@ -30,25 +30,25 @@ const KEEP_COMMANDS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// What a person asks of the leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
-    /// What.
+    /// What is to be done by the next round.
     pub kind: CommandKind,
-    /// Who.
+    /// Whoever asked, as the API knows them: for the logs.
     pub by: String,
 }
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandKind {
-    /// A tick now.
+    /// A tick now, and no more in it than is due.
     Reconcile,
     /// A tick now that creates this many within the cap; none leaves the number to the tick.
     Replenish {
-        /// How many.
+        /// How many to make at once; none where the plan is to say.
         count: Option<usize>,
     },
     /// Go ahead with what the fuse holds back, for these instances and once.
     ConfirmFuse {
-        /// Which instances.
+        /// The instances that may be lost.
         ids: Vec<InstanceId>,
     },
     /// Remove outside what our records say is ours and nobody needs.
@@ -71,7 +71,7 @@ impl fmt::Display for CommandId {
 /// A command that waits for the leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingCommand {
-    /// Its name.
+    /// By which the leader says what came of it.
     pub id: CommandId,
     /// What is asked, and by whom.
     pub command: Command,

@@ -12,7 +12,8 @@ use crate::AddressError;
 /// Every statement may fail because the database is away, busy or out of something, which passes
 /// ([`is_unavailable`](Self::is_unavailable)), or because it refuses, which is a bug. A write that
 /// failed changed nothing, unless its answer was lost ([`is_indeterminate`](Self::is_indeterminate));
-/// it may then be repeated where its function does not say otherwise.
+/// it may then be repeated where its function does not say otherwise. A leader that meets
+/// [`StaleTerm`](Self::StaleTerm) meets it for ever, and has to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be used.

@@ -14,9 +14,9 @@ use crate::text::storable;
 /// A row that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
-    /// Its id.
+    /// The id that the older generation gave it.
     pub id: InstanceId,
-    /// Its service.
+    /// The service that it named, if any: it may be somebody's still.
     pub service_id: Option<ServiceId>,
     /// Why it was not taken over.
     pub reason: String,

@@ -20,7 +20,7 @@ pub(crate) struct Statement<V = ()> {
     values: V,
 }
 
-/// Begins a statement.
+/// A statement of this text, to which values are bound one by one.
 pub(crate) const fn statement(text: &'static str) -> Statement {
     Statement { text, values: () }
 }

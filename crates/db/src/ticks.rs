@@ -23,13 +23,13 @@ const KEEP_TICKS: i64 = 1_000;
 /// The newest tick of any leader.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LastTick {
-    /// Its number.
+    /// Counts up, whichever server leads.
     pub id: i64,
-    /// Of which leader.
+    /// The term of the leader that went round.
     pub term: Term,
-    /// When it began.
+    /// When its round began, by the database's clock.
     pub started_at: DateTime<Utc>,
-    /// When it ended.
+    /// When it was recorded, which is how old a leader's sign of life is.
     pub ended_at: DateTime<Utc>,
     /// How long ago that is, by the database's clock.
     pub age: Duration,

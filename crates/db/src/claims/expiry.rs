@@ -16,7 +16,7 @@ use crate::statement::{milliseconds, statement};
 /// of one delays nothing. One without an expiry runs out when a lease of this length would have.
 ///
 /// # Errors
-/// When the database is away, busy or refuses; whatever ran out is found the next time.
+/// As every statement: see [`Error`]; whatever ran out is found the next time.
 pub async fn expire(db: &Db, lease: Duration) -> Result<Vec<InstanceId>, Error> {
     let mut connection = db.claim_connection().await?;
     let expired: Vec<Expired> = answer(

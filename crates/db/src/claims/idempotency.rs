@@ -18,7 +18,7 @@ use crate::statement::statement;
 /// A request that its caller may repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyedRequest {
-    /// Its name.
+    /// The `Idempotency-Key` that its caller chose.
     pub key: IdempotencyKey,
     /// What it asks for.
     pub fingerprint: Fingerprint,
@@ -40,11 +40,11 @@ pub enum Known {
         /// When it is decided at the latest.
         decided_in: Duration,
     },
-    /// Its claim succeeded.
+    /// Its claim succeeded: the answer that it gave, which a repetition gets too.
     Claimed(Answer),
     /// Its claim succeeded, and the instance was destroyed since.
     Destroyed {
-        /// Which.
+        /// The instance that is gone, so that the caller can be told.
         id: InstanceId,
     },
     /// Nobody can know what became of its claim.
@@ -57,11 +57,11 @@ pub enum Known {
 /// What a claim that succeeded was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The instance.
+    /// The instance that is the caller's.
     pub id: InstanceId,
     /// How others join its conversation, as its agent said.
     pub invite_url: Option<String>,
-    /// Its conversation.
+    /// The conversation that its agent is in; none where the agent named none.
     pub conversation_id: Option<String>,
     /// Whether it joined an existing conversation.
     pub joined: bool,
@@ -74,7 +74,7 @@ pub struct Answer {
 /// What is known of a key, and of a claim with this body under it.
 ///
 /// # Errors
-/// When the database is away, busy or refuses.
+/// As every statement: see [`Error`].
 pub async fn look(db: &Db, request: &KeyedRequest) -> Result<Known, Error> {
     let mut connection = db.claim_connection().await?;
     let row: Option<Row> = answer(async {
@@ -95,7 +95,7 @@ pub async fn look(db: &Db, request: &KeyedRequest) -> Result<Known, Error> {
 /// Forgets keys that ran out, at most so many at once, and says how many.
 ///
 /// # Errors
-/// When the database is away, busy or refuses; they are forgotten the next time.
+/// As every statement: see [`Error`]; they are forgotten the next time.
 pub async fn prune(db: &Db, at_most: usize) -> Result<usize, Error> {
     let mut connection = db.claim_connection().await?;
     answer(

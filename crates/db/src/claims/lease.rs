@@ -20,11 +20,11 @@ use crate::statement::{milliseconds, statement};
 /// A claim in progress: this instance is nobody else's until the lease is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Which instance.
+    /// The instance that was taken, the oldest idle one.
     pub id: InstanceId,
-    /// Its service.
+    /// Its service on Railway.
     pub service_id: ServiceId,
-    /// The service's name.
+    /// The service's name, for logs and for people.
     pub name: String,
     /// Where its agent answers.
     pub url: Option<String>,
@@ -53,7 +53,7 @@ pub enum Leased {
 /// same lease. Where the caller gave a key, its row is written first, in the same statement.
 ///
 /// # Errors
-/// When the database is away, busy or refuses. Where [`Error::is_indeterminate`], the lease may have
+/// As every statement: see [`Error`]. Where [`Error::is_indeterminate`], the lease may have
 /// been taken all the same: it is found by asking again, and given back by
 /// [`release`](super::release), with the same token.
 pub async fn lease_idle(
@@ -77,7 +77,7 @@ pub async fn lease_idle(
 /// Whether any instance looks idle, also one that somebody is taking at this moment.
 ///
 /// # Errors
-/// When the database is away, busy or refuses.
+/// As every statement: see [`Error`].
 pub async fn idle_exists(db: &Db, exclude: &[InstanceId]) -> Result<bool, Error> {
     let mut connection = db.claim_connection().await?;
     let found: Found = answer(

@@ -48,7 +48,7 @@ pub enum Confirmed {
 /// while nobody else has decided.
 ///
 /// # Errors
-/// When the database is away, busy or refuses. Where [`Error::is_indeterminate`], the confirmation may
+/// As every statement: see [`Error`]. Where [`Error::is_indeterminate`], the confirmation may
 /// have taken effect all the same; repeated, it says so.
 pub async fn confirm(
     db: &Db,
@@ -99,7 +99,7 @@ pub async fn confirm(
 /// is at fault: if so, the second time in a row makes it starting and the third dead. May be repeated.
 ///
 /// # Errors
-/// When the database is away, busy or refuses.
+/// As every statement: see [`Error`].
 pub async fn release(
     db: &Db,
     token: ClaimToken,
@@ -123,7 +123,7 @@ pub async fn release(
 /// told when he comes again. False when the token holds no lease any more. May be repeated.
 ///
 /// # Errors
-/// When the database is away, busy or refuses.
+/// As every statement: see [`Error`].
 pub async fn abandon(
     db: &Db,
     token: ClaimToken,

@@ -45,10 +45,10 @@ pub(crate) struct Address {
     pub(crate) tls: TlsMode,
 }
 
-/// libpq's `sslmode`.
+/// libpq's `sslmode`: whether to encrypt, and whom to believe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TlsMode {
-    /// Never encrypted.
+    /// Never encrypted, whatever the server offers.
     Disable,
     /// Encrypted where the server can; verifies nothing.
     Prefer,
@@ -60,7 +60,7 @@ pub(crate) enum TlsMode {
     VerifyFull(Roots),
 }
 
-/// Whom to trust.
+/// Whose certificates are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Roots {
     /// Those of the operating system, or Mozilla's where it has none.

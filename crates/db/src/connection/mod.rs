@@ -18,7 +18,7 @@ use pool_domain::Secret;
 /// Where the database is, and how many connections to hold.
 #[derive(Debug, Clone)]
 pub struct DbSettings {
-    /// `DATABASE_URL`.
+    /// `DATABASE_URL`, with its password.
     pub url: Secret,
     /// Connections for everything but claims.
     pub pool_size: usize,
@@ -34,7 +34,7 @@ impl DbSettings {
     /// Sixteen gave 6,000 claims a second with 32 callers; more gain nothing on few cores.
     pub const CLAIM_POOL_SIZE: usize = 16;
 
-    /// The usual sizes.
+    /// [`Self::POOL_SIZE`] and [`Self::CLAIM_POOL_SIZE`], over the network.
     #[must_use]
     pub fn new(url: Secret) -> Self {
         Self {

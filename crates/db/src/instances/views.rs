@@ -77,15 +77,15 @@ pub async fn counts(db: &Db) -> Result<Counts, Error> {
 /// A row as other services know it, without the token of its gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceView {
-    /// Primary key.
+    /// The id in the name of its service, by which everybody names it.
     pub id: InstanceId,
     /// Its service on Railway.
     pub service_id: ServiceId,
-    /// The service's name.
+    /// The service's name, which its key and inbox bear too.
     pub name: String,
     /// Where its agent answers.
     pub url: Option<String>,
-    /// The status.
+    /// Where it is in its life: `docs/LIFECYCLE.md`.
     pub status: Status,
     /// What Railway last said of its latest deployment.
     pub deploy_status: Option<String>,
@@ -103,9 +103,9 @@ pub struct InstanceView {
     pub claimed_at: Option<DateTime<Utc>>,
     /// The branch that the server which claimed it was built from.
     pub source_branch: Option<String>,
-    /// Its OpenRouter key.
+    /// The hash of its OpenRouter key, which is no secret.
     pub openrouter_key_hash: Option<String>,
-    /// Its AgentMail inbox.
+    /// The address of its AgentMail inbox.
     pub agentmail_inbox_id: Option<String>,
     /// The image it runs.
     pub runtime_image: Option<String>,

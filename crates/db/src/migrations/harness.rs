@@ -241,7 +241,7 @@ impl Migrator {
     /// The migrations of this build that the database lacks, in their order.
     ///
     /// # Errors
-    /// When the database is away, busy or refuses.
+    /// As every statement: see [`Error`].
     pub async fn pending(&mut self) -> Result<Vec<String>, Error> {
         Ok(self.compare().await?.pending)
     }
@@ -249,7 +249,7 @@ impl Migrator {
     /// What the database records of itself; none before the first migration.
     ///
     /// # Errors
-    /// When the database is away, busy or refuses.
+    /// As every statement: see [`Error`].
     pub async fn recorded(&mut self) -> Result<Option<Recorded>, Error> {
         recorded(&mut self.connection).await
     }

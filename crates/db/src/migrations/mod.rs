@@ -41,10 +41,10 @@ pub struct SchemaStatus {
 /// Rows that have something in common.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct Group {
-    /// What.
+    /// What they have in common, in a word.
     #[diesel(sql_type = Text)]
     pub name: String,
-    /// How many.
+    /// How many rows that are.
     #[diesel(sql_type = BigInt)]
     pub rows: i64,
 }
@@ -66,7 +66,7 @@ pub async fn run(url: &str) -> Result<Applied, Error> {
 /// Looks, and changes nothing.
 ///
 /// # Errors
-/// When the database is away, busy or refuses.
+/// As every statement: see [`Error`].
 pub async fn status(url: &str) -> Result<SchemaStatus, Error> {
     let mut migrator = Migrator::look(url).await?;
     let compared = migrator.compare().await?;

@@ -21,7 +21,7 @@ use crate::text::in_short;
 /// The intent to create one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProvision {
-    /// Its id.
+    /// Drawn before anything is made: its service bears it in its name.
     pub id: InstanceId,
     /// The name of its service, key and inbox.
     pub name: String,
@@ -32,13 +32,13 @@ pub struct NewProvision {
 /// What a step made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
-    /// An OpenRouter key.
+    /// An OpenRouter key, which is deleted by this hash.
     Key(KeyHash),
-    /// An AgentMail inbox.
+    /// An AgentMail inbox, which is deleted by this address.
     Inbox(InboxId),
-    /// A service.
+    /// A service with nothing but its name.
     Service(ServiceId),
-    /// A volume.
+    /// A volume, attached to that service.
     Volume(VolumeId),
     /// Nothing that has an id, or nothing at all because the step was not needed.
     Nothing,
