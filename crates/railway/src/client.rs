@@ -19,7 +19,7 @@ use crate::{Error, ErrorClass, Settings, Token};
 /// An environment as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EnvironmentRef {
-    /// By its id.
+    /// By its id, which needs no request.
     Id(EnvironmentId),
     /// By its name, in any case.
     Name(String),
@@ -28,9 +28,9 @@ pub enum EnvironmentRef {
 /// An environment of the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
-    /// Railway's id.
+    /// By which all else asks for it.
     pub id: EnvironmentId,
-    /// Its name.
+    /// The name, as its owner spelt it.
     pub name: String,
 }
 

@@ -31,7 +31,7 @@ pub struct EnvironmentClient {
 }
 
 impl EnvironmentClient {
-    /// The environment.
+    /// The environment that all requests of this client are about.
     #[must_use]
     pub fn id(&self) -> &EnvironmentId {
         &self.id

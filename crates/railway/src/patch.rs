@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 /// What a service is to run. Committed together with those of other services, and deployed once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServicePatch {
-    /// Which service.
+    /// The service that is patched; others keep what they have.
     pub service_id: ServiceId,
-    /// Its image.
+    /// The image that it runs, with its tag.
     pub image: String,
-    /// Its start command.
+    /// What its container runs.
     pub start_command: String,
     /// Its limit in vCPUs.
     pub vcpus: f64,
     /// Its limit in bytes.
     pub memory_bytes: u64,
-    /// Its variables.
+    /// Names and values that its container is started with; others stay.
     pub variables: Vec<(String, Secret)>,
 }
 

@@ -9,7 +9,7 @@ pub struct Settings {
     pub api_url: String,
     /// How we prove who we are.
     pub token: Token,
-    /// The project.
+    /// The project that the agents run in, and nothing else is looked at.
     pub project_id: ProjectId,
     /// What must not be told even if Railway quotes it. The token is known without.
     pub redactor: Redactor,

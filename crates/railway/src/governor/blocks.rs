@@ -35,7 +35,7 @@ pub(crate) struct Refusal {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Gate {
     Open,
-    /// After this.
+    /// Not before so much time has passed.
     Wait(Duration),
     Closed(Refusal),
 }
@@ -87,7 +87,7 @@ impl Blocks {
         })
     }
 
-    /// A call leaves.
+    /// Notes that a call leaves: after a block of the edge it is the one that tries.
     pub(super) fn sent(&mut self, now: Instant) {
         if self.block.is_some_and(|block| block.by == Blocker::Edge) {
             self.trial = Some(now);
@@ -136,7 +136,7 @@ impl Blocks {
         }
     }
 
-    /// What still lasts.
+    /// The block that still lasts, if any.
     pub(super) fn current(&self, now: Instant) -> Option<Block> {
         self.block.filter(|block| block.until > now)
     }

@@ -37,7 +37,7 @@ impl Spacing {
         })
     }
 
-    /// A call leaves.
+    /// Notes that a call leaves, so that the next ones keep their distance.
     pub(super) fn sent(&mut self, now: Instant) {
         let from = self.empty_at.map_or(now, |empty_at| empty_at.max(now));
         self.empty_at = Some(from + self.interval);

@@ -6,13 +6,13 @@ use pool_domain::CallPurpose;
 /// What a call is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Begins a listing.
+    /// Begins a listing; its other pages follow as [`Self::NextPage`].
     FirstPage,
     /// Goes on with one.
     NextPage,
     /// Reads the variables that say whose services are.
     Adoption,
-    /// Begins an instance.
+    /// Begins an instance; its other parts follow as [`Self::Finish`].
     Begin,
     /// Makes one more part of an instance, or deploys it.
     Finish,

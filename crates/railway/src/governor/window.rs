@@ -14,7 +14,7 @@ use crate::limits::WINDOW;
 pub(super) struct Window {
     /// Requests that it allows.
     pub(super) limit: u64,
-    /// Requests left.
+    /// Requests that it still allows.
     pub(super) remaining: u64,
     /// When it surely is over.
     pub(super) ends: Instant,
