@@ -28,7 +28,7 @@ pub enum ClaimError {
     /// Every instance that was tried definitely failed.
     #[error("{tried} instances were tried and definitely failed; the last one: {reason}")]
     AllFailed {
-        /// How many.
+        /// How many were tried, each another one.
         tried: usize,
         /// Why the last one failed. Internal: it may name addresses.
         reason: String,
@@ -36,7 +36,7 @@ pub enum ClaimError {
     /// Two instances refused the request itself.
     #[error("two agents refused the request with status {status}")]
     RequestRefused {
-        /// 400 or 413.
+        /// What both answered: 400, or 413 where the request is too large.
         status: u16,
     },
     /// Nobody can know whether an agent was provisioned.
@@ -59,7 +59,7 @@ pub enum ClaimError {
     /// The claim under this key succeeded, and its instance was destroyed since.
     #[error("{id}, which was claimed under this key, was destroyed since")]
     Destroyed {
-        /// Which.
+        /// The instance that is gone.
         id: InstanceId,
     },
     /// The database gave no lease: it is away, or it refused the statement.

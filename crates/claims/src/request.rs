@@ -7,9 +7,9 @@ use pool_domain::{IdempotencyKey, InstanceId, Secret};
 /// What an agent is to become.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClaimRequest {
-    /// Its name.
+    /// What it is to call itself.
     pub agent_name: String,
-    /// Its instructions.
+    /// What it is told to be and to do: the caller's own, and in no log.
     pub instructions: String,
     /// The conversation that it is to join; none to open one of its own.
     pub join_url: Option<String>,
@@ -30,7 +30,7 @@ impl fmt::Debug for ClaimRequest {
 /// An agent that is the caller's now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// The instance.
+    /// Under which the row, the service and the API know it.
     pub instance_id: InstanceId,
     /// How others join its conversation, as the agent says.
     pub invite_url: Option<String>,
@@ -38,7 +38,7 @@ pub struct Claimed {
     pub conversation_id: Option<String>,
     /// Whether it joined an existing conversation.
     pub joined: bool,
-    /// The token of its gateway.
+    /// What the caller proves itself with at the gateway; none where it has none.
     pub gateway_token: Option<Secret>,
     /// Where its gateway answers.
     pub gateway_url: Option<String>,

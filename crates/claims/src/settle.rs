@@ -32,13 +32,13 @@ pub(crate) enum Decision {
     Confirm(Confirmation),
     /// It definitely was not provisioned; `counts` blames it.
     Release {
-        /// Why.
+        /// What failed, for the event log and for the next try.
         reason: String,
         counts: bool,
     },
     /// Nobody can know whether it was provisioned.
     Abandon {
-        /// Why.
+        /// What is known, for the event log: an operator reads it.
         reason: String,
         timed_out: bool,
     },

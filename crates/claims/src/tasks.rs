@@ -34,7 +34,7 @@ impl Tasks {
         (!self.tracker.is_closed()).then_some(token)
     }
 
-    /// How many run.
+    /// How many claims are running, for whoever waits for their end.
     pub(crate) fn len(&self) -> usize {
         self.tracker.len()
     }
