@@ -15,9 +15,9 @@ use crate::{AgentClient, ProvisionFailure};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvisionRequest {
-    /// Its name.
+    /// What it calls itself in its conversation.
     pub agent_name: String,
-    /// Its instructions.
+    /// What it is told to be and to do.
     pub instructions: String,
     /// The conversation that it is to join; none to open one of its own.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -32,7 +32,7 @@ const MAX_MESSAGE_CHARS: usize = 300;
 /// next tick is the retry.
 const RETRIES: usize = 2;
 
-/// See [`RETRIES`].
+/// Before the first retry; doubled before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Pages of one list: at 100 a page 20,000 keys or inboxes, ten times the largest pool with all its
@@ -58,7 +58,7 @@ pub enum Deleted {
     NotFound,
 }
 
-/// One request.
+/// One request to an account, and what is done about a failure of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Request<'a> {
     pub(crate) operation: &'static str,

@@ -18,7 +18,7 @@ pub struct Settings {
     pub redactor: Redactor,
 }
 
-/// The OpenRouter account.
+/// The OpenRouter account, in which each instance has a key of its own.
 #[derive(Debug, Clone)]
 pub struct OpenRouterSettings {
     /// The key that makes and deletes keys.
@@ -31,10 +31,10 @@ pub struct OpenRouterSettings {
     pub limit_reset: String,
 }
 
-/// The AgentMail account.
+/// The AgentMail account, in which each instance has an inbox of its own.
 #[derive(Debug, Clone)]
 pub struct AgentMailSettings {
-    /// The account's key.
+    /// The account's key, which makes and deletes inboxes; agents are told it too.
     pub api_key: Secret,
     /// `https://api.agentmail.to`, without a path.
     pub api_url: String,

@@ -10,7 +10,7 @@ use std::time::Duration;
     status.map(|status| format!(", HTTP {status}")).unwrap_or_default()
 )]
 pub struct Error {
-    /// For example `make_key`.
+    /// What was attempted, for example `make_key`.
     pub operation: &'static str,
     /// The host that was called.
     pub host: String,
@@ -41,7 +41,7 @@ pub enum ErrorClass {
     NotConfigured,
     /// The account's key is dead or may not do this.
     NotAuthorized,
-    /// Too many requests.
+    /// Too many requests: nothing was done, and later it may be.
     RateLimited {
         /// How long to wait, where it was said.
         retry_after: Option<Duration>,

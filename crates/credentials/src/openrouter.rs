@@ -16,7 +16,7 @@ use crate::{Credentials, Deleted, Error};
 pub struct MadeKey {
     /// By which it is deleted.
     pub hash: KeyHash,
-    /// The key itself.
+    /// The key itself, which OpenRouter tells this once.
     pub key: Secret,
 }
 
