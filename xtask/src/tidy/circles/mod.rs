@@ -19,35 +19,23 @@ use self::graph::Graph;
 use self::tree::Tree;
 use pool_harness::checkout::Metadata;
 
-/// Circles that are still there, each by one of its files. The list only ever shrinks.
-const KNOWN: &[&str] = &[
-    // The types of one GraphQL schema hold one another, as Railway's do.
-    "crates/testing/simulator/src/server/graphql/connections.rs",
-];
-
 pub(super) fn check(root: &Path, metadata: &Metadata) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
-    let mut known: Vec<_> = KNOWN.to_vec();
     for package in &metadata.packages {
         let folder = package.manifest_path.with_file_name("src");
         for name in ["lib.rs", "main.rs"] {
             let top = folder.join(name);
             if top.is_file() {
                 let graph = Tree::read(&top)?.imports();
-                complaints.extend(complaints_about(root, &graph, &mut known));
+                complaints.extend(complaints_about(root, &graph));
             }
         }
     }
-    complaints.extend(known.iter().map(|file| {
-        format!(
-            "{file}:1: tidy lists it as part of a circle, and it is in none: take it off the list"
-        )
-    }));
     Ok(complaints)
 }
 
-/// A complaint for each circle that is not known. What is known is taken off the list.
-fn complaints_about(root: &Path, graph: &Graph, known: &mut Vec<&str>) -> Vec<String> {
+/// A complaint for each circle.
+fn complaints_about(root: &Path, graph: &Graph) -> Vec<String> {
     let short = |file: &PathBuf| {
         file.strip_prefix(root)
             .unwrap_or(file)
@@ -56,11 +44,6 @@ fn complaints_about(root: &Path, graph: &Graph, known: &mut Vec<&str>) -> Vec<St
     };
     let mut complaints = Vec::new();
     for circle in graph.circles() {
-        let before = known.len();
-        known.retain(|file| circle.iter().all(|it| short(it) != *file));
-        if known.len() < before {
-            continue;
-        }
         let ties: Vec<_> = graph
             .ties(&circle)
             .map(|(from, to, import)| {

@@ -33,9 +33,9 @@ fn imports(files: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-fn complaints(files: &[(&str, &str)], known: &mut Vec<&str>) -> Vec<String> {
+fn complaints(files: &[(&str, &str)]) -> Vec<String> {
     let (folder, tree) = tree(files);
-    complaints_about(folder.path(), &tree.imports(), known)
+    complaints_about(folder.path(), &tree.imports())
 }
 
 const LIB: &str = "mod a; mod b; pub use a::A;";
@@ -47,22 +47,10 @@ fn two_files_that_import_one_another_are_a_circle() {
         ("a.rs", "use crate::b::B;\npub struct A(B);"),
         ("b.rs", "pub struct B;\nfn f() { super::a::A::new() }"),
     ];
-    let found = complaints(&files, &mut vec![]);
+    let found = complaints(&files);
     let told = "a.rs:1: 2 files import one another in a circle: \
                 a.rs:1 takes B from b.rs; b.rs:2 takes new from a.rs";
     assert_eq!(found, [told]);
-}
-
-#[test]
-fn a_known_circle_is_passed_over_and_taken_off_the_list() {
-    let files = [
-        ("lib.rs", LIB),
-        ("a.rs", "use crate::b::B; pub struct A(B);"),
-        ("b.rs", "use crate::A; pub struct B;"),
-    ];
-    let mut known = vec!["b.rs", "c.rs"];
-    assert_eq!(complaints(&files, &mut known), [""; 0]);
-    assert_eq!(known, ["c.rs"]);
 }
 
 #[test]
