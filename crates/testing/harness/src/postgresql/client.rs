@@ -1,4 +1,4 @@
-//! Runs a package client: finds how it is called on this machine, and limits how long it may take.
+//! Runs the package's client: finds how it is called on this machine, and limits how long it may take.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::package::Package;
+use super::package;
 use crate::running::command_line;
 use crate::stopwatch::{Look, wait_until};
 
@@ -17,8 +17,8 @@ use crate::stopwatch::{Look, wait_until};
 const VERSION_LIMIT: Duration = Duration::from_secs(30);
 
 /// The words that call the package's client here.
-pub(super) fn find(package: Package, path: &OsStr) -> Result<&'static [&'static str]> {
-    for words in package.clients() {
+pub(super) fn find(path: &OsStr) -> Result<&'static [&'static str]> {
+    for words in package::CLIENTS {
         let mut command = command(words, path);
         command
             .arg("--version")
@@ -28,22 +28,16 @@ pub(super) fn find(package: Package, path: &OsStr) -> Result<&'static [&'static 
             return Ok(words);
         }
     }
-    let tried = package.clients().iter().map(|words| words.join(" "));
-    bail!("no {} here", tried.collect::<Vec<_>>().join(", "))
+    let tried = package::CLIENTS.map(|words| words.join(" "));
+    bail!("no {} here", tried.join(", "))
 }
 
 /// Lets the client put the package into `folder`, with its complaints on our terminal.
-pub(super) fn install(
-    package: Package,
-    words: &[&str],
-    path: &OsStr,
-    folder: &Path,
-    limit: Duration,
-) -> Result<()> {
+pub(super) fn install(words: &[&str], path: &OsStr, folder: &Path, limit: Duration) -> Result<()> {
     let mut command = command(words, path);
     command
-        .args(package.arguments())
-        .envs(package.environment().iter().copied())
+        .args(package::ARGUMENTS)
+        .envs(package::ENVIRONMENT)
         .current_dir(folder)
         // What a killed client leaves goes with the folder.
         .env("TMPDIR", folder)

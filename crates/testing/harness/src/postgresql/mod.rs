@@ -17,18 +17,18 @@ use local_postgres::{Error, Programs};
 use crate::checkout::Metadata;
 use cache::Cache;
 
-/// 14 MB (npm: 22 MB) take a second or two, and on a line of 100 kB/s under four minutes.
+/// 14 MB take a second or two, and on a line of 100 kB/s under four minutes.
 const FETCH_LIMIT: Duration = Duration::from_secs(300);
 
 /// Those of the machine, else those fetched before, else fetched now.
 pub fn programs() -> Result<Programs> {
     let cache = cache()?;
-    match Programs::find(&cache.bin_dirs()) {
+    match Programs::find(&[cache.bin_dir()]) {
         Err(Error::FindPrograms { searched }) => {
             if let Err(why) = cache.fill() {
                 bail!("{}", not_to_be_had(&searched, &format!("{why:#}")));
             }
-            Ok(Programs::find(&cache.bin_dirs())?)
+            Ok(Programs::find(&[cache.bin_dir()])?)
         }
         found => Ok(found?),
     }
@@ -36,7 +36,7 @@ pub fn programs() -> Result<Programs> {
 
 /// The same without fetching any: for a task that can do without.
 pub fn programs_at_hand() -> Result<Option<Programs>> {
-    match Programs::find(&cache()?.bin_dirs()) {
+    match Programs::find(&[cache()?.bin_dir()]) {
         Err(Error::FindPrograms { .. }) => Ok(None),
         found => Ok(Some(found?)),
     }
