@@ -12,15 +12,15 @@ pub enum WrongNetwork {
     ProductionElsewhere(String),
 }
 
-/// Refuses a link that holds the host of the wrong network, in any case of letters. Any other text
-/// is the agent's to judge.
+/// Refuses a link that holds the host of the wrong network, both the host and `production` in any case
+/// of letters. Any other text is the agent's to judge.
 ///
 /// # Errors
 ///
 /// [`WrongNetwork`], with the network that the link is of.
 pub fn check(join_url: &str, environment: &str) -> Result<(), WrongNetwork> {
     let link = join_url.to_ascii_lowercase();
-    if environment == "production" {
+    if environment.eq_ignore_ascii_case("production") {
         if link.contains("dev.convos.org") {
             return Err(WrongNetwork::DevelopmentInProduction);
         }
@@ -50,7 +50,11 @@ mod tests {
                 .to_string(),
             "popup.convos.org links cannot be used in the staging environment"
         );
-        assert_eq!(check("https://popup.convos.org/x", "production"), Ok(()));
+        for production in ["production", "Production", "PRODUCTION"] {
+            assert_eq!(check("https://popup.convos.org/x", production), Ok(()));
+            let refused = check("https://dev.convos.org/x", production);
+            assert_eq!(refused, Err(WrongNetwork::DevelopmentInProduction));
+        }
         assert_eq!(check("https://dev.convos.org/x", "staging"), Ok(()));
         assert_eq!(check("a-slug", "production"), Ok(()));
     }
