@@ -1,4 +1,4 @@
-//! The settings as they are used: checked, with their defaults. A bad one stops the start with one
+//! The settings as they are used: checked, with their defaults. Bad ones stop the start, each with one
 //! sentence that names it.
 
 use std::time::Duration;
@@ -6,9 +6,10 @@ use std::time::Duration;
 use pool_db::DbSettings;
 use pool_domain::{EnvironmentId, Policy, ProjectId, Redactor, Secret, ServiceId, ServicePrefix};
 use pool_railway::{EnvironmentRef, Token};
-use url::Url;
+use tracing_subscriber::EnvFilter;
 
 use crate::Flags;
+use crate::reader::{BadSetting, BadSettings, Reader, bad, text};
 
 /// Everything the server is told.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub volume_mount_path: Option<String>,
     /// `POOL_LOG_FORMAT`.
     pub log_format: LogFormat,
+    /// `RUST_LOG`: what is logged.
+    pub log_filter: String,
     /// Railway's endpoint and our place in it.
     pub railway: RailwayConfig,
     /// Keys for each agent, where `OPENROUTER_MANAGEMENT_KEY` is set.
@@ -75,37 +78,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// A setting that cannot be used. The sentence names it, and never holds a secret's value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadSetting {
-    /// A required one is missing.
-    #[error("{0} is required")]
-    Missing(&'static str),
-    /// It is sent in a header, and holds what a header cannot hold.
-    #[error("{0} must be visible ASCII characters without blanks")]
-    NotForHeader(&'static str),
-    /// One of two must be set.
-    #[error("{0} or {1} is required")]
-    MissingBoth(&'static str, &'static str),
-    /// Its value is not of its kind.
-    #[error("{name} must be {expected}, not '{value}'")]
-    Bad {
-        /// Which.
-        name: &'static str,
-        /// What it takes.
-        expected: &'static str,
-        /// What it was.
-        value: String,
-    },
-    /// It contradicts another.
-    #[error(transparent)]
-    Contradiction(#[from] pool_domain::PolicyError),
-}
-
-/// Every duration is at least this long: shorter ones are mistakes of unit.
-const DURATION_MIN_MS: u64 = 100;
-/// And at most a day.
-const DURATION_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 /// More instances than any Railway plan allows services in a project.
 const INSTANCES_MAX: u64 = 100_000;
 /// More failed probes in a row than an hour of ticks holds are a mistake.
@@ -118,39 +90,43 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`BadSetting`], one sentence that names the setting and what it may be.
+    /// [`BadSettings`]: all that are missing or wrong, each with a sentence that names it and says
+    /// what it may be.
     pub fn resolve(
         flags: &Flags,
         environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, BadSetting> {
+    ) -> Result<Self, BadSettings> {
         let secret = |name: &str| {
             environment(name)
                 .filter(|value| !value.is_empty())
                 .map(Secret::new)
         };
-        let required = |name: &'static str| secret(name).ok_or(BadSetting::Missing(name));
+        let read = Reader::default();
+        let required = |name: &'static str| read.required(name, secret(name), nothing);
         let environment_name = text(flags.railway_environment_name.as_ref());
+        let volume_mount_path = read.or(mount_path(flags), None);
         let config = Self {
-            database_url: required("DATABASE_URL")?,
-            pool_api_key: required("POOL_API_KEY")?,
-            port: number("PORT", flags.port.as_ref(), 0..=65_535, 3_001)?,
+            database_url: required("DATABASE_URL"),
+            pool_api_key: required("POOL_API_KEY"),
+            port: read.number("PORT", flags.port.as_ref(), 0..=65_535, 3_001),
             environment: text(flags.pool_environment.as_ref())
                 .or_else(|| environment_name.clone())
                 .unwrap_or_else(|| "undefined".to_owned()),
-            policy: policy(flags)?,
-            event_retention: days("POOL_EVENT_RETENTION_DAYS", flags)?,
-            prefix: prefix(flags)?,
-            agent_scheme: one_of(
+            policy: policy(&read, flags, volume_mount_path.is_some()),
+            event_retention: days(&read, flags),
+            prefix: read.or(prefix(flags), ServicePrefix::new(String::new())),
+            agent_scheme: read.one_of(
                 "POOL_AGENT_SCHEME",
                 flags.pool_agent_scheme.as_ref(),
                 &["https", "http"],
                 "https or http",
-            )?,
-            volume_mount_path: mount_path(flags)?,
-            log_format: log_format(flags)?,
-            railway: railway(flags, secret, environment_name)?,
-            openrouter: openrouter(flags, secret)?,
-            agentmail: agentmail(flags, secret)?,
+            ),
+            volume_mount_path,
+            log_format: log_format(&read, flags),
+            log_filter: read.or(log_filter(environment("RUST_LOG").as_ref()), String::new()),
+            railway: railway(&read, flags, secret, environment_name),
+            openrouter: openrouter(&read, flags, secret),
+            agentmail: agentmail(&read, flags, secret),
             shared_openrouter_key: secret("OPENROUTER_API_KEY"),
             source_branch: text(flags.railway_source_branch.as_ref())
                 .or_else(|| text(flags.railway_git_branch.as_ref())),
@@ -159,10 +135,17 @@ impl Config {
             agent_variables: agent_variables(flags, secret),
             redactor: redactor(secret),
         };
-        config.policy.check()?;
-        check_headers(secret)?;
+        check_headers(&read, secret);
+        read.end()?;
+        // Only of what is right by itself: a default in place of a bad value contradicts nothing.
+        config.policy.check().map_err(BadSetting::from)?;
         Ok(config)
     }
+}
+
+/// In place of what is missing, until that is said.
+fn nothing() -> Secret {
+    Secret::new("")
 }
 
 /// Every setting that is a secret.
@@ -179,7 +162,7 @@ const SECRETS: [&str; 9] = [
 ];
 
 /// Refuses what no client could show, and what could not be shown to anybody.
-fn check_headers(secret: impl Fn(&str) -> Option<Secret>) -> Result<(), BadSetting> {
+fn check_headers(read: &Reader, secret: impl Fn(&str) -> Option<Secret>) {
     let sent_in_headers = [
         "POOL_API_KEY",
         "RAILWAY_API_TOKEN",
@@ -190,10 +173,9 @@ fn check_headers(secret: impl Fn(&str) -> Option<Secret>) -> Result<(), BadSetti
     for name in sent_in_headers {
         let is_visible = |value: Secret| value.expose().bytes().all(|byte| byte.is_ascii_graphic());
         if !secret(name).is_none_or(is_visible) {
-            return Err(BadSetting::NotForHeader(name));
+            read.fault(BadSetting::NotForHeader(name));
         }
     }
-    Ok(())
 }
 
 fn redactor(secret: impl Fn(&str) -> Option<Secret>) -> Redactor {
@@ -201,147 +183,141 @@ fn redactor(secret: impl Fn(&str) -> Option<Secret>) -> Redactor {
     Redactor::new(SECRETS.into_iter().filter_map(secret).chain(password))
 }
 
-fn policy(flags: &Flags) -> Result<Policy, BadSetting> {
+fn policy(read: &Reader, flags: &Flags, has_volume: bool) -> Policy {
     let standard = Policy::default();
-    let ms =
-        |name, value: &Option<String>, default: Duration| duration(name, value.as_ref(), default);
-    Ok(Policy {
-        min_idle: number(
+    let ms = |name, value: &Option<String>, default: Duration| {
+        read.duration(name, value.as_ref(), default)
+    };
+    Policy {
+        min_idle: read.number(
             "POOL_MIN_IDLE",
             flags.pool_min_idle.as_ref(),
             0..=INSTANCES_MAX,
-            3,
-        )?,
-        max_total: number(
+            standard.min_idle,
+        ),
+        max_total: read.number(
             "POOL_MAX_TOTAL",
             flags.pool_max_total.as_ref(),
             0..=INSTANCES_MAX,
-            100,
-        )?,
-        unhealthy_after: number(
+            standard.max_total,
+        ),
+        unhealthy_after: read.number(
             "POOL_UNHEALTHY_AFTER",
             flags.pool_unhealthy_after.as_ref(),
             1..=UNHEALTHY_AFTER_MAX,
-            3,
-        )?,
+            standard.unhealthy_after,
+        ),
         tick_interval: ms(
             "TICK_INTERVAL_MS",
             &flags.tick_interval_ms,
             standard.tick_interval,
-        )?,
+        ),
         stuck_timeout: ms(
             "POOL_STUCK_TIMEOUT_MS",
             &flags.pool_stuck_timeout_ms,
             standard.stuck_timeout,
-        )?,
+        ),
         missing_grace: ms(
             "POOL_MISSING_GRACE_MS",
             &flags.pool_missing_grace_ms,
             standard.missing_grace,
-        )?,
+        ),
         claim_lease: ms(
             "POOL_CLAIM_LEASE_MS",
             &flags.pool_claim_lease_ms,
             standard.claim_lease,
-        )?,
+        ),
         provision_timeout: ms(
             "POOL_PROVISION_TIMEOUT_MS",
             &flags.pool_provision_timeout_ms,
             standard.provision_timeout,
-        )?,
-        has_volume: mount_path(flags)?.is_some(),
-    })
+        ),
+        has_volume,
+    }
 }
 
 fn railway(
+    read: &Reader,
     flags: &Flags,
     secret: impl Fn(&str) -> Option<Secret>,
     environment_name: Option<String>,
-) -> Result<RailwayConfig, BadSetting> {
-    let token = match (secret("RAILWAY_TOKEN"), secret("RAILWAY_API_TOKEN")) {
-        (Some(token), _) => Token::Project(token),
-        (None, Some(token)) => Token::Account(token),
-        (None, None) => {
-            return Err(BadSetting::MissingBoth(
-                "RAILWAY_API_TOKEN",
-                "RAILWAY_TOKEN",
-            ));
-        }
-    };
+) -> RailwayConfig {
+    let project = secret("RAILWAY_TOKEN").map(Token::Project);
+    let token = project.or_else(|| secret("RAILWAY_API_TOKEN").map(Token::Account));
+    let missing = BadSetting::MissingBoth("RAILWAY_API_TOKEN", "RAILWAY_TOKEN");
+    let token = read.or(token.ok_or(missing), Token::Account(nothing()));
     let id = text(flags.railway_environment_id.as_ref());
     let environment = id
         .map(|id| EnvironmentRef::Id(EnvironmentId::new(id)))
-        .or_else(|| environment_name.map(EnvironmentRef::Name))
-        .ok_or(BadSetting::MissingBoth(
-            "RAILWAY_ENVIRONMENT_ID",
-            "RAILWAY_ENVIRONMENT_NAME",
-        ))?;
-    Ok(RailwayConfig {
-        api_url: url(
+        .or_else(|| environment_name.map(EnvironmentRef::Name));
+    let missing = BadSetting::MissingBoth("RAILWAY_ENVIRONMENT_ID", "RAILWAY_ENVIRONMENT_NAME");
+    let none = EnvironmentRef::Name(String::new());
+    RailwayConfig {
+        api_url: read.url(
             "RAILWAY_API_URL",
             flags.railway_api_url.as_ref(),
             "https://backboard.railway.com/graphql/v2",
-        )?,
+        ),
         token,
-        project_id: text(flags.railway_project_id.as_ref())
-            .map(ProjectId::new)
-            .ok_or(BadSetting::Missing("RAILWAY_PROJECT_ID"))?,
-        environment,
+        project_id: ProjectId::new(read.required(
+            "RAILWAY_PROJECT_ID",
+            text(flags.railway_project_id.as_ref()),
+            String::new,
+        )),
+        environment: read.or(environment.ok_or(missing), none),
         own_service: text(flags.railway_service_id.as_ref()).map(ServiceId::new),
-    })
+    }
 }
 
 fn openrouter(
+    read: &Reader,
     flags: &Flags,
     secret: impl Fn(&str) -> Option<Secret>,
-) -> Result<Option<pool_credentials::OpenRouterSettings>, BadSetting> {
+) -> Option<pool_credentials::OpenRouterSettings> {
     let name = "OPENROUTER_KEY_LIMIT";
     let written = text(flags.openrouter_key_limit.as_ref()).unwrap_or_else(|| "20".to_owned());
     let limit = written
         .parse()
         .ok()
         .filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
-    let key_limit =
-        limit.ok_or_else(|| bad(name, "a number of US dollars greater than 0", &written))?;
-    let reset = flags.openrouter_key_limit_reset.as_ref();
-    let limit_reset = one_of(
+    let expected = "a number of US dollars greater than 0";
+    let key_limit = read.or(limit.ok_or_else(|| bad(name, expected, &written)), 0.0);
+    let limit_reset = read.one_of(
         "OPENROUTER_KEY_LIMIT_RESET",
-        reset,
-        &["monthly", "weekly", "daily"],
-        "daily, weekly or monthly",
-    )?;
-    let api_url = url(
+        flags.openrouter_key_limit_reset.as_ref(),
+        &["monthly", "weekly", "daily", "none"],
+        "daily, weekly, monthly or none",
+    );
+    let api_url = read.url(
         "OPENROUTER_API_URL",
         flags.openrouter_api_url.as_ref(),
         "https://openrouter.ai",
-    )?;
-    Ok(secret("OPENROUTER_MANAGEMENT_KEY").map(|management_key| {
-        pool_credentials::OpenRouterSettings {
-            management_key,
-            api_url,
-            key_limit,
-            limit_reset,
-        }
-    }))
+    );
+    let management_key = secret("OPENROUTER_MANAGEMENT_KEY")?;
+    Some(pool_credentials::OpenRouterSettings {
+        management_key,
+        api_url,
+        key_limit,
+        limit_reset: (limit_reset != "none").then_some(limit_reset),
+    })
 }
 
 fn agentmail(
+    read: &Reader,
     flags: &Flags,
     secret: impl Fn(&str) -> Option<Secret>,
-) -> Result<Option<pool_credentials::AgentMailSettings>, BadSetting> {
-    let api_url = url(
+) -> Option<pool_credentials::AgentMailSettings> {
+    let api_url = read.url(
         "AGENTMAIL_API_URL",
         flags.agentmail_api_url.as_ref(),
         "https://api.agentmail.to",
-    )?;
+    );
     let domain = text(flags.agentmail_domain.as_ref());
-    Ok(
-        secret("AGENTMAIL_API_KEY").map(|api_key| pool_credentials::AgentMailSettings {
-            api_key,
-            api_url,
-            domain,
-        }),
-    )
+    secret("AGENTMAIL_API_KEY").map(|api_key| pool_credentials::AgentMailSettings {
+        api_key,
+        api_url,
+        domain,
+    })
 }
 
 /// Empty where not configured: agents read each of them.
@@ -403,110 +379,43 @@ fn mount_path(flags: &Flags) -> Result<Option<String>, BadSetting> {
     }
 }
 
-fn log_format(flags: &Flags) -> Result<LogFormat, BadSetting> {
+fn log_format(read: &Reader, flags: &Flags) -> LogFormat {
     let format = flags.pool_log_format.as_ref();
-    let format = one_of("POOL_LOG_FORMAT", format, &["text", "json"], "text or json")?;
-    Ok(if format == "json" {
+    let format = read.one_of("POOL_LOG_FORMAT", format, &["text", "json"], "text or json");
+    if format == "json" {
         LogFormat::Json
     } else {
         LogFormat::Text
-    })
+    }
 }
 
-fn days(name: &'static str, flags: &Flags) -> Result<Duration, BadSetting> {
+/// What is logged unless `RUST_LOG` says otherwise.
+const LOG_FILTER: &str = "info";
+const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// A word that is no level is taken for the name of a part by whoever reads the filter, and then
+/// nothing else is logged: a level that is misspelt must not silence the server.
+fn log_filter(value: Option<&String>) -> Result<String, BadSetting> {
+    let Some(filter) = text(value) else {
+        return Ok(LOG_FILTER.to_owned());
+    };
+    let is_meant = |part: &str| {
+        let part = part.trim();
+        let is_level = LOG_LEVELS.contains(&part.to_ascii_lowercase().as_str());
+        is_level || part.contains(['=', '[']) || part.starts_with("pool_")
+    };
+    if EnvFilter::builder().parse(&filter).is_ok() && filter.split(',').all(is_meant) {
+        return Ok(filter);
+    }
+    let expected = "levels such as info, and part=level for parts, with commas between them";
+    Err(bad("RUST_LOG", expected, &filter))
+}
+
+fn days(read: &Reader, flags: &Flags) -> Duration {
     let value = flags.pool_event_retention_days.as_ref();
-    let days: u64 = number(name, value, 1..=RETENTION_MAX_DAYS, 30)?;
-    Ok(Duration::from_secs(days * 24 * 60 * 60))
-}
-
-/// An empty value counts as not set.
-fn text(value: Option<&String>) -> Option<String> {
-    value
-        .map(|value| value.trim())
-        .filter(|value| !value.is_empty())
-        .map(str::to_owned)
-}
-
-fn bad(name: &'static str, expected: &'static str, value: &str) -> BadSetting {
-    BadSetting::Bad {
-        name,
-        expected,
-        value: value.to_owned(),
-    }
-}
-
-fn one_of(
-    name: &'static str,
-    value: Option<&String>,
-    choices: &[&'static str],
-    expected: &'static str,
-) -> Result<String, BadSetting> {
-    let value = text(value).unwrap_or_else(|| choices[0].to_owned());
-    if choices.contains(&value.as_str()) {
-        Ok(value)
-    } else {
-        Err(bad(name, expected, &value))
-    }
-}
-
-fn url(name: &'static str, value: Option<&String>, default: &str) -> Result<String, BadSetting> {
-    let value = text(value).unwrap_or_else(|| default.to_owned());
-    let parsed = Url::parse(&value).ok();
-    let fits = parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if fits {
-        Ok(value)
-    } else {
-        Err(bad(name, "an http or https URL", &value))
-    }
-}
-
-fn number<T: TryFrom<u64>>(
-    name: &'static str,
-    value: Option<&String>,
-    range: std::ops::RangeInclusive<u64>,
-    default: T,
-) -> Result<T, BadSetting> {
-    let Some(value) = text(value) else {
-        return Ok(default);
-    };
-    let parsed = value.parse().ok().filter(|number| range.contains(number));
-    parsed
-        .and_then(|number| T::try_from(number).ok())
-        .ok_or_else(|| BadSetting::Bad {
-            name,
-            expected: expected_number(name),
-            value,
-        })
-}
-
-fn expected_number(name: &str) -> &'static str {
-    match name {
-        "PORT" => "a whole number from 0 to 65535",
-        "POOL_UNHEALTHY_AFTER" => "a whole number from 1 to 1000",
-        "POOL_EVENT_RETENTION_DAYS" => "a whole number of days from 1 to 3650",
-        _ => "a whole number from 0 to 100000",
-    }
-}
-
-fn duration(
-    name: &'static str,
-    value: Option<&String>,
-    default: Duration,
-) -> Result<Duration, BadSetting> {
-    let Some(value) = text(value) else {
-        return Ok(default);
-    };
-    let ms = value
-        .parse()
-        .ok()
-        .filter(|ms| (DURATION_MIN_MS..=DURATION_MAX_MS).contains(ms));
-    ms.map(Duration::from_millis).ok_or_else(|| {
-        bad(
-            name,
-            "a whole number of ms from 100 to 86400000 (24 h)",
-            &value,
-        )
-    })
+    let name = "POOL_EVENT_RETENTION_DAYS";
+    let days: u64 = read.number(name, value, 1..=RETENTION_MAX_DAYS, 30);
+    Duration::from_secs(days * 24 * 60 * 60)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn least() -> HashMap<String, String> {
 }
 
 /// Resolves as the program does, with what is not secret given as flags.
-fn resolve(settings: &HashMap<String, String>) -> Result<Config, BadSetting> {
+fn resolve(settings: &HashMap<String, String>) -> Result<Config, BadSettings> {
     let open = settings
         .iter()
         .filter(|(name, _)| !SECRETS.contains(&name.as_str()));
@@ -82,7 +82,7 @@ fn each_required_setting_is_named_when_it_is_missing_or_empty() {
     }
 }
 
-const BAD: [(&str, &str, &str); 19] = [
+const BAD: [(&str, &str, &str); 20] = [
     (
         "PORT",
         "70000",
@@ -117,6 +117,11 @@ const BAD: [(&str, &str, &str); 19] = [
         "POOL_MISSING_GRACE_MS",
         "86400001",
         "POOL_MISSING_GRACE_MS must be a whole number of ms from 100 to 86400000 (24 h), not '86400001'",
+    ),
+    (
+        "POOL_MIN_IDLE",
+        "101",
+        "POOL_MIN_IDLE (101) must not be greater than POOL_MAX_TOTAL (100)",
     ),
     (
         "POOL_CLAIM_LEASE_MS",
@@ -166,7 +171,7 @@ const BAD: [(&str, &str, &str); 19] = [
     (
         "OPENROUTER_KEY_LIMIT_RESET",
         "never",
-        "OPENROUTER_KEY_LIMIT_RESET must be daily, weekly or monthly, not 'never'",
+        "OPENROUTER_KEY_LIMIT_RESET must be daily, weekly, monthly or none, not 'never'",
     ),
     (
         "OPENROUTER_API_URL",
@@ -187,6 +192,64 @@ fn each_bad_setting_gets_its_sentence() {
             resolve(&with(name, value)).unwrap_err().to_string(),
             sentence
         );
+    }
+}
+
+#[test]
+fn all_that_is_missing_or_wrong_is_said_at_once() {
+    let mut settings = with("PORT", "x");
+    settings.remove("POOL_API_KEY");
+    settings.insert("TICK_INTERVAL_MS".to_owned(), "1".to_owned());
+    // A default stands in for the cap, and contradicts nothing.
+    settings.insert("POOL_MAX_TOTAL".to_owned(), "many".to_owned());
+    settings.insert("POOL_MIN_IDLE".to_owned(), "500".to_owned());
+    insta::assert_snapshot!(resolve(&settings).unwrap_err(), @r"
+    4 settings are missing or wrong:
+      POOL_API_KEY is required
+      PORT must be a whole number from 0 to 65535, not 'x'
+      POOL_MAX_TOTAL must be a whole number from 0 to 100000, not 'many'
+      TICK_INTERVAL_MS must be a whole number of ms from 100 to 86400000 (24 h), not '1'
+    ");
+}
+
+#[test]
+fn a_key_without_a_reset_is_a_choice() {
+    for (written, reset) in [("none", None), ("weekly", Some("weekly"))] {
+        let mut settings = with("OPENROUTER_KEY_LIMIT_RESET", written);
+        settings.insert("OPENROUTER_MANAGEMENT_KEY".into(), "hunter2-key".into());
+        let openrouter = resolve(&settings).unwrap().openrouter.unwrap();
+        assert_eq!(openrouter.limit_reset.as_deref(), reset);
+    }
+}
+
+#[test]
+fn what_is_logged_is_a_filter_that_logs_something() {
+    let resolve = |filter: &str| {
+        let environment = |name: &str| match name {
+            "RUST_LOG" => Some(filter.to_owned()),
+            name => least().get(name).cloned(),
+        };
+        let arguments = ["--railway-project-id=p", "--railway-environment-id=e"];
+        let arguments = std::iter::once("pool-server").chain(arguments);
+        Config::resolve(&Flags::parse_from(arguments), environment)
+    };
+    for filter in [
+        "",
+        "warn",
+        "DEBUG",
+        "off",
+        "pool_claims",
+        "pool_claims=debug,info",
+    ] {
+        assert!(resolve(filter).is_ok(), "{filter}");
+    }
+    assert_eq!(resolve("").unwrap().log_filter, "info");
+    for filter in ["debgu", "pool_claims=debgu", "info, verbose", "=,="] {
+        let sentence = format!(
+            "RUST_LOG must be levels such as info, and part=level for parts, with commas between \
+             them, not '{filter}'"
+        );
+        assert_eq!(resolve(filter).unwrap_err().to_string(), sentence);
     }
 }
 

@@ -5,11 +5,13 @@ mod connections;
 pub mod failpoints;
 mod flags;
 mod log;
+mod reader;
 pub mod serve;
 pub mod telemetry;
 mod wiring;
 
-pub use config::{BadSetting, Config, LogFormat};
+pub use config::{Config, LogFormat};
 pub use flags::Flags;
 pub use log::Log;
+pub use reader::{BadSetting, BadSettings};
 pub use wiring::{Surroundings, Suspend};

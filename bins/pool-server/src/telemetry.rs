@@ -1,4 +1,4 @@
-//! Logs: as lines for people or as JSON. `RUST_LOG` chooses what is logged. A panic is a line too.
+//! Logs: as lines for people or as JSON. A panic is a line too.
 
 use std::backtrace::Backtrace;
 use std::io::{self, IsTerminal};
@@ -9,12 +9,9 @@ use tracing_subscriber::EnvFilter;
 use crate::log::Log;
 use crate::{Config, LogFormat};
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info";
-
 /// Starts logging, to this log. A second call changes nothing.
 pub fn start(config: &Config, log: Log) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| DEFAULT_FILTER.into());
+    let filter = EnvFilter::new(&config.log_filter);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(log);

@@ -28,7 +28,7 @@ pub struct OpenRouterSettings {
     /// What each key may spend, in US dollars.
     pub key_limit: f64,
     /// When what was spent is forgotten: `daily`, `weekly` or `monthly`.
-    pub limit_reset: String,
+    pub limit_reset: Option<String>,
 }
 
 /// The AgentMail account, in which each instance has an inbox of its own.
@@ -106,7 +106,7 @@ impl Credentials {
 pub(crate) struct OpenRouter {
     pub(crate) account: Account,
     pub(crate) key_limit: f64,
-    pub(crate) limit_reset: String,
+    pub(crate) limit_reset: Option<String>,
 }
 
 impl OpenRouter {

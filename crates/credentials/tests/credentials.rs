@@ -26,7 +26,7 @@ fn credentials(url: &str, domain: Option<&str>) -> Result<Credentials, Error> {
             management_key: Secret::new(KEY),
             api_url: url.to_owned(),
             key_limit: 20.0,
-            limit_reset: "monthly".to_owned(),
+            limit_reset: Some("monthly".to_owned()),
         }),
         agentmail: Some(AgentMailSettings {
             api_key: Secret::new(KEY),

@@ -16,7 +16,7 @@ fn credentials(simulator: &Simulator, transport: &Transport) -> Result<Credentia
             management_key: Secret::new(simulator.openrouter_key()),
             api_url: simulator.openrouter_url(),
             key_limit: 20.0,
-            limit_reset: "monthly".to_owned(),
+            limit_reset: Some("monthly".to_owned()),
         }),
         agentmail: Some(AgentMailSettings {
             api_key: Secret::new(simulator.agentmail_key()),

@@ -191,6 +191,12 @@ impl Policy {
                 provision_ms: self.provision_timeout.as_millis(),
             });
         }
+        if self.min_idle > self.max_total {
+            return Err(PolicyError::TargetAboveCap {
+                min_idle: self.min_idle,
+                max_total: self.max_total,
+            });
+        }
         Ok(())
     }
 }
@@ -224,6 +230,14 @@ pub enum PolicyError {
         lease_ms: u128,
         /// The provision timeout, in milliseconds.
         provision_ms: u128,
+    },
+    /// The cap would keep the target from ever being met.
+    #[error("POOL_MIN_IDLE ({min_idle}) must not be greater than POOL_MAX_TOTAL ({max_total})")]
+    TargetAboveCap {
+        /// The target.
+        min_idle: usize,
+        /// The cap.
+        max_total: usize,
     },
 }
 

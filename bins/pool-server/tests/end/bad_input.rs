@@ -40,6 +40,24 @@ fn a_missing_setting_ends_the_program_with_its_sentence() -> anyhow::Result<()> 
 }
 
 #[test]
+fn all_that_is_wrong_is_said_at_once_and_so_is_a_contradiction() -> anyhow::Result<()> {
+    let (code, said) = run(&[("POOL_API_KEY", ""), ("RUST_LOG", "debgu")])?;
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        said,
+        "pool-server: 2 settings are missing or wrong:\n  POOL_API_KEY is required\n  RUST_LOG must be \
+         levels such as info, and part=level for parts, with commas between them, not 'debgu'\n"
+    );
+    let (code, said) = run(&[("POOL_MIN_IDLE", "5"), ("POOL_MAX_TOTAL", "4")])?;
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        said,
+        "pool-server: POOL_MIN_IDLE (5) must not be greater than POOL_MAX_TOTAL (4)\n"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_database_url_that_is_none_is_refused_without_its_password() -> anyhow::Result<()> {
     let url = "mysql://user:hunter2@db/pool";
     let (code, said) = run(&[("DATABASE_URL", url), ("PORT", "0")])?;

@@ -95,7 +95,7 @@ impl Stage {
                 management_key: Secret::new(railway.openrouter_key()),
                 api_url: railway.openrouter_url(),
                 key_limit: 20.0,
-                limit_reset: "monthly".to_owned(),
+                limit_reset: Some("monthly".to_owned()),
             }),
             agentmail: Some(AgentMailSettings {
                 api_key: Secret::new(railway.agentmail_key()),
