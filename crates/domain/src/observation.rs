@@ -64,7 +64,7 @@ pub struct ObservedService {
     pub deployment: Option<ObservedDeployment>,
     /// Whether any deployment of it is active.
     pub has_active_deployment: bool,
-    /// Its first custom domain, else its first service domain. No scheme; may carry a port.
+    /// Its first service domain. No scheme; may carry a port.
     pub host: Option<String>,
     /// The image it is to run.
     pub image: Option<String>,

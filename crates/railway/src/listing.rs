@@ -180,11 +180,11 @@ fn observed_service(service: ServiceInstance) -> ObservedService {
     }
 }
 
-/// A domain that a person gave it goes before the one that Railway made.
+/// The domain that Railway made. One that a person gave it is nobody's word: until it is verified, and
+/// again when its name leads elsewhere, whoever answers there would be shown the pool's key.
 fn host(domains: AllDomains) -> Option<String> {
-    let custom = domains.custom_domains.into_iter().map(|d| d.domain);
-    let service = domains.service_domains.into_iter().map(|d| d.domain);
-    custom.chain(service).find(|domain| !domain.is_empty())
+    let mut service = domains.service_domains.into_iter().map(|it| it.domain);
+    service.find(|domain| !domain.is_empty())
 }
 
 fn observed_volume(volume: VolumeInstance) -> ObservedVolume {
@@ -231,7 +231,7 @@ mod tests {
             .prop_map(|status| json!({"id": "d", "status": status, "deploymentStopped": false}));
         let domains = prop::collection::vec(text(), 0..3).prop_map(|domains| {
             let all: Vec<_> = domains.iter().map(|it| json!({"domain": it})).collect();
-            json!({"customDomains": [], "serviceDomains": all})
+            json!({"serviceDomains": all})
         });
         let parts = (
             mostly(text()),

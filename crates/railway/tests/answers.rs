@@ -93,7 +93,7 @@ fn service(id: &str) -> Value {
         "createdAt": "2026-09-21T14:13:20.000Z",
         "deletedAt": null,
         "source": {"image": "ghcr.io/x/y:latest"},
-        "domains": {"customDomains": [], "serviceDomains": [{"domain": format!("{id}.up")}]},
+        "domains": {"serviceDomains": [{"domain": format!("{id}.up")}]},
         "latestDeployment": {"id": "d1", "status": "SUCCESS", "deploymentStopped": false},
         "activeDeployments": [{"id": "d1"}],
     })
@@ -230,7 +230,10 @@ async fn a_service_is_read_whatever_it_lacks() -> TestResult {
     bare["domains"]["serviceDomains"] = json!([]);
     let mut odd = service("b");
     odd["latestDeployment"]["status"] = json!("HIBERNATING");
-    odd["domains"]["customDomains"] = json!([{"domain": "mine.example"}]);
+    odd["domains"] = json!({
+        "customDomains": [{"domain": "mine.example"}],
+        "serviceDomains": [{"domain": ""}, {"domain": "b.up"}, {"domain": "c.up"}],
+    });
     let mut deleted = service("c");
     deleted["deletedAt"] = json!("2026-09-21T14:13:20Z");
     let services = connection(&[bare, odd, deleted], None);
@@ -249,7 +252,7 @@ async fn a_service_is_read_whatever_it_lacks() -> TestResult {
         .deploy_status()
         .map(pool_domain::DeploymentStatus::as_str);
     assert_eq!(status, Some("HIBERNATING"));
-    assert_eq!(odd.host.as_deref(), Some("mine.example"));
+    assert_eq!(odd.host.as_deref(), Some("b.up"));
     Ok(())
 }
 

@@ -72,13 +72,7 @@ pub(crate) struct ServiceSource {
 
 #[derive(cynic::QueryFragment, Debug)]
 pub(crate) struct AllDomains {
-    pub(crate) custom_domains: Vec<CustomDomain>,
     pub(crate) service_domains: Vec<ServiceDomain>,
-}
-
-#[derive(cynic::QueryFragment, Debug)]
-pub(crate) struct CustomDomain {
-    pub(crate) domain: String,
 }
 
 #[derive(cynic::QueryFragment, Debug)]
