@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pool_domain::{Redactor, Secret};
 use pool_http_client::{BodyError, HttpClient, Request, Transport, excerpt, read_body};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use reqwest::{Method, Response};
 
 use crate::Error;
@@ -16,12 +16,15 @@ pub struct AgentClient {
     http: HttpClient,
     pub(crate) redactor: Redactor,
     authorization: HeaderValue,
+    https_only: bool,
     pub(crate) readiness: Readiness,
 }
 
 /// A claim waits for this at most before it tries another agent. Railway's edge accepts connections
 /// in well under a second; the kernel repeats a lost SYN after 1 s and 3 s, so two may be lost.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const HTTPS: &str = "https://";
 
 /// An agent's answers are a few hundred bytes, and its error page a few kilobytes.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -73,8 +76,27 @@ impl AgentClient {
             http,
             authorization: bearer(&pool_api_key).ok_or(Error::PoolKey)?,
             redactor: redactor.and([pool_api_key]),
+            https_only: false,
             readiness: Readiness::default(),
         })
+    }
+
+    /// The same; an agent whose address is not https is not called, so that neither the key nor what a
+    /// caller says ever travels in the open.
+    #[must_use]
+    pub fn over_https_only(self) -> Self {
+        Self {
+            https_only: true,
+            ..self
+        }
+    }
+
+    /// Why the agent at `url` is not to be called; none where it may be.
+    pub(crate) fn refuses(&self, url: &str) -> Option<&'static str> {
+        let is_https = url
+            .get(..HTTPS.len())
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case(HTTPS));
+        (self.https_only && !is_https).then_some("not called: its address is not https")
     }
 
     /// A request to `path` of the agent at `url`, all of which, the body too, takes `timeout` at
@@ -87,10 +109,17 @@ impl AgentClient {
         timeout: Duration,
     ) -> Request {
         let url = format!("{}{path}", url.trim_end_matches('/'));
-        self.http
+        let is_question = method == Method::GET;
+        let request = self
+            .http
             .request(method, url)
             .header(AUTHORIZATION, self.authorization.clone())
-            .timeout(timeout)
+            .timeout(timeout);
+        if is_question {
+            // Whatever stands in between must not answer for an agent that is gone.
+            return request.header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+        request
     }
 
     /// What a refusing agent said, in a few words.

@@ -41,6 +41,10 @@ impl AgentClient {
         other_key: Option<&Secret>,
         timeout: Duration,
     ) -> (Option<StatusCode>, Conversation) {
+        if let Some(reason) = self.refuses(url) {
+            tracing::debug!(agent.url = url, reason, "agent was not asked");
+            return (None, Conversation::NoAnswer);
+        }
         let mut request = self.request(Method::GET, url, "/convos/status", timeout);
         if let Some(header) = other_key.and_then(bearer) {
             request = request.header(AUTHORIZATION, header);

@@ -53,6 +53,9 @@ impl AgentClient {
     }
 
     async fn ask_health(&self, url: &str, timeout: Duration) -> Result<Health, String> {
+        if let Some(why) = self.refuses(url) {
+            return Err(why.to_owned());
+        }
         let request = self.request(Method::GET, url, "/pool/health", timeout);
         let mut response = request.send().await.map_err(|error| error.to_string())?;
         if response.status() != StatusCode::OK {

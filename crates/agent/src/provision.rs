@@ -76,6 +76,12 @@ impl AgentClient {
         request: &ProvisionRequest,
         timeout: Duration,
     ) -> Result<Provisioned, ProvisionFailure> {
+        if let Some(why) = self.refuses(url) {
+            return Err(ProvisionFailure::Definite {
+                reason: why.to_owned(),
+                status: None,
+            });
+        }
         let call = self.request(Method::POST, url, "/pool/provision", timeout);
         let sent = call.json(request).send().await;
         let mut response = sent.map_err(|error| not_answered(&error))?;

@@ -521,3 +521,43 @@ async fn the_key_is_in_no_debug_text() -> TestResult {
     assert!(AgentClient::new(Secret::new("line\nbreak")).is_err());
     Ok(())
 }
+
+#[tokio::test]
+async fn questions_are_answered_by_nothing_in_between() -> TestResult {
+    let server = MockServer::start().await;
+    let ready = ResponseTemplate::new(200).set_body_json(json!({"ready": true}));
+    Mock::given(method("GET"))
+        .and(header("cache-control", "no-cache"))
+        .respond_with(ready)
+        .expect(2)
+        .mount(&server)
+        .await;
+    client()?.health(&server.uri(), SOON).await?;
+    client()?.conversation(&server.uri(), SOON).await;
+    server.verify().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_without_https_hears_nothing_where_the_key_must_not_travel_in_the_open()
+-> TestResult {
+    let server = MockServer::start().await;
+    let client = client()?.over_https_only();
+    let url = server.uri();
+    let said = client.health(&url, SOON).await.unwrap_err().to_string();
+    assert_eq!(said, "not called: its address is not https");
+    let asked = client.conversation(&url, SOON).await;
+    assert_eq!(asked, Conversation::NoAnswer);
+    let provisioned = client.provision(&url, &request(None), SOON).await;
+    assert!(matches!(
+        provisioned,
+        Err(ProvisionFailure::Definite { .. })
+    ));
+    assert!(
+        server
+            .received_requests()
+            .await
+            .is_some_and(|all| all.is_empty())
+    );
+    Ok(())
+}
