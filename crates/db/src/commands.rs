@@ -149,22 +149,33 @@ pub async fn finish(
     tick: Option<i64>,
     result: &Value,
 ) -> Result<(), Error> {
-    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-    let result = storable_json(result.clone());
     let mut connection = db.connection().await?;
     answer(connection.transaction(async |connection| {
         check_term(connection, term).await?;
-        diesel::update(commands::table.filter(commands::id.eq_any(&ids)))
-            .set((
-                commands::tick_id.eq(tick),
-                commands::result.eq(&result),
-                commands::done_at.eq(now().nullable()),
-            ))
-            .execute(connection)
-            .await?;
+        for id in ids {
+            note_done(connection, *id, tick, result).await?;
+        }
         Ok::<_, Error>(())
     }))
     .await
+}
+
+/// Notes within the transaction that does it that a command is done.
+pub(crate) async fn note_done(
+    connection: &mut AsyncPgConnection,
+    id: CommandId,
+    tick: Option<i64>,
+    result: &Value,
+) -> Result<(), Error> {
+    diesel::update(commands::table.find(id.0))
+        .set((
+            commands::tick_id.eq(tick),
+            commands::result.eq(storable_json(result.clone())),
+            commands::done_at.eq(now().nullable()),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// What came of a command; none while it waits.

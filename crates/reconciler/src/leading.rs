@@ -65,6 +65,18 @@ impl LastSweep {
     }
 }
 
+impl LastSweep {
+    /// Notes that this one is done now, and for whom.
+    pub(crate) fn hand_over(
+        &mut self,
+        due_at: Option<DateTime<Utc>>,
+        asked: impl IntoIterator<Item = CommandId>,
+    ) {
+        self.at = due_at.or(self.at);
+        self.handed_over.extend(asked);
+    }
+}
+
 /// What was done since somebody last asked.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -85,6 +97,17 @@ pub(crate) struct DoneSince {
 }
 
 impl DoneSince {
+    /// Adds what was taken out before, and could not be told.
+    pub(crate) fn put_back(&mut self, earlier: Self) {
+        self.created += earlier.created;
+        self.destroyed += earlier.destroyed;
+        self.held_back += earlier.held_back;
+        self.promoted.splice(0..0, earlier.promoted);
+        self.failures.splice(0..0, earlier.failures);
+        self.promoted.truncate(Report::ENTRIES_MAX);
+        self.failures.truncate(Report::ENTRIES_MAX);
+    }
+
     pub(crate) fn fail(
         &mut self,
         id: Option<&InstanceId>,
@@ -200,6 +223,7 @@ impl Drop for Place {
 #[derive(Debug, Default)]
 pub struct Loops {
     is_leading: Mutex<bool>,
+    hindrance: Mutex<Option<String>>,
     pub(crate) promoting: Rounds,
     pub(crate) reconciling: Rounds,
     pub(crate) building: Rounds,
@@ -210,6 +234,17 @@ impl Loops {
     #[must_use]
     pub fn report(&self) -> Option<LoopsReport> {
         lock(&self.is_leading).then(|| self.told())
+    }
+
+    /// What keeps this server from leading, beside another that does.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<String> {
+        lock(&self.hindrance).clone()
+    }
+
+    /// Says what keeps this server from leading; none when nothing does any more.
+    pub fn hinder(&self, why: Option<String>) {
+        *lock(&self.hindrance) = why;
     }
 
     /// Whether this server leads.

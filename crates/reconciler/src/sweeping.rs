@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
-use pool_db::commands::{CommandKind, PendingCommand};
+use pool_db::commands::{CommandId, CommandKind, PendingCommand};
 use pool_db::{belongings, commands, events, instances, provisions, set_aside};
 use pool_domain::sweep::{Found, NotRemoved, Thing};
 use pool_domain::{Completeness, Listing, SweepReport, Term, VolumeId, chain};
@@ -59,6 +59,8 @@ pub(crate) struct SweepOrder {
     at: DateTime<Utc>,
     /// Whoever asked for it.
     asked: Vec<PendingCommand>,
+    /// Whether it is time for one, whoever asked.
+    is_due: bool,
     dry_run: bool,
     tick: Option<i64>,
 }
@@ -76,9 +78,20 @@ impl SweepOrder {
             listing,
             at,
             asked,
+            is_due,
             dry_run,
             tick: None,
         }
+    }
+
+    /// When the time for it had come; none where only people asked.
+    pub(crate) fn due_at(&self) -> Option<DateTime<Utc>> {
+        self.is_due.then_some(self.at)
+    }
+
+    /// What people asked for that it does.
+    pub(crate) fn asked(&self) -> Vec<CommandId> {
+        self.asked.iter().map(|command| command.id).collect()
     }
 
     /// Of the round that was recorded as this tick.
@@ -109,7 +122,7 @@ pub(crate) async fn run(
         let Some(order) = order else {
             return Ok(());
         };
-        let asked: Vec<_> = order.asked.iter().map(|command| command.id).collect();
+        let asked = order.asked();
         let swept = carry_out(&leading, order).await;
         let mut last = leading.last_sweep();
         last.handed_over.retain(|id| !asked.contains(id));
@@ -129,6 +142,7 @@ async fn carry_out(leading: &Leading, order: SweepOrder) -> Result<(), Error> {
         listing,
         at,
         asked,
+        is_due: _,
         dry_run,
         tick,
     } = order;

@@ -209,3 +209,44 @@ async fn twenty_at_once_take_at_most_three_and_a_half_requests_each() -> anyhow:
     ensure!(sent * 10 <= 20 * 36, "{sent} requests for 20 instances");
     server.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_being_made_is_shown_however_slowly_and_ends_when_a_person_deletes_it()
+-> anyhow::Result<()> {
+    let pool = Pool::new(0).await?;
+    let server = pool.start().await?;
+    server.reconcile().await?;
+    let slow = Fault::Latency { ms: 4_000 };
+    pool.railway
+        .inject(FaultRule::always(slow).on("serviceCreate"))?;
+    let (status, answer) = server
+        .post("/api/pool/replenish", &json!({ "count": 1 }))
+        .await?;
+    assert_eq!((status, &answer["created"]), (200, &json!(1)), "{answer}");
+
+    let report = server.reconcile().await?;
+    let shown = &report["open"]["creating"][0];
+    assert_eq!(shown["left"], json!(["service"]), "{report}");
+    let id = shown["id"].as_str().unwrap_or_default();
+    assert_eq!(
+        pool.number("SELECT count(*) FROM instances").await?,
+        0,
+        "it has no row yet"
+    );
+    let (status, answer) = server.delete(&format!("/api/pool/instances/{id}")).await?;
+    assert_eq!((status, answer), (200, json!({ "ok": true })));
+
+    server
+        .until("nothing is left of it", async |server| {
+            server.reconcile().await?;
+            let records = pool.number("SELECT count(*) FROM provisions").await?;
+            Ok(records == 0 && pool.live_services().is_empty())
+        })
+        .await?;
+    let rows = pool.number("SELECT count(*) FROM instances").await?;
+    let events = pool.number("SELECT count(*) FROM instance_events").await?;
+    assert_eq!((rows, events), (0, 0), "it never became an instance");
+    let (status, answer) = server.delete(&format!("/api/pool/instances/{id}")).await?;
+    assert_eq!((status, answer), (200, json!({ "ok": true })), "and again");
+    server.stop().await
+}

@@ -4,23 +4,24 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use pool_domain::write::{Adoption, NewInstance};
-use pool_domain::{DeploymentStatus, InstanceId, Policy, Secret, Status, Term};
+use pool_domain::{DeploymentStatus, InstanceId, Policy, Secret, Stage, Status, Term};
 
 use crate::Db;
 use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::{check_term, check_term_if_led};
+use crate::provisions;
 use crate::schema::instances;
 
 /// Inserts the row of an instance that is being made. Repeated, it only brings the key and the inbox
-/// up to date.
+/// up to date. False where it is to be destroyed by now: then there must be no row.
 ///
 /// # Errors
 ///
 /// [`Error::InsertInstance`] when its id or its service is another row's, which stays so.
 /// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
 /// [`Error`].
-pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<(), Error> {
+pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<bool, Error> {
     let row = NewRow {
         status: Status::Starting.as_str(),
         openrouter_key_hash: new.openrouter_key_hash.as_ref().map(ToString::to_string),
@@ -33,6 +34,9 @@ pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<()
     let mut connection = db.connection().await?;
     answer(connection.transaction(async |connection| {
         check_term(connection, term).await?;
+        if provisions::step(connection, &new.id).await? == Some(Stage::Destroying) {
+            return Ok(false);
+        }
         let inserted = diesel::insert_into(instances::table)
             .values(&row)
             .on_conflict_do_nothing()
@@ -53,7 +57,7 @@ pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<()
                 return Err(Error::InsertInstance { id: new.id.clone() });
             }
         }
-        Ok(())
+        Ok(true)
     }))
     .await
 }

@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use pool_domain::{IllegalTransition, InstanceId, State, Status};
+use pool_domain::{IllegalTransition, InstanceId, Stage, State, Status};
 
 use crate::Db;
 use crate::answer::answer;
 use crate::error::Error;
+use crate::provisions;
 use crate::statement::statement;
 use crate::text::storable;
 
@@ -45,7 +46,8 @@ pub async fn drain(db: &Db, count: usize, actor: &str) -> Result<Vec<InstanceId>
     Ok(drained.into_iter().map(|row| row.id.into()).collect())
 }
 
-/// Has one instance destroyed, unless somebody is claiming it at this moment.
+/// Has one instance destroyed, unless somebody is claiming it at this moment. One that is being made and
+/// has no row yet gets none, and what was made of it is destroyed.
 ///
 /// # Errors
 ///
@@ -53,7 +55,17 @@ pub async fn drain(db: &Db, count: usize, actor: &str) -> Result<Vec<InstanceId>
 pub async fn kill(db: &Db, id: &InstanceId, actor: &str) -> Result<Killed, Error> {
     let mut connection = db.connection().await?;
     answer(connection.transaction(async |connection| {
-        let Some(row) = lock(connection, id).await? else {
+        let mut row = lock(connection, id).await?;
+        if row.is_none() {
+            let step = provisions::step(connection, id).await?;
+            // Its row may have come meanwhile; from here on it cannot.
+            row = lock(connection, id).await?;
+            if let (None, Some(Stage::Creating(_))) = (&row, step) {
+                provisions::cancel(connection, id).await?;
+                return Ok(Killed::Requested);
+            }
+        }
+        let Some(row) = row else {
             return Ok(Killed::AlreadyGone);
         };
         let Some(state) = row.state() else {

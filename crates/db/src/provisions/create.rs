@@ -9,8 +9,11 @@ use pool_domain::{
     CreateStep, InboxId, InstanceId, KeyHash, Policy, Secret, ServiceId, Stage, Term, VolumeId,
 };
 
+use serde_json::Value;
+
 use crate::Db;
 use crate::answer::answer;
+use crate::commands::{CommandId, note_done};
 use crate::error::Error;
 use crate::fencing::check_term;
 use crate::schema::{now, provisions};
@@ -44,40 +47,49 @@ pub enum Made {
     Nothing,
 }
 
-/// Writes intents, before the first call outside, and says how many were new.
+/// Writes intents, before the first call outside, and says how many were new. `answers` says for that
+/// number which commands are done with it, and how each is answered: in the same transaction, so that
+/// no leader does again what was done.
 ///
 /// # Errors
 ///
 /// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
 /// [`Error`].
-pub async fn intend(db: &Db, term: Term, new: &[NewProvision]) -> Result<usize, Error> {
-    let mut written = 0;
+pub async fn intend(
+    db: &Db,
+    term: Term,
+    new: &[NewProvision],
+    answers: impl Fn(usize) -> Vec<(CommandId, Value)> + Send + Sync,
+) -> Result<usize, Error> {
     let mut connection = db.connection().await?;
-    for batch in new.chunks(Policy::ROWS_PER_TRANSACTION_MAX) {
-        let rows: Vec<_> = batch
-            .iter()
-            .map(|new| {
-                (
-                    provisions::id.eq(new.id.as_str()),
-                    provisions::name.eq(&new.name),
-                    provisions::gateway_token.eq(new.gateway_token.expose()),
-                    // Due, and surely not begun.
-                    provisions::next_attempt_at.eq(now().nullable()),
-                )
-            })
-            .collect();
-        written += answer(connection.transaction(async |connection| {
-            check_term(connection, term).await?;
-            let written = diesel::insert_into(provisions::table)
+    answer(connection.transaction(async |connection| {
+        check_term(connection, term).await?;
+        let mut written = 0;
+        for batch in new.chunks(Policy::ROWS_PER_TRANSACTION_MAX) {
+            let rows: Vec<_> = batch
+                .iter()
+                .map(|new| {
+                    (
+                        provisions::id.eq(new.id.as_str()),
+                        provisions::name.eq(&new.name),
+                        provisions::gateway_token.eq(new.gateway_token.expose()),
+                        // Due, and surely not begun.
+                        provisions::next_attempt_at.eq(now().nullable()),
+                    )
+                })
+                .collect();
+            written += diesel::insert_into(provisions::table)
                 .values(&rows)
                 .on_conflict_do_nothing()
                 .execute(connection)
                 .await?;
-            Ok::<_, Error>(written)
-        }))
-        .await?;
-    }
-    Ok(written)
+        }
+        for (command, result) in answers(written) {
+            note_done(connection, command, None, &result).await?;
+        }
+        Ok::<_, Error>(written)
+    }))
+    .await
 }
 
 /// Notes that this step begins, before its call outside: from then on no attempt is due, until the

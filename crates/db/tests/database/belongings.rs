@@ -36,7 +36,9 @@ async fn intended(fixture: &Fixture, term: Term) {
         name: "convos-agent-a".to_owned(),
         gateway_token: Secret::new("token"),
     };
-    provisions::intend(&fixture.db, term, &[new]).await.unwrap();
+    provisions::intend(&fixture.db, term, &[new], |_| Vec::new())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

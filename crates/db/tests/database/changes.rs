@@ -360,7 +360,9 @@ async fn a_stale_leader_writes_nothing() {
             .await
             .map(drop),
         instances::refresh(db, old, &[refresh]).await.map(drop),
-        instances::insert_created(db, old, &new_instance("c", "s")).await,
+        instances::insert_created(db, old, &new_instance("c", "s"))
+            .await
+            .map(drop),
         instances::insert_adopted(db, old, &adoptions)
             .await
             .map(drop),

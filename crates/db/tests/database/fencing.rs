@@ -188,7 +188,7 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         instances::insert_adopted => instances::insert_adopted(db, term, &[adoption(now)]),
         instances::remove => instances::remove(db, term, &dead, "x"),
         instances::set_url => instances::set_url(db, term, &id(), "http://a"),
-        provisions::intend => provisions::intend(db, term, &[intent]),
+        provisions::intend => provisions::intend(db, term, &[intent], |_| Vec::new()),
         provisions::begin_step => provisions::begin_step(db, term, &id(), CreateStep::Key),
         provisions::advance => provisions::advance(db, term, &id(), Made::Nothing, Stage::Created),
         provisions::failed => provisions::failed(db, term, &id(), "no", old),

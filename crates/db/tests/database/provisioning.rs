@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use pool_db::commands::{self, CommandKind};
 use pool_db::provisions::{self, Made, NewProvision};
-use pool_db::{Db, Error};
-use pool_domain::write::OwnedResources;
+use pool_db::{Db, Error, instances};
+use pool_domain::write::{NewInstance, OwnedResources};
 use pool_domain::{CreateStep, DestroyStep, InstanceId, ResourceRecord, Secret, Stage, Term};
+
+use serde_json::json;
 
 use crate::fixture::Fixture;
 
@@ -20,11 +23,11 @@ async fn intended(fixture: &Fixture, term: Term) {
         gateway_token: Secret::new("token"),
     };
     let twice = [new.clone(), new];
-    let written = provisions::intend(&fixture.db, term, &twice[..1])
+    let written = provisions::intend(&fixture.db, term, &twice[..1], |_| Vec::new())
         .await
         .unwrap();
     assert_eq!(written, 1);
-    let again = provisions::intend(&fixture.db, term, &twice[..1])
+    let again = provisions::intend(&fixture.db, term, &twice[..1], |_| Vec::new())
         .await
         .unwrap();
     assert_eq!(again, 0);
@@ -45,6 +48,59 @@ fn belongings() -> OwnedResources {
         agentmail_inbox_id: Some("inbox".into()),
         volume_ids: vec!["volume".into()],
     }
+}
+
+#[tokio::test]
+async fn a_command_is_done_with_the_intents_that_it_asked_for_or_not_at_all() {
+    let fixture = Fixture::new().await;
+    let (_leader, term) = fixture.leader().await;
+    let old = Term(term.0 - 1);
+    let db = &fixture.db;
+    let command = commands::Command {
+        kind: CommandKind::Replenish { count: Some(1) },
+        by: "a test".to_owned(),
+    };
+    let asked = commands::submit(db, &command).await.unwrap();
+    let new = [NewProvision {
+        id: id(),
+        name: "convos-agent-a".to_owned(),
+        gateway_token: Secret::new("token"),
+    }];
+    let answers = |written| vec![(asked, json!({ "created": written }))];
+
+    let refused = provisions::intend(db, old, &new, answers).await;
+    assert!(matches!(refused, Err(Error::StaleTerm)));
+    assert_eq!(provisions::load(db).await.unwrap(), []);
+    assert_eq!(commands::pending(db, term).await.unwrap().len(), 1);
+
+    provisions::intend(db, term, &new, answers).await.unwrap();
+    assert_eq!(commands::pending(db, term).await.unwrap(), []);
+    let outcome = commands::outcome(db, asked).await.unwrap();
+    assert_eq!(outcome, Some(json!({ "created": 1 })));
+}
+
+#[tokio::test]
+async fn a_creation_that_a_person_ends_has_no_row_and_goes_no_further() {
+    let fixture = Fixture::new().await;
+    let (_leader, term) = fixture.leader().await;
+    intended(&fixture, term).await;
+    let db = &fixture.db;
+    let killed = instances::kill(db, &id(), "api").await.unwrap();
+    assert_eq!(killed, instances::Killed::Requested);
+    assert_eq!(only(db).await.stage, Stage::Destroying);
+    let begun = provisions::begin_step(db, term, &id(), CreateStep::Service).await;
+    assert!(!begun.unwrap());
+    let row = NewInstance {
+        id: id(),
+        service_id: "made meanwhile".into(),
+        name: "convos-agent-a".to_owned(),
+        openrouter_key_hash: None,
+        agentmail_inbox_id: None,
+        gateway_token: None,
+        runtime_image: None,
+    };
+    assert!(!instances::insert_created(db, term, &row).await.unwrap());
+    assert_eq!(instances::views(db).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -239,6 +295,7 @@ async fn a_stale_leader_records_nothing() {
                 name: "n".to_owned(),
                 gateway_token: Secret::new("t"),
             }],
+            |_| Vec::new(),
         )
         .await
         .map(drop),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use pool_db::commands::{self, CommandKind, PendingCommand};
+use pool_db::commands::{self, CommandId, CommandKind, PendingCommand};
 use pool_domain::{InstanceId, Policy, Report, Term};
 use serde_json::{Value, json};
 
@@ -48,22 +48,21 @@ pub(super) fn is_sweep(command: &PendingCommand) -> bool {
     matches!(command.command.kind, CommandKind::Sweep { .. })
 }
 
-/// A person who asked for a number is answered when the intents are written; making them takes a
-/// minute or two.
-pub(super) async fn answer_replenish(
-    context: &Context,
-    term: Term,
+/// What people are answered who asked for a number of instances, of which so many are intended now;
+/// making them takes a minute or two.
+pub(super) fn replenish_answers(
     asked: &[PendingCommand],
     intended: usize,
-) -> Result<(), Error> {
+) -> Vec<(CommandId, Value)> {
     let mut left = intended;
-    for command in asked.iter().filter(|it| requested_creates(it) > 0) {
-        let created = requested_creates(command).min(left);
-        left -= created;
-        let result = json!({ "created": created });
-        commands::finish(&context.db, term, &[command.id], None, &result).await?;
-    }
-    Ok(())
+    let asked = asked.iter().filter(|it| requested_creates(it) > 0);
+    asked
+        .map(|command| {
+            let created = requested_creates(command).min(left);
+            left -= created;
+            (command.id, json!({ "created": created }))
+        })
+        .collect()
 }
 
 /// Everybody who asked for the round, once it is recorded.

@@ -35,6 +35,9 @@ pub(crate) async fn run(
     let mut regular = Instant::now();
     while !shutdown.is_cancelled() {
         let began = Instant::now();
+        // The retry looks at the last listing again where there is one: what failed is ours, and Railway's
+        // budget must not pay for it.
+        let mut due = Occasion::Due;
         let next = match reconciler.go_round(occasion).await {
             Ok(went) => {
                 leading.loops.reconciling.went(None);
@@ -49,6 +52,7 @@ pub(crate) async fn run(
                 let why = chain(&error);
                 error!(error = %why, "the round failed; the next one is the retry");
                 leading.loops.reconciling.went(Some(why));
+                due = Occasion::Woken;
                 Instant::now() + RETRY_AFTER
             }
         };
@@ -56,7 +60,7 @@ pub(crate) async fn run(
             // In this order: after a round that took longer than the interval, the next one is due.
             biased;
             () = shutdown.cancelled() => return Ok(()),
-            () = sleep_until(next) => Occasion::Due,
+            () = sleep_until(next) => due,
             () = leading.wake.notified() => Occasion::Woken,
         };
     }

@@ -14,14 +14,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Duration, Instant};
 use tracing::warn;
 
-use super::commands::{
-    answer_replenish, answer_round, confirmed_losses, is_sweep, requested_creates,
-};
+use super::commands::{answer_round, confirmed_losses, is_sweep, requested_creates};
 use super::evidence::Foreign;
 use super::log::log;
 use super::observe::{Observed, observe};
 use super::write::{fail, intend, remove, settle, write_rows};
-use crate::leading::{Leading, Place, Work};
+use crate::leading::{DoneSince, Leading, Place, Work};
 use crate::sweeping::{SweepOrder, Volumes};
 use crate::working::{Draft, Order};
 use crate::{Error, budget};
@@ -97,14 +95,15 @@ impl Reconciler {
         };
 
         leading.loops.reconciling.at("recording");
-        budget::share(&leading).await?;
-        self.tell(&mut report).await?;
-        report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        report.redact(&leading.context.redactor);
-        report.bound();
-        let tick = ticks::record(db, term, started_at, &report).await?;
+        let since = std::mem::take(&mut leading.tally().done);
+        let recorded = self.record(&mut report, &since, began, started_at).await;
+        // What no report told stays to be told by the next one.
+        let tick = recorded.inspect_err(|_| leading.tally().done.put_back(since))?;
         answer_round(&leading.context, term, &asked, tick, &report).await?;
         if let Some(order) = sweep {
+            leading
+                .last_sweep()
+                .hand_over(order.due_at(), order.asked());
             // Its loop ends only with this one.
             let _ = self.sweeps.send(order.of_tick(tick));
         }
@@ -141,8 +140,7 @@ impl Reconciler {
         // Only now: as long as nothing was written, what was confirmed still stands in the list.
         let rows = counted_rows(&snapshot.rows);
         fuse::save(&context.db, term, report.fuse.as_ref(), rows).await?;
-        let intents = intend(context, term, &plan, &mut report).await?;
-        answer_replenish(context, term, asked, report.done.intended).await?;
+        let intents = intend(context, term, &plan, asked, &mut report).await?;
         remove(context, term, &plan.removals, &mut report).await?;
         let resumes = settle(
             context,
@@ -238,18 +236,13 @@ impl Reconciler {
     fn sweep(&self, observed: &Observed, asked: &[PendingCommand]) -> Option<SweepOrder> {
         let snapshot = &observed.snapshot;
         let asked_for: Vec<_> = asked.iter().filter(|it| is_sweep(it)).cloned().collect();
-        let mut last = self.leading.last_sweep();
+        let last = self.leading.last_sweep();
         let is_due = observed.is_listed_anew
             && snapshot.listing.is_complete()
             && sweep_is_due(last.at, snapshot.now, !asked.is_empty());
         if asked_for.is_empty() && !is_due {
             return None;
         }
-        if is_due {
-            last.at = Some(snapshot.now);
-        }
-        last.handed_over
-            .extend(asked_for.iter().map(|command| command.id));
         Some(SweepOrder::new(
             snapshot.listing.clone(),
             snapshot.now,
@@ -258,35 +251,45 @@ impl Reconciler {
         ))
     }
 
-    /// What there is to tell beside the plan: what the other loops did since the last report, how the
-    /// budget stands, and the last sweep.
-    async fn tell(&mut self, report: &mut Report) -> Result<(), Error> {
+    /// Tells what there is to tell beside the plan: what the other loops did since the last report, how
+    /// the budget stands, and the last sweep; and records it.
+    async fn record(
+        &mut self,
+        report: &mut Report,
+        since: &DoneSince,
+        began: Instant,
+        started_at: DateTime<Utc>,
+    ) -> Result<i64, Error> {
         let leading = &self.leading;
         let railway = &leading.context.railway;
+        budget::share(leading).await?;
         let now = leading.context.db.now().await?;
         let budget = railway.budget_report(now, self.spent_before);
-        let spent = budget.spent_by_tick;
-        self.spent_before = railway.spent();
+        let (spent, spent_by_now) = (budget.spent_by_tick, railway.spent());
         report.budget = Some(budget);
         report.sweep.clone_from(&leading.last_sweep().report);
         report.loops = Some(leading.loops.told());
         report.replenish.pace = self.history.pace().clone();
 
-        let since = std::mem::take(&mut leading.tally().done);
         let done = &mut report.done;
         done.requests = clamp_u32(spent.total());
         done.creating_requests = clamp_u32(spent.creating);
         done.created += since.created;
         done.destroyed = since.destroyed;
         done.promoted = since.promoted.len();
-        done.failures.extend(since.failures);
-        report.changes.extend(since.promoted);
+        done.failures.extend(since.failures.iter().cloned());
+        report.changes.extend(since.promoted.iter().cloned());
         report.hold_back(
             "making intended instances",
             "Railway wants no more of them for now",
             since.held_back,
         );
-        Ok(())
+        report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        report.redact(&leading.context.redactor);
+        report.bound();
+        let tick = ticks::record(&leading.context.db, leading.term, started_at, report).await?;
+        self.spent_before = spent_by_now;
+        Ok(tick)
     }
 
     async fn prune(&mut self) {

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use pool_db::commands::PendingCommand;
 use pool_db::provisions::{Made, NewProvision};
 use pool_db::{instances, provisions};
 use pool_domain::report::Failure;
@@ -10,6 +11,7 @@ use pool_domain::{InstanceId, Report, Stage, Term, chain};
 use pool_failpoints::fail_point;
 use pool_planner::{Plan, Removal, Resume};
 
+use super::commands::{replenish_answers, requested_creates};
 use crate::working::new_gateway_token;
 use crate::{Context, Error};
 
@@ -77,11 +79,13 @@ pub(crate) async fn remove(
     Ok(())
 }
 
-/// Writes the intents of the planned creations: from here on they count, whoever leads.
+/// Writes the intents of the planned creations: from here on they count, whoever leads. People who
+/// asked for some of them are answered with it.
 pub(crate) async fn intend(
     context: &Context,
     term: Term,
     plan: &Plan,
+    asked: &[PendingCommand],
     report: &mut Report,
 ) -> Result<Vec<NewProvision>, Error> {
     let intents: Vec<_> = (0..plan.create)
@@ -96,8 +100,9 @@ pub(crate) async fn intend(
             }
         })
         .collect();
-    if !intents.is_empty() {
-        report.done.intended = provisions::intend(&context.db, term, &intents).await?;
+    if !intents.is_empty() || asked.iter().any(|it| requested_creates(it) > 0) {
+        let answers = |written| replenish_answers(asked, written);
+        report.done.intended = provisions::intend(&context.db, term, &intents, answers).await?;
     }
     Ok(intents)
 }

@@ -266,11 +266,14 @@ async fn insert_row(tools: &Tools, draft: &mut Draft, service: &ServiceId) -> Re
     )
     .into()));
     let inserted = pool_db::instances::insert_created(&context.db, tools.leading.term, &row).await;
-    inserted.map_err(|error| match error {
+    let is_wanted = inserted.map_err(|error| match error {
         // Another's row has its id or its service: this one cannot be, and the others can.
         pool_db::Error::InsertInstance { .. } => refused(CreateStep::Row, error.to_string()),
         error => Stopped::Database(error),
     })?;
+    if !is_wanted {
+        return Err(Stopped::Gone);
+    }
     fail_point!("create.row.after", |_| Err(pool_db::Error::Lose(
         "at a failpoint".into()
     )
