@@ -144,7 +144,7 @@ impl Server {
         let parts = wiring::parts(&config, db, &surroundings)?;
         let wake = Arc::new(Notify::new());
         let loops = Arc::new(Loops::default());
-        let told = Arc::clone(&loops);
+        let (told, hindered) = (Arc::clone(&loops), Arc::clone(&loops));
         let app = pool_api::router(pool_api::App {
             db: parts.db.clone(),
             claims: parts.claims.clone(),
@@ -153,7 +153,7 @@ impl Server {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             tick_interval: config.policy.tick_interval,
             wake: Arc::clone(&wake),
-            loops: pool_api::LiveLoops::new(move || told.report()),
+            loops: pool_api::LiveLoops::new(move || told.report(), move || hindered.hindrance()),
         });
         Ok(Self {
             app,
@@ -316,10 +316,9 @@ fn reconcile(
         let railway = wiring::railway(&config, &surroundings)?;
         let environment = tokio::select! {
             biased;
-            environment = wiring::environment(&config, &railway, &parts.db) => environment,
+            environment = wiring::environment(&config, &railway, &parts.db, &loops) => environment,
             () = stop.cancelled() => return Ok(()),
         };
-        let environment = environment?;
         info!(railway.environment = %environment, "reconciling this environment");
         let context = wiring::context(&config, &surroundings, &parts, &railway, environment)?;
         let context = Arc::new(context);

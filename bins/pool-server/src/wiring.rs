@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use pool_agent::AgentClient;
 use pool_claims::{ClaimSettings, Claims};
 use pool_credentials::Credentials;
@@ -16,7 +15,8 @@ use pool_http_client::Transport;
 use pool_planner::{Accounts, Identity};
 use pool_railway::{EnvironmentRef, Error as RailwayError, ErrorClass, Railway, Token};
 use pool_reconciler::Blueprint;
-use tracing::warn;
+use pool_reconciler::Loops;
+use tracing::{error, warn};
 
 use crate::Config;
 
@@ -106,6 +106,10 @@ pub(crate) fn parts(config: &Config, db: Db, surroundings: &Surroundings) -> any
         &config.redactor,
         &surroundings.transport,
     )?;
+    let agent = match &*config.agent_scheme {
+        "http" => agent,
+        _ => agent.over_https_only(),
+    };
     let entropy = Arc::clone(&surroundings.entropy);
     let settings = ClaimSettings {
         lease: config.policy.claim_lease,
@@ -140,28 +144,37 @@ pub(crate) fn railway(config: &Config, surroundings: &Surroundings) -> anyhow::R
     )?)
 }
 
-/// The environment's id. Railway's silence is waited out, since claims do not need it; an answer
-/// that names no such environment ends the server.
+/// The environment's id. Whatever Railway says instead is waited out, since claims do not need it, and
+/// since a wrong token is put right on Railway's side as often as here. Until then this server cannot
+/// lead.
 pub(crate) async fn environment(
     config: &Config,
     railway: &Railway,
     db: &Db,
-) -> anyhow::Result<EnvironmentId> {
+    loops: &Loops,
+) -> EnvironmentId {
     let wanted = &config.railway.environment;
     if let EnvironmentRef::Id(id) = wanted {
-        return Ok(id.clone());
+        return id.clone();
     }
     let mut pause = RESOLVE_RETRY_AFTER;
     loop {
         // A server that is started anew must not run into a block that the one before it knew of.
         learn_budget(railway, db).await;
         match railway.resolve_environment(wanted).await {
-            Ok(environment) => return Ok(environment.id),
-            Err(error) if is_final(&error) => {
-                return Err(error).context(suspects(config));
+            Ok(environment) => {
+                loops.hinder(None);
+                return environment.id;
             }
             Err(error) => {
-                warn!(error = %chain(&error), "the environment is not resolved yet; trying again");
+                let why = chain(&error);
+                if needs_a_person(&error) {
+                    error!(error = %why, "{}; trying again", suspects(config));
+                    loops.hinder(Some(format!("{}: {why}", suspects(config))));
+                } else {
+                    warn!(error = %why, "the environment is not resolved yet; trying again");
+                    loops.hinder(Some(format!("the environment is not resolved yet: {why}")));
+                }
             }
         }
         tokio::time::sleep(pause).await;
@@ -194,7 +207,7 @@ fn suspects(config: &Config) -> String {
     )
 }
 
-fn is_final(error: &RailwayError) -> bool {
+fn needs_a_person(error: &RailwayError) -> bool {
     matches!(
         error.class(),
         ErrorClass::NotFound | ErrorClass::NotAuthorized | ErrorClass::BadRequest

@@ -1,7 +1,7 @@
 //! Keeps what was last read from the database for a moment, so that many readers cost what one
 //! does. Never used to claim.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +18,8 @@ pub(crate) struct Cached<T> {
     last: Mutex<Option<Reading<T>>>,
     /// Held by the one that reads; the others wait for what it finds.
     turn: tokio::sync::Mutex<()>,
+    /// Whether it is kept when nobody uses it.
+    keeps: bool,
 }
 
 #[derive(Debug)]
@@ -25,8 +27,15 @@ struct Reading<T> {
     began: Instant,
     /// How many changes this server had made when it began.
     generation: u64,
-    /// None when the reading failed.
-    value: Option<Arc<T>>,
+    value: Value<T>,
+}
+
+#[derive(Debug)]
+enum Value<T> {
+    Kept(Arc<T>),
+    /// As long as somebody has it.
+    Used(Weak<T>),
+    Failed,
 }
 
 impl<T> Default for Cached<T> {
@@ -34,11 +43,20 @@ impl<T> Default for Cached<T> {
         Self {
             last: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
+            keeps: true,
         }
     }
 }
 
 impl<T> Cached<T> {
+    /// For what is large: kept no longer than somebody uses it.
+    pub(crate) fn while_used() -> Self {
+        Self {
+            keeps: false,
+            ..Self::default()
+        }
+    }
+
     /// The value, as it was after every change that this server has made by now (`generation`
     /// counts them) and at most [`AGE_MAX`] ago. Read anew when it has to be, by one at a time.
     pub(crate) async fn get<E: Into<ApiError>>(
@@ -48,21 +66,30 @@ impl<T> Cached<T> {
     ) -> Result<Arc<T>, ApiError> {
         let (arrived, wanted) = (Instant::now(), generation());
         let fresh = |last: &Reading<T>| {
-            last.generation >= wanted && last.began + AGE_MAX >= arrived && last.value.is_some()
+            let is_new = last.generation >= wanted && last.began + AGE_MAX >= arrived;
+            is_new.then(|| last.value.get()).flatten().map(Ok)
         };
         if let Some(value) = self.last(fresh) {
             return value;
         }
         let _turn = self.turn.lock().await;
         // Whoever had the turn before may have read it; that it failed is news as well.
-        let failed = |last: &Reading<T>| last.value.is_none() && last.began >= arrived;
-        let news = |last: &Reading<T>| fresh(last) || failed(last);
-        if let Some(value) = self.last(news) {
+        let failed = |last: &Reading<T>| {
+            let has_failed = last.value.has_failed() && last.began >= arrived;
+            has_failed.then_some(Err(ApiError::ReadFailed))
+        };
+        if let Some(value) = self.last(|last| fresh(last).or_else(|| failed(last))) {
             return value;
         }
+        // It is of no use any more, and may take the room of what comes.
+        *self.lock() = None;
         let (began, generation) = (Instant::now(), generation());
         let result = read().await.map(Arc::new);
-        let value = result.as_ref().ok().map(Arc::clone);
+        let value = match &result {
+            Ok(value) if self.keeps => Value::Kept(Arc::clone(value)),
+            Ok(value) => Value::Used(Arc::downgrade(value)),
+            Err(_) => Value::Failed,
+        };
         *self.lock() = Some(Reading {
             began,
             generation,
@@ -71,14 +98,26 @@ impl<T> Cached<T> {
         result.map_err(Into::into)
     }
 
-    fn last(&self, good: impl Fn(&Reading<T>) -> bool) -> Option<Result<Arc<T>, ApiError>> {
-        let last = self.lock();
-        let reading = last.as_ref().filter(|reading| good(reading))?;
-        Some(reading.value.clone().ok_or(ApiError::ReadFailed))
+    fn last<U>(&self, of: impl FnOnce(&Reading<T>) -> Option<U>) -> Option<U> {
+        self.lock().as_ref().and_then(of)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Reading<T>>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Value<T> {
+    fn get(&self) -> Option<Arc<T>> {
+        match self {
+            Self::Kept(value) => Some(Arc::clone(value)),
+            Self::Used(value) => value.upgrade(),
+            Self::Failed => None,
+        }
+    }
+
+    const fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed)
     }
 }
 
@@ -133,6 +172,16 @@ mod tests {
             source.get(&cached)
         );
         assert_eq!((a, b, c), (1, 1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_large_is_shared_only_as_long_as_somebody_uses_it() {
+        let (cached, source) = (Cached::while_used(), Source::default());
+        let read = async || Ok::<_, ApiError>(source.reads.fetch_add(1, Ordering::SeqCst) + 1);
+        let first = cached.get(|| 0, read).await.unwrap();
+        assert_eq!(*cached.get(|| 0, read).await.unwrap(), 1);
+        drop(first);
+        assert_eq!(*cached.get(|| 0, read).await.unwrap(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -48,6 +48,8 @@ pub(crate) enum ApiError {
     JoinUrlNotText,
     #[error("{0} must not contain the character U+0000")]
     HoldsNul(&'static str),
+    #[error("agentName must have at most {max} characters", max = crate::routes::claim::NAME_CHARS_MAX)]
+    AgentNameTooLong,
     #[error(transparent)]
     JoinUrlOfWrongNetwork(#[from] WrongNetwork),
     #[error(transparent)]
@@ -81,10 +83,14 @@ pub(crate) enum ApiError {
     MethodNotAllowed,
     #[error("Too many requests at once. Try again in a few seconds.")]
     Crowded,
+    #[error("The list is too long to be sent. GET /api/pool/agents leaves instructions out.")]
+    AnswerTooLong,
     #[error("The request took too long")]
     TooSlow,
     #[error("No leader has answered yet. Try again in half a minute.")]
     LeaderSilent,
+    #[error("This server is stopping. Try again: what was asked may be done by then.")]
+    Stopping,
     #[error("claim: {0}")]
     Claim(#[from] ClaimError),
     #[error("database: {0}")]
@@ -109,6 +115,7 @@ impl ApiError {
             | Self::AgentNameMissing
             | Self::JoinUrlNotText
             | Self::HoldsNul(_)
+            | Self::AgentNameTooLong
             | Self::JoinUrlOfWrongNetwork(_)
             | Self::IdempotencyKey(_)
             | Self::CountNotNumber
@@ -127,7 +134,8 @@ impl ApiError {
                 (S::CONFLICT, own(), None)
             }
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, own(), None),
-            Self::Crowded => (S::SERVICE_UNAVAILABLE, own(), Some(ASK_AGAIN_IN)),
+            Self::Crowded | Self::Stopping => (S::SERVICE_UNAVAILABLE, own(), Some(ASK_AGAIN_IN)),
+            Self::AnswerTooLong => (S::SERVICE_UNAVAILABLE, own(), Some(STOCK_REFILLS_IN)),
             Self::TooSlow => (S::GATEWAY_TIMEOUT, own(), None),
             Self::LeaderSilent => (S::SERVICE_UNAVAILABLE, own(), Some(LEADER_BACK_IN)),
             Self::Claim(error) => claim_answer(error),

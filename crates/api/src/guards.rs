@@ -2,9 +2,12 @@
 //! headers that keep browsers careful, and JSON where a handler panics.
 
 use std::any::Any;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,11 +16,14 @@ use http::header::{
     X_FRAME_OPTIONS,
 };
 use http::{HeaderName, HeaderValue};
-use tokio::sync::Semaphore;
+use http_body::{Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, Span};
 
+use crate::auth::carries_key;
 use crate::error::ApiError;
+use crate::state::Shared;
 
 /// By which a request is found in the logs of all that it passed.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,9 +31,37 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// A UUID has 36; longer ids are not taken over from a stranger into the logs.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// Requests that run at once, those of load balancers aside: all claims that may run or wait, and
-/// as many readers as the cache serves in passing.
-pub(crate) const REQUESTS_AT_ONCE_MAX: usize = 1_024;
+/// How many may be served at once of each kind, until their answers are taken: none of them can take
+/// the places of another.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) claims: Arc<Semaphore>,
+    /// What else changes something.
+    pub(crate) changes: Arc<Semaphore>,
+    /// Readers who know the key.
+    pub(crate) signed_in: Arc<Semaphore>,
+    /// Readers who do not.
+    pub(crate) strangers: Arc<Semaphore>,
+}
+
+impl Places {
+    /// As many as may run or wait for their turn.
+    const CLAIMS: usize = 1_024;
+    /// Each may wait a minute for the leader; people and scripts ask for a handful.
+    const CHANGES: usize = 64;
+    /// As many as the cache serves in passing.
+    const READERS: usize = 256;
+
+    pub(crate) fn new() -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self {
+            claims: places(Self::CLAIMS),
+            changes: places(Self::CHANGES),
+            signed_in: places(Self::READERS),
+            strangers: places(Self::READERS),
+        }
+    }
+}
 
 /// Replaces an id that could say more in a log, or in the answer's header, than which request it was
 /// by one of our own, which the next layer makes.
@@ -63,8 +97,62 @@ pub(crate) async fn bounded(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let _place = places.try_acquire().map_err(|_full| ApiError::Crowded)?;
-    Ok(next.run(request).await)
+    in_place(&places, request, next).await
+}
+
+/// The same for what everybody may read: who knows the key has other places than strangers.
+pub(crate) async fn bounded_by_key(
+    State((shared, places)): State<(Shared, Places)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let places = if carries_key(request.headers(), &shared.app.key) {
+        places.signed_in
+    } else {
+        places.strangers
+    };
+    in_place(&places, request, next).await
+}
+
+async fn in_place(
+    places: &Arc<Semaphore>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let place = Arc::clone(places).try_acquire_owned();
+    let place = place.map_err(|_full| ApiError::Crowded)?;
+    let response = next.run(request).await;
+    let held = |body| Held {
+        body,
+        _place: place,
+    };
+    Ok(response.map(|body| Body::new(held(body))))
+}
+
+/// An answer that has its place until it is taken.
+struct Held {
+    body: Body,
+    _place: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Headers that keep browsers careful. Answers are not kept: they age within a second.
@@ -126,7 +214,7 @@ pub(crate) fn panicked(_payload: Box<dyn Any + Send + 'static>) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::Router;
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use http::StatusCode;

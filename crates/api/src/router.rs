@@ -15,10 +15,10 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use crate::auth::require_key;
 use crate::body::BODY_BYTES_MAX;
 use crate::error::ApiError;
-use crate::guards::{self, REQUEST_ID, REQUESTS_AT_ONCE_MAX};
+use crate::guards::{self, Places, REQUEST_ID};
 use crate::page;
 use crate::routes::{agents, claim, commands, counts, drain, health, instances, status};
-use crate::state::{App, State};
+use crate::state::{App, Shared, State};
 
 /// Longer than anything that a handler waits for by itself, so that its own answer is sent.
 const BESIDE_WAITING: Duration = Duration::from_secs(10);
@@ -28,6 +28,7 @@ pub fn router(app: App) -> Router {
     let longest = app.claims.answers_within().max(commands::WAIT_MAX);
     let state = State::new(app);
 
+    let places = Places::new();
     let for_all = Router::new()
         .route("/", get(page::show))
         .route("/page/live", get(page::live))
@@ -35,18 +36,29 @@ pub fn router(app: App) -> Router {
         .route("/page/script.js", get(page::script))
         .route("/version", get(health::version))
         .route("/api/pool/counts", get(counts::show))
-        .route("/api/pool/agents", get(agents::list));
+        .route("/api/pool/agents", get(agents::list))
+        .route_layer(from_fn_with_state(
+            (Arc::clone(&state), places.clone()),
+            guards::bounded_by_key,
+        ));
 
-    let with_key = Router::new()
-        .route("/api/pool/status", get(status::show))
-        .route("/api/pool/claim", post(claim::claim))
+    let within = |routes: Router<Shared>, places: Arc<Semaphore>| {
+        routes.route_layer(from_fn_with_state(places, guards::bounded))
+    };
+    let claims = Router::new().route("/api/pool/claim", post(claim::claim));
+    let reading = Router::new().route("/api/pool/status", get(status::show));
+    let changes = Router::new()
         .route("/api/pool/replenish", post(commands::replenish))
         .route("/api/pool/reconcile", post(commands::reconcile))
         .route("/api/pool/sweep", post(commands::sweep))
         .route("/api/pool/fuse/confirm", post(commands::confirm_fuse))
         .route("/api/pool/drain", post(drain::drain))
         .route("/api/pool/instances/{id}", delete(instances::kill))
-        .route("/api/pool/crashed/{id}", delete(instances::dismiss))
+        .route("/api/pool/crashed/{id}", delete(instances::dismiss));
+    // Whoever has no key is refused before a place is taken.
+    let with_key = within(claims, places.claims)
+        .merge(within(reading, places.signed_in))
+        .merge(within(changes, places.changes))
         .route_layer(from_fn_with_state(Arc::clone(&state), require_key));
 
     // Load balancers are answered however many others there are.
@@ -54,10 +66,8 @@ pub fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
 
-    let places = Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX));
     for_all
         .merge(with_key)
-        .route_layer(from_fn_with_state(places, guards::bounded))
         .merge(for_load_balancers)
         .fallback(async || ApiError::NoSuchRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)

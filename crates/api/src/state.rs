@@ -12,6 +12,7 @@ use pool_db::{Db, commands, fuse};
 use pool_domain::{BudgetReport, FuseReport, LoopsReport, Report, Secret};
 use tokio::sync::Notify;
 
+use crate::answer::{Answer, Rendered, Space};
 use crate::cache::Cached;
 use crate::error::ApiError;
 use crate::views::Counts;
@@ -39,22 +40,38 @@ pub struct App {
 
 /// Asks this server how the loops of its leadership get on.
 #[derive(Clone)]
-pub struct LiveLoops(Arc<dyn Fn() -> Option<LoopsReport> + Send + Sync>);
+pub struct LiveLoops {
+    loops: Ask<LoopsReport>,
+    hindrance: Ask<String>,
+}
+
+type Ask<T> = Arc<dyn Fn() -> Option<T> + Send + Sync>;
 
 impl LiveLoops {
-    /// `ask` gives none while this server does not lead.
-    pub fn new(ask: impl Fn() -> Option<LoopsReport> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
+    /// `loops` gives none while this server does not lead, `hindrance` what keeps it from that beside
+    /// another that does.
+    pub fn new(
+        loops: impl Fn() -> Option<LoopsReport> + Send + Sync + 'static,
+        hindrance: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            loops: Arc::new(loops),
+            hindrance: Arc::new(hindrance),
+        }
     }
 
     /// A server that never leads.
     #[must_use]
     pub fn none() -> Self {
-        Self::new(|| None)
+        Self::new(|| None, || None)
     }
 
     pub(crate) fn report(&self) -> Option<LoopsReport> {
-        (self.0)()
+        (self.loops)()
+    }
+
+    pub(crate) fn hindrance(&self) -> Option<String> {
+        (self.hindrance)()
     }
 }
 
@@ -74,6 +91,47 @@ pub(crate) struct State {
     instances: Cached<Vec<InstanceView>>,
     last_tick: Cached<TickSeen>,
     changes: AtomicU64,
+    pub(crate) answers: Answers,
+}
+
+/// What is sent to many at once.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// Of which anybody may have a part; strangers cannot take that of those who know the key.
+    pub(crate) for_all: Space,
+    pub(crate) for_signed_in: Space,
+    /// For load balancers, whatever the others take.
+    pub(crate) for_machines: Space,
+    pub(crate) agents: Rendered<Vec<InstanceView>>,
+    pub(crate) agents_with_conversations: Rendered<Vec<InstanceView>>,
+    pub(crate) status: Cached<Answer>,
+    pub(crate) page: Cached<Answer>,
+    pub(crate) live: Cached<Answer>,
+    pub(crate) readiness: Cached<Answer>,
+}
+
+impl Answers {
+    /// The lists and the page of 10,000 instances take 10 MiB each, twice while they are made anew.
+    const FOR_ALL_KIB: u32 = 64 * 1024;
+    /// A hundred agents with instructions as long as a claim allows, twice.
+    const FOR_SIGNED_IN_KIB: u32 = 256 * 1024;
+
+    /// What the fuse holds back makes a readiness long: 40 KiB at most.
+    const FOR_MACHINES_KIB: u32 = 4 * 1024;
+
+    fn new() -> Self {
+        Self {
+            for_machines: Space::new(Self::FOR_MACHINES_KIB),
+            for_all: Space::new(Self::FOR_ALL_KIB),
+            for_signed_in: Space::new(Self::FOR_SIGNED_IN_KIB),
+            agents: Rendered::default(),
+            agents_with_conversations: Rendered::default(),
+            status: Cached::while_used(),
+            page: Cached::default(),
+            live: Cached::default(),
+            readiness: Cached::default(),
+        }
+    }
 }
 
 /// The last tick, how the fuse stands, and the database's time when they were read.
@@ -107,6 +165,7 @@ impl State {
             instances: Cached::default(),
             last_tick: Cached::default(),
             changes: AtomicU64::new(0),
+            answers: Answers::new(),
         })
     }
 
@@ -148,7 +207,7 @@ impl State {
     }
 
     /// Counts the changes made through this server.
-    fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.changes.load(Ordering::SeqCst) + self.app.claims.changes()
     }
 }

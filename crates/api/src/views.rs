@@ -110,11 +110,11 @@ impl<'a> From<&'a InstanceView> for WithConversation<'a> {
     }
 }
 
-impl<'a> From<&'a InstanceView> for Whole<'a> {
-    fn from(row: &'a InstanceView) -> Self {
+impl<'a> Whole<'a> {
+    pub(crate) fn of(row: &'a InstanceView, instructions: Option<&'a str>) -> Self {
         Self {
             with_conversation: row.into(),
-            instructions: row.instructions.as_deref(),
+            instructions,
             openrouter_key_hash: row.openrouter_key_hash.as_deref(),
             agentmail_inbox_id: row.agentmail_inbox_id.as_deref(),
         }

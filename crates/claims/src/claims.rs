@@ -82,6 +82,12 @@ impl Claims {
         self.shared.settings.answers_within()
     }
 
+    /// Whether [`Self::drain`] was called: this server is stopping.
+    #[must_use]
+    pub fn takes_no_more(&self) -> bool {
+        self.shared.tasks.is_ending()
+    }
+
     /// Refuses new claims from now on and waits for those in flight. Says how many are left after
     /// `limit`; their leases will run out.
     pub async fn drain(&self, limit: Duration) -> usize {

@@ -34,6 +34,11 @@ impl Tasks {
         (!self.tracker.is_closed()).then_some(token)
     }
 
+    /// Whether nobody is let in any more.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.tracker.is_closed()
+    }
+
     /// How many claims are running, for whoever waits for their end.
     pub(crate) fn len(&self) -> usize {
         self.tracker.len()

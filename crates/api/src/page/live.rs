@@ -7,7 +7,7 @@ use pool_db::instances::InstanceView;
 use pool_db::ticks::LastTick;
 use pool_domain::{Report, Status};
 
-use super::words::{ago, list, seconds};
+use super::words::{ago, cut, list, seconds};
 use super::{budget, fuse, outside};
 use crate::error::ApiError;
 use crate::state::Shared;
@@ -135,7 +135,7 @@ fn instance(row: &InstanceView, now: DateTime<Utc>) -> Markup {
             td { code { (linked(row)) } }
             td.(row.status) { (row.status) }
             td { (row.deploy_status.as_deref().unwrap_or("–")) }
-            td.text { (row.agent_name.as_deref().unwrap_or("–")) }
+            td.text { (cut(row.agent_name.as_deref().unwrap_or("–"))) }
             td { (ago(row.created_at, now)) }
             td { @match row.claimed_at { Some(at) => (ago(at, now)), None => "–" } }
         }
@@ -150,8 +150,8 @@ fn linked(row: &InstanceView) -> Markup {
     });
     html! {
         @match url {
-            Some(url) => a href=(url) rel="noopener noreferrer" { (row.name) },
-            None => (row.name),
+            Some(url) => a href=(url) rel="noopener noreferrer" { (cut(&row.name)) },
+            None => (cut(&row.name)),
         }
     }
 }

@@ -13,13 +13,19 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 
+use crate::answer::{Answer, Draft, HTML, Space};
 use crate::error::ApiError;
 use crate::state::Shared;
 
 /// The whole page.
 pub(crate) async fn show(State(shared): State<Shared>) -> Response {
-    match live::render(&shared).await {
-        Ok(live) => page(&shared, &live).into_response(),
+    let answers = &shared.answers;
+    let read = async || {
+        let live = live::render(&shared).await?;
+        html(&answers.for_all, &page(&shared, &live))
+    };
+    match answers.page.get(|| shared.generation(), read).await {
+        Ok(page) => page.response(),
         Err(error) => {
             let live = html! { p.bad role="alert" { "The database does not answer." } };
             let mut answer = page(&shared, &live).into_response();
@@ -34,8 +40,17 @@ pub(crate) async fn show(State(shared): State<Shared>) -> Response {
 }
 
 /// Only the part that changes, which the page's script puts in place of the old one.
-pub(crate) async fn live(State(shared): State<Shared>) -> Result<Markup, ApiError> {
-    live::render(&shared).await
+pub(crate) async fn live(State(shared): State<Shared>) -> Result<Response, ApiError> {
+    let answers = &shared.answers;
+    let read = async || html(&answers.for_all, &live::render(&shared).await?);
+    let answer = answers.live.get(|| shared.generation(), read);
+    Ok(answer.await?.response())
+}
+
+fn html(space: &Space, markup: &Markup) -> Result<Answer, ApiError> {
+    let mut draft = Draft::new(space);
+    draft.text(&markup.0)?;
+    draft.end(StatusCode::OK, HTML)
 }
 
 /// The page's style.

@@ -3,8 +3,13 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
 
+use crate::routes::claim::NAME_CHARS_MAX;
+
 /// Entries of each list of the report.
 const ENTRIES_MAX: usize = 20;
+
+/// As much of a name as a line holds.
+const NAME_CHARS_SHOWN: usize = 80;
 
 /// A list with its title, or nothing at all.
 pub(super) fn list<T>(title: &str, entries: &[T], entry: impl Fn(&T) -> Markup) -> Markup {
@@ -25,6 +30,19 @@ pub(super) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     let age = (now - at).max(TimeDelta::zero()).num_seconds();
     html! {
         time datetime=(exact) title=(exact) { (seconds(age.unsigned_abs())) " ago" }
+    }
+}
+
+/// A name as far as a line has room for it, with more of it where somebody points at it.
+pub(super) fn cut(name: &str) -> Markup {
+    let end = |chars| name.char_indices().nth(chars).map(|(at, _)| at);
+    html! {
+        @match end(NAME_CHARS_SHOWN) {
+            None => (name),
+            Some(at) => span title=(&name[..end(NAME_CHARS_MAX).unwrap_or(name.len())]) {
+                (name[..at]) "…"
+            },
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! The instances that somebody uses, or used until they crashed.
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
 use pool_db::instances::InstanceView;
 use pool_domain::Status;
 use serde::Serialize;
 
+use crate::answer;
 use crate::auth::carries_key;
 use crate::error::ApiError;
 use crate::state::Shared;
@@ -25,11 +25,19 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let rows = shared.instances().await?;
-    Ok(if carries_key(&headers, &shared.app.key) {
-        Json(Agents::<WithConversation>::of(&rows)).into_response()
+    let answers = &shared.answers;
+    let answer = if carries_key(&headers, &shared.app.key) {
+        answers.agents_with_conversations.of(&rows, |rows| {
+            let agents = Agents::<WithConversation>::of(rows);
+            answer::json(&answers.for_signed_in, StatusCode::OK, &agents)
+        })
     } else {
-        Json(Agents::<ForAll>::of(&rows)).into_response()
-    })
+        answers.agents.of(&rows, |rows| {
+            let agents = Agents::<ForAll>::of(rows);
+            answer::json(&answers.for_all, StatusCode::OK, &agents)
+        })
+    };
+    Ok(answer?.response())
 }
 
 impl<'a, T: From<&'a InstanceView>> Agents<T> {

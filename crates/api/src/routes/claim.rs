@@ -15,6 +15,9 @@ use crate::state::Shared;
 /// By which a caller may repeat a claim and gets the same answer.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// Names are shown in lists and on the page, where they should not be what the reader finds first.
+pub(crate) const NAME_CHARS_MAX: usize = 1_000;
+
 /// The agent that is the caller's now.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,6 +58,9 @@ fn read(fields: &Map<String, Value>, environment: &str) -> Result<ClaimRequest, 
         if value.is_some_and(|value| value.contains('\0')) {
             return Err(ApiError::HoldsNul(name));
         }
+    }
+    if agent_name.chars().nth(NAME_CHARS_MAX).is_some() {
+        return Err(ApiError::AgentNameTooLong);
     }
     Ok(ClaimRequest {
         agent_name,

@@ -149,6 +149,8 @@ async fn carry_out(
         pause = (pause * 2).min(LOOK_AGAIN_AFTER_MAX);
         match commands::outcome(db, id).await {
             Ok(Some(outcome)) => return Ok(outcome),
+            // Whether this server led or another: the leader's own last round may not come.
+            Ok(None) if shared.app.claims.takes_no_more() => return Err(ApiError::Stopping),
             Ok(None) => {}
             // The command is written down, so a database that comes back still has it.
             Err(error) if error.is_unavailable() => {
@@ -214,6 +216,33 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_leader_that_stays_silent_is_not_waited_for_for_ever() {
+        let (_database, shared) = shared().await;
+        let wait_max = Duration::from_millis(200);
+        let silence = carry_out(&shared, CommandKind::Reconcile, wait_max).await;
+        let answer = silence.unwrap_err().into_response();
+        assert_eq!(answer.status(), http::StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()["retry-after"], "30");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nobody_waits_for_a_leader_at_a_server_that_stops() {
+        let (_database, shared) = shared().await;
+        let began = Instant::now();
+        let (waited, ()) = tokio::join!(
+            carry_out(&shared, CommandKind::Reconcile, WAIT_MAX),
+            async {
+                sleep(Duration::from_millis(200)).await;
+                shared.app.claims.drain(Duration::from_secs(1)).await;
+            }
+        );
+        assert!(matches!(waited, Err(ApiError::Stopping)), "{waited:?}");
+        assert!(began.elapsed() < Duration::from_secs(5));
+        let answer = ApiError::Stopping.into_response();
+        assert_eq!(answer.status(), http::StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()["retry-after"], "2");
+    }
+
+    async fn shared() -> (pool_test_database::TestDatabase, Shared) {
         let database = pool_test_database::TestDatabase::create().await;
         let settings = pool_db::DbSettings::new(Secret::new(database.url()));
         let db = pool_db::Db::connect(&settings).await.unwrap();
@@ -234,11 +263,7 @@ mod tests {
             wake: Arc::default(),
             loops: crate::LiveLoops::none(),
         });
-        let wait_max = Duration::from_millis(200);
-        let silence = carry_out(&shared, CommandKind::Reconcile, wait_max).await;
-        let answer = silence.unwrap_err().into_response();
-        assert_eq!(answer.status(), http::StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.headers()["retry-after"], "30");
+        (database, shared)
     }
 
     #[test]

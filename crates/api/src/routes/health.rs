@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use http::StatusCode;
 use pool_domain::{BudgetReport, FuseReport, LoopsReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::state::Shared;
+use crate::answer;
+use crate::error::ApiError;
+use crate::state::{Shared, State as Everything};
 
 /// A database that takes longer serves no claim in a second.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -40,6 +43,8 @@ pub(crate) struct Readiness {
     /// When each loop of the leader last went round, and what keeps it: now where this server leads,
     /// else at the end of that tick.
     loops: Option<LoopsReport>,
+    /// What keeps this server from leading, beside another that does.
+    cannot_lead: Option<String>,
 }
 
 /// This server answers.
@@ -47,14 +52,29 @@ pub(crate) async fn alive() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-/// This server can claim, and somebody keeps the stock.
-pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Readiness>) {
+/// This server can claim, and somebody keeps the stock. Read once for all who ask at about the same
+/// time, so that no number of them takes the database's time from claims.
+pub(crate) async fn ready(State(shared): State<Shared>) -> Result<Response, ApiError> {
+    let read = async || {
+        let readiness = read(&shared).await;
+        let status = if readiness.ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        answer::json(&shared.answers.for_machines, status, &readiness)
+    };
+    let answer = shared.answers.readiness.get(|| shared.generation(), read);
+    Ok(answer.await?.response())
+}
+
+async fn read(shared: &Everything) -> Readiness {
     let db = &shared.app.db;
     // A database that may only be read answers everything but claims.
     let writes = async { Ok(db.write().await) };
     let all =
         async { tokio::try_join!(pool_db::ticks::last(db), pool_db::fuse::tripped(db), writes) };
-    let answer = match timeout(DATABASE_TIMEOUT, all).await {
+    match timeout(DATABASE_TIMEOUT, all).await {
         Ok(Ok((last, fuse, written))) => {
             if let Err(error) = &written {
                 tracing::warn!(%error, "not ready: the database takes no write");
@@ -74,23 +94,18 @@ pub(crate) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Rea
                 fuse,
                 budget: report.and_then(|report| report.budget),
                 loops: live.or_else(|| Some(aged(then?, age?))),
+                cannot_lead: shared.app.loops.hindrance(),
             }
         }
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready: the database gives no answer");
-            Readiness::without_database()
+            Readiness::without_database(shared)
         }
         Err(_elapsed) => {
             tracing::warn!("not ready: the database did not answer within a second");
-            Readiness::without_database()
+            Readiness::without_database(shared)
         }
-    };
-    let status = if answer.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(answer))
+    }
 }
 
 /// Which build this is, and where it runs.
@@ -102,7 +117,7 @@ pub(crate) async fn version(State(shared): State<Shared>) -> Json<Value> {
 }
 
 impl Readiness {
-    fn without_database() -> Self {
+    fn without_database(shared: &Everything) -> Self {
         Self {
             ready: false,
             database: false,
@@ -112,6 +127,7 @@ impl Readiness {
             fuse: None,
             budget: None,
             loops: None,
+            cannot_lead: shared.app.loops.hindrance(),
         }
     }
 }

@@ -1,23 +1,48 @@
 //! Everything there is, for those who know the key.
 
-use axum::Json;
+use std::ops::ControlFlow;
+
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use axum::response::Response;
+use http::StatusCode;
+use pool_db::instances;
 
+use crate::answer::{Answer, Draft, JSON};
 use crate::error::ApiError;
-use crate::state::Shared;
-use crate::views::{Counts, Whole};
-
-#[derive(Serialize)]
-struct StatusAnswer<'a> {
-    counts: Counts,
-    instances: Vec<Whole<'a>>,
-}
+use crate::state::{Shared, State as Everything};
+use crate::views::Whole;
 
 pub(crate) async fn show(State(shared): State<Shared>) -> Result<Response, ApiError> {
-    let counts = *shared.counts().await?;
-    let rows = shared.instances().await?;
-    let instances = rows.iter().map(Whole::from).collect();
-    Ok(Json(StatusAnswer { counts, instances }).into_response())
+    let read = async || read(&shared).await;
+    let answer = shared.answers.status.get(|| shared.generation(), read);
+    Ok(answer.await?.response())
+}
+
+/// Rendered row by row: instructions may be long, and are never held twice.
+async fn read(shared: &Everything) -> Result<Answer, ApiError> {
+    let mut draft = Draft::new(&shared.answers.for_signed_in);
+    draft.text("{\"counts\":")?;
+    draft.json(&*shared.counts().await?)?;
+    draft.text(",\"instances\":[")?;
+    let (mut separator, mut failed) = ("", None);
+    instances::each_with_instructions(&shared.app.db, |row, instructions| {
+        let mut add = || {
+            draft.text(separator)?;
+            separator = ",";
+            draft.json(&Whole::of(&row, instructions.as_deref()))
+        };
+        match add() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })
+    .await?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    draft.text("]}")?;
+    draft.end(StatusCode::OK, JSON)
 }

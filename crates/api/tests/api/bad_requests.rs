@@ -82,6 +82,24 @@ async fn every_malformed_claim_has_its_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_may_have_a_thousand_characters_and_not_one_more() {
+    let stage = Stage::new().await;
+    let claim = |name: &str| format!(r#"{{"agentName":"{name}","instructions":"I"}}"#);
+    let longest = stage
+        .post("/api/pool/claim", claim(&"é".repeat(1_000)))
+        .await;
+    assert_eq!(longest.status, StatusCode::SERVICE_UNAVAILABLE, "no stock");
+    let longer = stage
+        .post("/api/pool/claim", claim(&"é".repeat(1_001)))
+        .await;
+    assert_eq!(longer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        longer.error(),
+        "agentName must have at most 1000 characters"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_development_link_is_refused_in_production_and_a_production_link_elsewhere() {
     let stage = Stage::in_environment("production").await;
     let link = |host: &str| {

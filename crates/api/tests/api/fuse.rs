@@ -117,6 +117,7 @@ async fn readyz_and_the_page_say_why_it_has_tripped_and_what_waits() {
         assert!(page.contains(shown), "{shown} in {page}");
     }
     stage.sql("UPDATE fuse SET report = NULL").await;
+    stage.forgets().await;
     assert!(stage.get("/readyz").await.json()["fuse"].is_null());
     // What is shown may be half a second old.
     let whole = async {

@@ -3,6 +3,7 @@
 mod bad_requests;
 mod budget;
 mod claiming;
+mod crowds;
 mod freshness;
 mod fuse;
 mod leader;

@@ -67,6 +67,20 @@ async fn what_callers_and_agents_say_is_never_markup() {
     assert!(!page.contains("javascript:"), "such an address is no link");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_without_end_is_cut_and_its_beginning_shown_to_whoever_points_at_it() {
+    let stage = Stage::new().await;
+    stage.instance("a", "claimed").await;
+    stage
+        .sql("UPDATE instances SET agent_name = repeat('ä&', 100000)")
+        .await;
+    let page = stage.get("/page/live").await.text;
+    let shown = format!(">{}…</span>", "ä&amp;".repeat(40));
+    let title = format!("<span title=\"{}\">", "ä&amp;".repeat(500));
+    assert!(page.contains(&shown) && page.contains(&title));
+    assert!(page.len() < 10_000, "{} bytes", page.len());
+}
+
 /// What Railway, the accounts, agents and other teams name and say, each where `EVIL` stands.
 const REPORT: &str = r#"{
     "listing": {"complete": false, "reason": "EVIL"},

@@ -73,6 +73,7 @@ async fn a_server_is_ready_while_some_leader_ticks() {
     let tick = "INSERT INTO ticks (term, started_at, ended_at, complete, report) \
                 VALUES (1, now(), now() - interval '80 seconds', true, '{}')";
     stage.sql(tick).await;
+    stage.forgets().await;
     let ready = stage.get("/readyz").await;
     assert_eq!(ready.status, StatusCode::OK);
     let mut body = ready.json();
@@ -83,6 +84,7 @@ async fn a_server_is_ready_while_some_leader_ticks() {
     stage
         .sql("UPDATE ticks SET ended_at = now() - interval '91 seconds'")
         .await;
+    stage.forgets().await;
     let late = stage.get("/readyz").await;
     assert_eq!(late.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(late.json()["leader"], serde_json::json!(false));

@@ -130,6 +130,11 @@ impl Stage {
         leader
     }
 
+    /// Waits until what was read before is shown no more.
+    pub(crate) async fn forgets(&self) {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None, None).await
     }

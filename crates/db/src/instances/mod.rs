@@ -15,4 +15,4 @@ pub use load::{Loaded, Place, Probed, load, load_probed};
 pub use people::{Killed, dismiss, drain, kill};
 pub use refresh::{refresh, refresh_unled};
 pub use remove::{Removed, remove};
-pub use views::{Counts, InstanceView, counts, views};
+pub use views::{Counts, InstanceView, counts, each_with_instructions, views};

@@ -1,9 +1,13 @@
 //! What the API shows. Rows whose destruction a person asked for are in no list and no count.
 
+use std::ops::ControlFlow;
+use std::pin::pin;
+
 use chrono::{DateTime, Utc};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use futures_util::StreamExt as _;
 use pool_domain::{InstanceId, ServiceId, Status};
 
 use crate::Db;
@@ -95,8 +99,6 @@ pub struct InstanceView {
     pub conversation_id: Option<String>,
     /// How others join that conversation.
     pub invite_url: Option<String>,
-    /// What its claimer told it to be.
-    pub instructions: Option<String>,
     /// When its row, or its service before that, was made.
     pub created_at: DateTime<Utc>,
     /// When it was claimed.
@@ -111,8 +113,8 @@ pub struct InstanceView {
     pub runtime_image: Option<String>,
 }
 
-/// Reads every row that lists show, oldest first. One that this build cannot read is left out; the
-/// tick reports it.
+/// Reads every row that lists show, oldest first, without instructions, which may be long. One that
+/// this build cannot read is left out; the tick reports it.
 ///
 /// # Errors
 ///
@@ -130,6 +132,39 @@ pub async fn views(db: &Db) -> Result<Vec<InstanceView>, Error> {
     Ok(rows.into_iter().filter_map(Row::into_view).collect())
 }
 
+/// Hands over the same rows one by one, each with its instructions, so that not all of them have to
+/// be held at once. Ends early where `take` says so.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
+pub async fn each_with_instructions(
+    db: &Db,
+    mut take: impl FnMut(InstanceView, Option<String>) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let mut connection = db.connection().await?;
+    answer(async {
+        let rows = instances::table
+            .filter(instances::delete_requested_at.is_null())
+            .select((Row::as_select(), instances::instructions))
+            .order((instances::created_at, instances::id))
+            .load_stream::<(Row, Option<String>)>(&mut connection)
+            .await?;
+        let mut rows = pin!(rows);
+        while let Some(row) = rows.next().await {
+            let (row, instructions) = row?;
+            let Some(view) = row.into_view() else {
+                continue;
+            };
+            if take(view, instructions).is_break() {
+                break;
+            }
+        }
+        Ok::<_, Error>(())
+    })
+    .await
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = instances)]
 #[diesel(check_for_backend(diesel::pg::Pg))]
@@ -143,7 +178,6 @@ struct Row {
     agent_name: Option<String>,
     conversation_id: Option<String>,
     invite_url: Option<String>,
-    instructions: Option<String>,
     created_at: DateTime<Utc>,
     claimed_at: Option<DateTime<Utc>>,
     source_branch: Option<String>,
@@ -164,7 +198,6 @@ impl Row {
             agent_name: self.agent_name,
             conversation_id: self.conversation_id,
             invite_url: self.invite_url,
-            instructions: self.instructions,
             created_at: self.created_at,
             claimed_at: self.claimed_at,
             source_branch: self.source_branch,

@@ -40,7 +40,7 @@ const WRITES_WITHOUT_A_TERM: [&str; 15] = [
 ];
 
 /// What only reads, or only wakes.
-const READS: [&str; 19] = [
+const READS: [&str; 20] = [
     "belongings::owners",
     "budget::load",
     "claims::idle_exists",
@@ -52,6 +52,7 @@ const READS: [&str; 19] = [
     "fuse::load",
     "fuse::tripped",
     "instances::counts",
+    "instances::each_with_instructions",
     "instances::load",
     "instances::load_probed",
     "instances::views",
