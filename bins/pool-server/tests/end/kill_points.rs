@@ -58,7 +58,7 @@ const fn with(agents: AgentFault, at: &'static str, then: Then) -> Kill {
 }
 
 /// Not a failpoint: the process is killed from outside.
-const WHILE_CALLED: &str = "(while the agent is called)";
+pub(crate) const WHILE_CALLED: &str = "(while the agent is called)";
 
 const KILLS: [Kill; 10] = [
     kill("claim.before_lease", Then::Served),
@@ -76,14 +76,14 @@ const REFUSES: AgentFault = AgentFault::RefuseProvision { status: 503 };
 const BREAKS: AgentFault = AgentFault::ErrorAfterProvision;
 
 /// A real process, to be killed.
-struct Victim {
-    process: Child,
-    base: String,
+pub(crate) struct Victim {
+    pub(crate) process: Child,
+    pub(crate) base: String,
     log: PathBuf,
 }
 
 impl Victim {
-    async fn start(pool: &Pool, n: usize, at: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(pool: &Pool, n: usize, at: &str) -> anyhow::Result<Self> {
         let railway = &pool.railway;
         let name = format!("{}-{n}.log", pool.database.name());
         let log = std::env::temp_dir().join(name);

@@ -10,6 +10,7 @@ mod creation;
 mod database;
 mod destruction;
 mod failover;
+mod floods;
 mod interrupted;
 mod kill_points;
 mod leaders;
