@@ -5,7 +5,8 @@ use std::time::Duration;
 use pool_domain::{Redactor, Secret};
 use pool_http_client::{BodyError, HttpClient, Request, Transport, excerpt, read_body};
 use reqwest::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
 
 use crate::Error;
 use crate::readiness::Readiness;
@@ -121,32 +122,74 @@ impl AgentClient {
         }
         request
     }
+}
 
-    /// What a refusing agent said, in a few words.
-    pub(crate) async fn refusal(&self, response: &mut Response, redactor: &Redactor) -> String {
-        let status = response.status().as_u16();
-        let words = match body(response).await {
-            Ok(body) => words(&body, redactor),
-            Err(error) => error.to_string(),
+/// An answer that is no success: who gave it, and what it says.
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    /// In a few words.
+    pub(crate) reason: String,
+    /// In whose words.
+    pub(crate) author: Author,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Who wrote a refusal. An agent is reached through Railway's edge, which answers in its place where
+/// it is away (`{"status": "error", "code": 502, "message": "Application failed to respond"}`), with the
+/// same status codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// The Node runtime: `{"error": "…"}`.
+    Agent,
+    /// The Hermes runtime: `{"detail": "…"}`.
+    Hermes,
+    /// An edge or a proxy, or nobody knows.
+    Somebody,
+}
+
+impl Refusal {
+    /// Reads a refusal to its end.
+    pub(crate) async fn read(response: &mut Response, redactor: &Redactor) -> Self {
+        let status = response.status();
+        let (words, body) = match body(response).await {
+            Ok(body) => (words(&body, redactor), body),
+            Err(error) => (error.to_string(), Vec::new()),
         };
-        if words.is_empty() {
-            format!("the agent answered {status}")
+        let reason = if words.is_empty() {
+            format!("the agent answered {}", status.as_u16())
         } else {
-            format!("the agent answered {status}: {words}")
+            format!("the agent answered {}: {words}", status.as_u16())
+        };
+        Self {
+            status,
+            reason,
+            author: Author::of(&body),
+            body,
         }
     }
 }
 
-/// An agent's error text, from JSON (`{"error": …}`), a page or plain text.
-pub(crate) fn words(body: &[u8], redactor: &Redactor) -> String {
-    #[derive(serde::Deserialize)]
-    struct Refusal {
-        error: String,
+impl Author {
+    fn of(body: &[u8]) -> Self {
+        let said: Value = serde_json::from_slice(body).unwrap_or_default();
+        if said["error"].is_string() {
+            Self::Agent
+        } else if said["detail"].is_string() {
+            Self::Hermes
+        } else {
+            Self::Somebody
+        }
     }
-    let text = serde_json::from_slice::<Refusal>(body).map_or_else(
-        |_| String::from_utf8_lossy(body).into_owned(),
-        |refusal| refusal.error,
-    );
+}
+
+/// The text of an error, from JSON (`error` and `detail` of agents, `message` of Railway's edge), a
+/// page or plain text.
+pub(crate) fn words(body: &[u8], redactor: &Redactor) -> String {
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = ["error", "detail", "message"]
+        .into_iter()
+        .find_map(|field| said[field].as_str().map(str::to_owned))
+        .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     excerpt(&text, MAX_REASON_CHARS, redactor)
 }
 

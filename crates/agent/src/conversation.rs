@@ -78,7 +78,7 @@ impl AgentClient {
 /// Three shapes are in the field: `{"conversationId": id}`, `{"conversation": {"id": id}}` and
 /// `{"conversationId": null, "pending": true}`, where somebody's join waits to be let in and the
 /// conversation is not known yet.
-fn read(body: &[u8]) -> Conversation {
+pub(crate) fn read(body: &[u8]) -> Conversation {
     let Ok(status) = serde_json::from_slice::<Value>(body) else {
         return Conversation::None;
     };

@@ -1,6 +1,8 @@
 //! What can go wrong: a client that cannot be built, an agent that is not ready, a provision that
 //! did not succeed.
 
+use pool_domain::write::FoundConversation;
+
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -30,6 +32,14 @@ pub enum ProvisionFailure {
         reason: String,
         /// The agent's answer, where there was one.
         status: Option<u16>,
+    },
+    /// It is in somebody's conversation already: it is neither this caller's nor anybody else's to have.
+    #[error("it is somebody's already: {reason}")]
+    Bound {
+        /// Why, in a few words.
+        reason: String,
+        /// Its conversation, where the refusal names it.
+        conversation: Option<FoundConversation>,
     },
     /// It may have happened, and nobody can know. The agent must never be offered to anybody else.
     #[error("it is unknown whether it was provisioned: {reason}")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
-use crate::client::body;
+use crate::client::{Refusal, body};
 use crate::{AgentClient, NotReady};
 
 /// What a ready agent says of itself.
@@ -59,7 +59,7 @@ impl AgentClient {
         let request = self.request(Method::GET, url, "/pool/health", timeout);
         let mut response = request.send().await.map_err(|error| error.to_string())?;
         if response.status() != StatusCode::OK {
-            return Err(self.refusal(&mut response, &self.redactor).await);
+            return Err(Refusal::read(&mut response, &self.redactor).await.reason);
         }
         let body = body(&mut response).await.map_err(|e| e.to_string())?;
         read(&body)

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use pool_domain::{Redactor, Secret};
+use pool_domain::write::FoundConversation;
+use pool_domain::{Conversation, Redactor, Secret};
 use pool_http_client::{BodyError, SendError};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{body, words};
-use crate::{AgentClient, ProvisionFailure};
+use crate::client::{Author, Refusal, body, words};
+use crate::{AgentClient, ProvisionFailure, conversation};
 
 /// What an agent is to become.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,8 +54,8 @@ impl AgentClient {
     /// # Errors
     ///
     /// [`ProvisionFailure::Definite`] where the agent surely is nobody's, so that it may be offered
-    /// to somebody else; [`ProvisionFailure::Indeterminate`] where nobody can know, which does not
-    /// pass by itself.
+    /// to somebody else; [`ProvisionFailure::Bound`] where it is somebody's already;
+    /// [`ProvisionFailure::Indeterminate`] where nobody can know, which does not pass by itself.
     pub async fn provision(
         &self,
         url: &str,
@@ -88,8 +89,7 @@ impl AgentClient {
         let status = response.status();
         if status != StatusCode::OK {
             let redactor = self.redactor.and(callers_own(request));
-            let reason = self.refusal(&mut response, &redactor).await;
-            return Err(refused(status, reason));
+            return Err(refused(Refusal::read(&mut response, &redactor).await));
         }
         let body = body(&mut response).await.map_err(|e| cut_off(&e))?;
         self.readiness.forget(url);
@@ -140,15 +140,44 @@ fn not_answered(error: &SendError) -> ProvisionFailure {
 }
 
 /// The agent checks its key, its readiness and the request before it begins, and says so with these
-/// statuses. A 500 is not among them: the agent repeats inside, and answers so too when its first
-/// try did make the conversation. A 502 comes from a proxy in front of it.
-fn refused(status: StatusCode, reason: String) -> ProvisionFailure {
-    match status.as_u16() {
-        code @ (400 | 401 | 403 | 404 | 413 | 503) => ProvisionFailure::Definite {
-            reason,
-            status: Some(code),
-        },
-        _ => indeterminate(reason),
+/// statuses, in JSON of its own: the same status on an edge's page says nothing of the agent behind
+/// it. A 503 of Hermes comes after it asked to be let into a conversation, which may still happen. A
+/// 500 is not among them: the agent repeats inside, and answers so too when its first try did make the
+/// conversation.
+fn refused(refusal: Refusal) -> ProvisionFailure {
+    let definite = match (refusal.status.as_u16(), refusal.author) {
+        // Whoever says so: it is better kept for nobody than taken from somebody.
+        (409, _) => {
+            return ProvisionFailure::Bound {
+                conversation: named(&refusal.body),
+                reason: refusal.reason,
+            };
+        }
+        (400 | 401 | 403 | 404 | 413 | 503, Author::Agent) => true,
+        (400 | 401 | 403 | 404 | 413, Author::Hermes) => true,
+        _ => false,
+    };
+    if definite {
+        ProvisionFailure::Definite {
+            reason: refusal.reason,
+            status: Some(refusal.status.as_u16()),
+        }
+    } else {
+        indeterminate(refusal.reason)
+    }
+}
+
+/// The conversation that a refusal names.
+fn named(body: &[u8]) -> Option<FoundConversation> {
+    match conversation::read(body) {
+        Conversation::In {
+            conversation_id,
+            invite_url,
+        } => Some(FoundConversation {
+            conversation_id,
+            invite_url,
+        }),
+        _ => None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use pool_agent::{ProvisionFailure, Provisioned};
 use pool_db::claims::Lease;
+use pool_domain::Conversation;
+use pool_domain::write::FoundConversation;
 use pool_failpoints::fail_point;
 
 use crate::claim::{Claim, Held};
@@ -23,6 +25,8 @@ enum Outcome {
     Failed {
         reason: String,
     },
+    /// It is somebody's already.
+    Bound(Option<FoundConversation>),
     Indeterminate {
         reason: String,
         timed_out: bool,
@@ -70,6 +74,10 @@ impl Claim {
                     self.blame(&held, &reason).await;
                     last_reason = reason;
                 }
+                Outcome::Bound(conversation) => {
+                    self.bound += 1;
+                    self.bind(&held, conversation).await;
+                }
                 Outcome::Indeterminate { reason, timed_out } => {
                     self.blame_first(&mut refused).await;
                     self.abandon(&held, &reason, timed_out).await;
@@ -78,7 +86,7 @@ impl Claim {
             }
         }
         self.put_back(refused).await;
-        Err(match self.tried.len() {
+        Err(match self.failures() {
             0 => ClaimError::NoIdle,
             tried => ClaimError::AllFailed {
                 tried,
@@ -88,7 +96,7 @@ impl Claim {
     }
 
     /// Three at most, within the time; while the breaker is open only one, unless that one blames
-    /// the request and a second opinion is due.
+    /// the request and a second opinion is due. Those that are somebody's already do not count.
     fn may_try_another(&self, second_opinion_due: bool) -> bool {
         if self.tried.is_empty() {
             return true;
@@ -99,9 +107,10 @@ impl Claim {
             .provision_timeout
             .min(ClaimSettings::ATTEMPT_NEEDS);
         let one_only = self.pass.is_trial() || self.shared.breaker.is_open();
-        self.tried.len() < ClaimSettings::INSTANCES_MAX
+        self.failures() < ClaimSettings::INSTANCES_MAX
+            && self.bound < ClaimSettings::BOUND_MAX
             && self.time_left() >= needs
-            && (second_opinion_due || !one_only)
+            && (second_opinion_due || !one_only || self.failures() == 0)
     }
 
     async fn provision(&self, lease: &Lease) -> Outcome {
@@ -125,9 +134,41 @@ impl Claim {
                 }
                 _ => failed(reason),
             },
+            Err(ProvisionFailure::Bound { conversation, .. }) => {
+                Outcome::Bound(match conversation {
+                    Some(named) => Some(named),
+                    None => self.conversation_of(lease, url).await,
+                })
+            }
             Err(ProvisionFailure::Indeterminate { reason, timed_out }) => {
                 Outcome::Indeterminate { reason, timed_out }
             }
+        }
+    }
+
+    /// In which conversation an agent is that said so, and did not say in which.
+    async fn conversation_of(&self, lease: &Lease, url: &str) -> Option<FoundConversation> {
+        let (agent, limit) = (
+            &self.shared.agent,
+            ClaimSettings::CONVERSATION_TIMEOUT.min(self.time_left()),
+        );
+        let asked = match &lease.gateway_token {
+            Some(token) => {
+                agent
+                    .conversation_with_gateway_token(url, token, limit)
+                    .await
+            }
+            None => agent.conversation(url, limit).await,
+        };
+        match asked {
+            Conversation::In {
+                conversation_id,
+                invite_url,
+            } => Some(FoundConversation {
+                conversation_id,
+                invite_url,
+            }),
+            _ => None,
         }
     }
 

@@ -19,7 +19,10 @@ pub(crate) struct Claim {
     pub(crate) request: ProvisionRequest,
     /// Where the caller may repeat the claim.
     pub(crate) keyed: Option<KeyedRequest>,
+    /// Which instances it had, and does not want again.
     pub(crate) tried: Vec<InstanceId>,
+    /// How many of these are somebody's already.
+    pub(crate) bound: usize,
     pub(crate) pass: Pass,
     began: Instant,
 }
@@ -59,9 +62,15 @@ impl Claim {
             },
             keyed,
             tried: Vec::with_capacity(ClaimSettings::INSTANCES_MAX),
+            bound: 0,
             pass,
             began: Instant::now(),
         }
+    }
+
+    /// How many instances failed it.
+    pub(crate) fn failures(&self) -> usize {
+        self.tried.len() - self.bound
     }
 
     pub(crate) fn time_left(&self) -> Duration {

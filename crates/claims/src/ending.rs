@@ -3,6 +3,7 @@
 use pool_agent::Provisioned;
 use pool_db::claims::Confirmation;
 use pool_db::storable;
+use pool_domain::write::FoundConversation;
 use pool_failpoints::fail_point;
 
 use crate::claim::{Claim, Held};
@@ -23,6 +24,14 @@ impl Claim {
             Settled::Overtaken => Err(lost(&held, "the lease was decided otherwise meanwhile")),
             Settled::Unheard => Err(lost(&held, "the database refuses to confirm")),
         }
+    }
+
+    /// Keeps for somebody an instance that is his already.
+    pub(crate) async fn bind(&self, held: &Held, conversation: Option<FoundConversation>) {
+        fail_point!("claim.before_bind");
+        let settlement = held.settlement(Decision::Bind(conversation));
+        settlement.settle_aside(&self.shared).await;
+        fail_point!("claim.after_bind");
     }
 
     /// Gives back an instance that definitely was not provisioned. `counts` blames it.

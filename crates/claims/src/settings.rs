@@ -21,6 +21,12 @@ impl ClaimSettings {
     /// How long an agent that nothing vouches for may take to say that it is ready. A warm one
     /// answers in milliseconds, and a user is waiting.
     pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+    /// How long an agent that is somebody's already may take to say in which conversation it is. Without
+    /// an answer it is kept for him all the same.
+    pub const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(2);
+    /// How many instances one claim may find to be somebody's already: those whose rows are older than
+    /// what became of them, as after a restore of the database. None of them counts as tried.
+    pub const BOUND_MAX: usize = 20;
     /// What a claim may take on top of the time of one provision: two definite failures before it, each
     /// at most a health check (1 s) and a connect timeout (5 s), and the database's part.
     pub const BESIDE_PROVISION: Duration = Duration::from_secs(15);

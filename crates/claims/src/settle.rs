@@ -1,9 +1,10 @@
-//! Settles a lease: confirms, releases or abandons it, and repeats that until the database answers.
+//! Settles a lease: confirms, binds, releases or abandons it, and repeats that until the database answers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use pool_db::claims::{self, Confirmation, Confirmed};
+use pool_domain::write::FoundConversation;
 use pool_domain::{ClaimToken, InstanceId, Status};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -30,6 +31,8 @@ const LATE_LEASE_AFTER: Duration = Duration::from_secs(6);
 pub(crate) enum Decision {
     /// The instance is the caller's.
     Confirm(Confirmation),
+    /// It is somebody's already, in this conversation where its agent says which.
+    Bind(Option<FoundConversation>),
     /// It definitely was not provisioned; `counts` blames it.
     Release {
         /// What failed, for the event log and for the next try.
@@ -68,8 +71,9 @@ pub(crate) enum Settled {
 
 impl Settlement {
     /// Asks until the database answers. A release and an abandon are given up with the lease, whose
-    /// end means nearly the same. A confirm is not: the agent is in its conversation already, and as
-    /// long as the database is away nobody else decides either; when it is back, it says who did.
+    /// end means nearly the same. A confirm and a bind are not: the agent is in its conversation
+    /// already, and as long as the database is away nobody else decides either; when it is back, it
+    /// says who did.
     pub(crate) async fn settle(&self, shared: &Shared) -> Settled {
         let mut pause = AGAIN_AFTER;
         let mut refusals = 0;
@@ -122,6 +126,15 @@ impl Settlement {
             Decision::Confirm(confirmation) => {
                 claims::confirm(db, token, confirmation).await? == Confirmed::Done
             }
+            Decision::Bind(conversation) => {
+                let Some(instance) = &self.instance else {
+                    return Ok(Settled::Overtaken);
+                };
+                let done = claims::bind(db, token, instance, conversation.as_ref()).await?;
+                let reason = "its agent was in a conversation already";
+                self.tell(reason, done.then_some(Status::Claimed));
+                done
+            }
             Decision::Release { reason, counts } => {
                 let status = claims::release(db, token, reason, *counts).await?;
                 self.tell(reason, status);
@@ -160,7 +173,7 @@ impl Settlement {
     }
 
     fn runs_out_within(&self, pause: Duration) -> bool {
-        let outlives_its_lease = matches!(self.decision, Decision::Confirm(_));
+        let outlives_its_lease = matches!(self.decision, Decision::Confirm(_) | Decision::Bind(_));
         !outlives_its_lease && Instant::now() + pause >= self.until
     }
 }
@@ -169,6 +182,7 @@ impl Decision {
     const fn name(&self) -> &'static str {
         match self {
             Self::Confirm(_) => "confirm",
+            Self::Bind(_) => "bind",
             Self::Release { counts: true, .. } => "release, blamed",
             Self::Release { counts: false, .. } => "release",
             Self::Abandon { .. } => "abandon",

@@ -29,6 +29,8 @@ pub enum Event {
     Lease,
     /// The claimer's agent was provisioned.
     Confirm,
+    /// The claimer's agent says that it is in somebody's conversation already.
+    Bound,
     /// The claimer surely did not provision it.
     Release,
     /// The outcome of the claim is unknown, or the lease ran out.
@@ -39,7 +41,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, in the order of the table in `docs/LIFECYCLE.md`.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Ready,
         Self::ConversationFound,
         Self::Stuck,
@@ -52,6 +54,7 @@ impl Event {
         Self::Dismiss,
         Self::Lease,
         Self::Confirm,
+        Self::Bound,
         Self::Release,
         Self::Abandon,
         Self::Remove,
@@ -73,6 +76,7 @@ impl Event {
             Self::Dismiss => "dismiss",
             Self::Lease => "lease",
             Self::Confirm => "confirm",
+            Self::Bound => "bound",
             Self::Release => "release",
             Self::Abandon => "abandon",
             Self::Remove => "remove",

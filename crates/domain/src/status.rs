@@ -136,6 +136,7 @@ impl State {
             Event::Dismiss => self.dismiss(),
             Event::Lease => self.lease(),
             Event::Confirm => self.confirm(),
+            Event::Bound => self.bind(),
             Event::Release => self.release(),
             Event::Abandon => self.abandon(),
             Event::Remove => return self.remove().map(|()| Next::Gone),
@@ -259,6 +260,17 @@ impl State {
                 ..self.to(Status::Claimed)
             }),
             _ => Err(self.refuse(Event::Confirm)),
+        }
+    }
+
+    /// The agent is somebody's already, and not the claimer's.
+    fn bind(self) -> Transition {
+        match self.status {
+            Status::Claiming => Ok(Self {
+                failed_claims: 0,
+                ..self.to(Status::Claimed)
+            }),
+            _ => Err(self.refuse(Event::Bound)),
         }
     }
 

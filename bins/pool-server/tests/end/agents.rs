@@ -30,6 +30,8 @@ enum Call {
 enum End {
     /// Definitely not set up: another agent is, and the one at fault is idle again.
     Definite,
+    /// It is somebody's already: it is claimed, and the caller gets another one.
+    Bound,
     /// Nobody can know, after an answer or none: 502, and it is dead.
     Indeterminate,
     /// Nobody can know, after the time ran out: 504, and it is dead.
@@ -45,7 +47,7 @@ const SLOW: Fault = Fault::Slow { ms: 60_000 };
 /// None: it is not reached.
 const CASES: [(Call, Option<Fault>, End); 34] = {
     use Call::{Health, Provision};
-    use End::{Definite, Indeterminate, TimedOut};
+    use End::{Bound, Definite, Indeterminate, TimedOut};
     [
         (Health, None, Definite),
         (Health, Some(Fault::Unready), Definite),
@@ -66,7 +68,7 @@ const CASES: [(Call, Option<Fault>, End); 34] = {
         (Provision, Some(refuse(404)), Definite),
         (Provision, Some(refuse(413)), Definite),
         (Provision, Some(refuse(503)), Definite),
-        (Provision, Some(refuse(409)), Indeterminate),
+        (Provision, Some(refuse(409)), Bound),
         (Provision, Some(refuse(429)), Indeterminate),
         (Provision, Some(refuse(500)), Indeterminate),
         (Provision, Some(Fault::Hang), TimedOut),
@@ -216,7 +218,8 @@ struct Begun {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_an_agent_does_its_caller_the_row_and_the_stock_are_as_they_should_be()
 -> anyhow::Result<()> {
-    let stock = CASES.len() + 4;
+    let bound = CASES.iter().filter(|(_, _, end)| *end == End::Bound);
+    let stock = CASES.len() + bound.count() + 4;
     let stage = Stage::new(stock, 4_000).await?;
     let mut table = format!("{:<11}{:<34}answer  row\n", "call", "fault");
     let mut waiting = Vec::new();
@@ -239,7 +242,7 @@ async fn whatever_an_agent_does_its_caller_the_row_and_the_stock_are_as_they_sho
     let left = stage.idle().await?;
     let _ = writeln!(table, "{left} of {stock} are left");
     print!("{table}");
-    // Each claim took one: the one that it got, or the one that is lost.
+    // Each claim took one: the one that it got, or the one that is lost; and some are somebody's.
     ensure!(left == 4, "{left} are left");
     let twice = stage.pool.railway.view().agents;
     ensure!(twice.iter().all(|agent| agent.provisions <= 1), "{twice:?}");
@@ -264,6 +267,11 @@ async fn finish(stage: &Stage, begun: Begun, end: End) -> anyhow::Result<String>
             let blamed = stage.column(&id, "failed_claims").await?;
             ensure!(row == "idle" && blamed == "1", "{row}, blamed {blamed}");
             stage.set_apart(&id, &url).await?;
+        }
+        End::Bound => {
+            ensure!(status == 200, "{status} {answer}");
+            ensure!(answer["instanceId"] != id.as_str(), "{answer}");
+            ensure!(row == "claimed", "{row}");
         }
         End::Indeterminate => {
             ensure!(status == 502, "{status} {answer}");

@@ -60,7 +60,7 @@ const fn with(agents: AgentFault, at: &'static str, then: Then) -> Kill {
 /// Not a failpoint: the process is killed from outside.
 pub(crate) const WHILE_CALLED: &str = "(while the agent is called)";
 
-const KILLS: [Kill; 10] = [
+const KILLS: [Kill; 12] = [
     kill("claim.before_lease", Then::Served),
     kill("claim.after_lease", Then::Lost),
     kill("claim.before_provision", Then::Lost),
@@ -69,10 +69,13 @@ const KILLS: [Kill; 10] = [
     kill("claim.after_confirm", Then::Same),
     with(REFUSES, "claim.before_release", Then::Lost),
     with(REFUSES, "claim.after_release", Then::Served),
+    with(BOUND, "claim.before_bind", Then::Lost),
+    with(BOUND, "claim.after_bind", Then::Served),
     with(BREAKS, "claim.before_abandon", Then::Lost),
     with(BREAKS, "claim.after_abandon", Then::Lost),
 ];
 const REFUSES: AgentFault = AgentFault::RefuseProvision { status: 503 };
+const BOUND: AgentFault = AgentFault::RefuseProvision { status: 409 };
 const BREAKS: AgentFault = AgentFault::ErrorAfterProvision;
 
 /// A real process, to be killed.

@@ -23,6 +23,10 @@ pub(crate) enum Behaviour {
     NotReady,
     /// Says no with this status.
     Refuse(u16),
+    /// Says no with this status in the words of Railway's edge.
+    EdgeRefuses(u16),
+    /// Says that it is in somebody's conversation, and in which only where it is asked for that.
+    Bound,
     /// Says yes once the test adds a permit.
     Wait(Arc<Semaphore>),
     /// Says nothing.
@@ -97,6 +101,16 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
         answer(&mut socket, 200, &format!(r#"{{"ready":{ready}}}"#)).await;
         return;
     }
+    if call == "convos/status" {
+        let bound = matches!(behaviour, Behaviour::Bound);
+        let conversation = if bound {
+            format!(r#"{{"id":"of-{name}"}}"#)
+        } else {
+            "null".to_owned()
+        };
+        let said = format!(r#"{{"ready":true,"conversation":{conversation}}}"#);
+        return answer(&mut socket, 200, &said).await;
+    }
     shared.asked.lock().unwrap().push(name.to_owned());
     match behaviour {
         Behaviour::Serve | Behaviour::NotReady => {}
@@ -104,6 +118,15 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
         Behaviour::Wait(permits) => permits.acquire().await.unwrap().forget(),
         Behaviour::Refuse(status) => {
             return answer(&mut socket, status, r#"{"error":"no"}"#).await;
+        }
+        Behaviour::EdgeRefuses(status) => {
+            let page = format!(
+                r#"{{"status":"error","code":{status},"message":"Application failed to respond"}}"#
+            );
+            return answer(&mut socket, status, &page).await;
+        }
+        Behaviour::Bound => {
+            return answer(&mut socket, 409, r#"{"error":"already in a conversation"}"#).await;
         }
         Behaviour::Hang => return std::future::pending().await,
         Behaviour::CutOff => {

@@ -6,7 +6,7 @@ use pool_claims::ClaimError;
 use tokio::time::Instant;
 
 use crate::agents::Behaviour;
-use crate::stage::Stage;
+use crate::stage::{Stage, keyed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_sure_failure_another_instance_is_tried_and_the_failed_one_is_idle_again() {
@@ -85,6 +85,8 @@ async fn an_instance_of_unknown_outcome_is_never_handed_out_again() {
         Behaviour::Refuse(500),
         Behaviour::Refuse(502),
         Behaviour::Refuse(302),
+        Behaviour::EdgeRefuses(404),
+        Behaviour::EdgeRefuses(503),
         Behaviour::CutOff,
         Behaviour::Babble,
     ] {
@@ -218,4 +220,41 @@ async fn a_confirm_waits_for_the_database_to_come_back() {
     stage.come_back().await;
     assert_eq!(caller.await.unwrap().instance_id.as_str(), "a");
     assert_eq!(stage.status("a").await, "claimed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_somebodys_already_is_kept_for_him_and_the_caller_gets_another() {
+    let stage = Stage::new().await;
+    stage.stock(&["his", "hers", "free"]).await;
+    for name in ["his", "hers"] {
+        stage.agents.tell(name, Behaviour::Bound);
+    }
+    let claimed = stage.claims.claim(keyed("k")).await.unwrap();
+    assert_eq!(claimed.instance_id.as_str(), "free");
+    for name in ["his", "hers"] {
+        assert_eq!(stage.status(name).await, "claimed");
+        let conversation = stage.column(name, "conversation_id").await.unwrap();
+        assert_eq!(conversation, format!("of-{name}"));
+        assert_eq!(stage.column(name, "claim_token").await, None);
+        assert_eq!(stage.column(name, "agent_name").await, None);
+    }
+    let again = stage.claims.claim(keyed("k")).await.unwrap();
+    assert_eq!(again, claimed, "the key is his who used it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_every_agent_is_somebodys_none_is_idle_and_the_key_is_free() {
+    let stage = Stage::new().await;
+    stage.stock(&["a", "b", "c", "d", "e"]).await;
+    for name in ["a", "b", "c", "d", "e"] {
+        stage.agents.tell(name, Behaviour::Bound);
+    }
+    for _ in 0..2 {
+        let error = stage.claims.claim(keyed("k")).await.unwrap_err();
+        assert!(matches!(error, ClaimError::NoIdle), "{error}");
+    }
+    let kept = "SELECT count(*) FROM instances WHERE status = 'claimed'";
+    assert_eq!(stage.number(kept).await, 5);
+    stage.stock(&["f"]).await;
+    stage.claims.claim(keyed("k")).await.unwrap();
 }

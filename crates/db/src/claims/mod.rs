@@ -1,4 +1,4 @@
-//! The database's side of a claim: lease, then confirm, release or abandon, each one statement, also
+//! The database's side of a claim: lease, then confirm, bind, release or abandon, each one statement, also
 //! for a caller who gave an idempotency key. No transaction is held while an agent is called, and
 //! nothing here sends a notification, which would make claims wait for one another.
 
@@ -10,4 +10,4 @@ mod settle;
 pub use expiry::expire;
 pub use idempotency::{Answer, KeyedRequest, Known, look, prune};
 pub use lease::{Lease, Leased, idle_exists, lease_idle};
-pub use settle::{Confirmation, Confirmed, abandon, confirm, release};
+pub use settle::{Confirmation, Confirmed, abandon, bind, confirm, release};

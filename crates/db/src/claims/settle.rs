@@ -1,9 +1,10 @@
-//! What ends a lease: confirm, release or abandon. Each finds the lease by its token, and by the same
+//! What ends a lease: confirm, bind, release or abandon. Each finds the lease by its token, and by the same
 //! token the row of the caller's key, where he gave one.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use pool_domain::write::FoundConversation;
 use pool_domain::{ClaimToken, InstanceId, State, Status};
 
 use crate::Db;
@@ -92,6 +93,33 @@ pub async fn confirm(
     } else {
         Confirmed::Done
     })
+}
+
+/// Keeps for somebody the leased instance whose agent says that it is in a conversation already, and
+/// lets go of the caller's key. False when the token holds no lease of this instance any more. May be
+/// repeated.
+///
+/// # Errors
+/// When the database is away, busy or refuses.
+pub async fn bind(
+    db: &Db,
+    token: ClaimToken,
+    instance: &InstanceId,
+    conversation: Option<&FoundConversation>,
+) -> Result<bool, Error> {
+    let mut connection = db.claim_connection().await?;
+    let found = conversation.map(|it| storable(&it.conversation_id));
+    let invite_url = conversation.and_then(|it| it.invite_url.as_deref().map(storable));
+    let changed = answer(
+        statement(include_str!("bind.sql"))
+            .bind::<SqlUuid, _>(token.as_uuid())
+            .bind::<Text, _>(instance.to_string())
+            .bind::<Nullable<Text>, _>(found)
+            .bind::<Nullable<Text>, _>(invite_url)
+            .execute(&mut connection),
+    )
+    .await?;
+    Ok(changed > 0)
 }
 
 /// Gives back a lease whose agent was surely not provisioned, lets go of its caller's key, and says

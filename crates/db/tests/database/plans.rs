@@ -55,6 +55,7 @@ async fn what_ends_a_claim_finds_it_and_its_key_by_its_token() {
             include_str!("../../src/claims/confirm.sql"),
             "NULL, NULL, NULL, NULL, NULL, 'a', true, true",
         ),
+        (include_str!("../../src/claims/bind.sql"), "'a', NULL, NULL"),
         (
             include_str!("../../src/claims/release.sql"),
             "'refused', 1::smallint, '{idle,starting,dead}'::text[]",

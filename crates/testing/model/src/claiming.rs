@@ -6,7 +6,7 @@ use pool_domain::{Event, State, Status};
 use crate::action::{Action, Verb};
 use crate::rules::Rules;
 use crate::state::Code;
-use crate::world::{Claim, INSTANCES, Set, Statement, TRIES_MAX, Token, World};
+use crate::world::{Claim, Harm, INSTANCES, RESTORED, Set, Statement, TRIES_MAX, Token, World};
 
 type Steps = Vec<(Action, World)>;
 
@@ -25,6 +25,7 @@ pub(crate) fn steps(world: &World, server: usize, rules: &Rules, late: bool, out
             confirm(world, server, (instance, tried), rules, out);
         }
         Claim::Failed(instance, tried) => release(world, server, instance, tried, out),
+        Claim::Bound(instance, tried) => bind(world, server, (instance, tried), rules, out),
         Claim::Unknown(_, tried) => abandon(world, server, tried, rules, out),
         Claim::Answered(..) | Claim::Over => {}
     }
@@ -54,6 +55,7 @@ pub(crate) fn effects(world: &World, statement: Statement, rules: &Rules) -> Vec
         Statement::Confirm(token, instance) => {
             vec![confirm_effect(world, token, instance, rules).0]
         }
+        Statement::Bind(token, instance) => vec![bind_effect(world, token, instance, rules)],
         Statement::Release(token) => release_effects(world, token),
         Statement::Abandon(token) => vec![abandon_effect(world, token, rules)],
     }
@@ -183,6 +185,11 @@ fn call_agent(world: &World, server: usize, instance: u8, tried: Set, out: &mut 
     if !world.agents[agent].exists {
         return;
     }
+    if world.agents[agent].holds & RESTORED != 0 {
+        let bound = with_claim(world, server, Claim::Bound(instance, tried));
+        out.push((Verb::AgentSaysThatItIsSomebodys.of(agent), bound));
+        return;
+    }
     let mut late = unknown;
     late.agents[agent].on_its_way |= me;
     out.push((Verb::AgentIsSlowAndTheCallIsGivenUp.of(agent), late));
@@ -260,14 +267,59 @@ fn confirm_effect(world: &World, token: Token, instance: u8, rules: &Rules) -> (
     (after, true)
 }
 
-fn release(world: &World, server: usize, instance: u8, tried: Set, out: &mut Steps) {
+/// Repeated until the database answers; then another instance is tried.
+fn bind(world: &World, server: usize, held: (u8, Set), rules: &Rules, out: &mut Steps) {
+    let (instance, tried) = held;
     let token = token_of(server, tried);
+    let next = next_try(instance, tried);
+    let after = if rules.bound_is_kept {
+        bind_effect(world, token, instance, rules)
+    } else {
+        let mut released = release_effects(world, token)[0];
+        if released != *world {
+            released.harm = Some(Harm::GaveUpWhatIsSomebodys);
+        }
+        released
+    };
+    out.push((
+        Verb::ServerBinds.of(server),
+        with_claim(&after, server, next),
+    ));
+    let failed = with_claim(world, server, next);
+    out.push((Verb::ServerFailsToBind.of(server), failed));
+    if let Some(sent) = with_sent(&failed, server, Statement::Bind(token, instance)) {
+        out.push((Verb::ServerSendsAStatementThatWaits.of(server), sent));
+    }
+}
+
+fn bind_effect(world: &World, token: Token, instance: u8, rules: &Rules) -> World {
+    let mut after = *world;
+    let row = world.rows.iter().position(|row| row.token == Some(token));
+    let named = |row: &usize| *row == usize::from(instance) || !rules.bind_names_the_instance;
+    if let Some(row) = row.filter(named)
+        && let Some(code) = world.rows[row].code.after(Event::Bound)
+    {
+        after.rows[row].token = None;
+        after.set(row, code);
+        if world.agents[row].holds & RESTORED == 0 {
+            after.harm = Some(Harm::KeptForNobody);
+        }
+    }
+    after
+}
+
+fn next_try(instance: u8, tried: Set) -> Claim {
     let tried = tried | 1 << instance;
-    let next = if tried.count_ones() < TRIES_MAX {
+    if tried.count_ones() < TRIES_MAX {
         Claim::Leasing(tried)
     } else {
         Claim::Over
-    };
+    }
+}
+
+fn release(world: &World, server: usize, instance: u8, tried: Set, out: &mut Steps) {
+    let token = token_of(server, tried);
+    let next = next_try(instance, tried);
     for after in release_effects(world, token) {
         out.push((
             Verb::ServerReleases.of(server),

@@ -6,7 +6,7 @@ use crate::action::{Action, Verb};
 use crate::explore::System;
 use crate::rules::Rules;
 use crate::state::Code;
-use crate::world::{Claim, Harm, INSTANCES, Lead, Plan, SERVERS, Set, World};
+use crate::world::{Claim, Harm, INSTANCES, Lead, Plan, RESTORED, SERVERS, Set, World};
 use crate::{claiming, leading};
 
 /// Which steps there are. All of them together have more states than a test can visit, so each test
@@ -20,6 +20,8 @@ pub struct Scope {
     pub leaders_apart: bool,
     /// A statement may take effect after its sender has given it up.
     pub late_statements: bool,
+    /// The first instance's agent is somebody's, of whom its row does not know: as after a restore.
+    pub restored: bool,
 }
 
 /// What is looked for.
@@ -55,6 +57,9 @@ impl System for Protocol {
             let mut world = World::new(*rows);
             for server in world.servers.iter_mut().skip(self.scope.claims) {
                 server.claim = Claim::Over;
+            }
+            if self.scope.restored {
+                world.agents[0].holds = RESTORED;
             }
             if !self.scope.leaders_apart {
                 world.servers[0].lead = Lead::Newest;
@@ -128,11 +133,17 @@ pub const DESTROYED: &str = "only what is dead, or what a person asked for, is d
 pub const STALE_LEADER: &str = "a leader whose term is not the newest changes no row";
 /// A decision takes effect on the row that it saw, or not at all.
 pub const OLD_DECISION: &str = "a decision takes effect on a row as it was seen, or not at all";
+/// What says that it is somebody's stays so.
+pub const SOMEBODYS: &str = "an agent that says that it is somebody's is neither given up nor idle";
+/// Nobody but its agent says so.
+pub const KEPT_FOR_NOBODY: &str = "an instance is kept for somebody only where its agent said so";
 /// Nothing stays half done.
 pub const HEALS: &str = "one server that goes on ends every lease and removes all that ended";
 
 fn harm(world: &World) -> Option<&'static str> {
     Some(match world.harm? {
+        Harm::KeptForNobody => KEPT_FOR_NOBODY,
+        Harm::GaveUpWhatIsSomebodys => SOMEBODYS,
         Harm::StaleLeaderWrote => STALE_LEADER,
         Harm::OldDecisionTookEffect => OLD_DECISION,
         Harm::DestroyedWhatHadNotEnded => DESTROYED,
@@ -170,7 +181,7 @@ fn stock(world: &World) -> Option<&'static str> {
     let pairs = world.rows.iter().zip(&world.agents);
     pairs
         .into_iter()
-        .any(|(row, agent)| in_stock(row.code) && (agent.holds | agent.on_its_way) != 0)
+        .any(|(row, agent)| in_stock(row.code) && (agent.holds & !RESTORED | agent.on_its_way) != 0)
         .then_some(UNKNOWN)
 }
 

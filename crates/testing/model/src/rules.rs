@@ -23,6 +23,10 @@ pub struct Rules {
     pub confirm_names_the_instance: bool,
     /// A confirmation knows its earlier success by its token, and not by the instance.
     pub confirmed_by_token: bool,
+    /// An agent that says that it is somebody's is kept for him (`claims/bind.sql`), and not released.
+    pub bound_is_kept: bool,
+    /// And that names the instance beside the token, as a confirmation does.
+    pub bind_names_the_instance: bool,
     /// A leader's write names the status and epoch that it was decided from
     /// (`instances/change_statuses.sql`).
     pub writes_name_what_they_saw: bool,
@@ -51,6 +55,8 @@ impl Default for Rules {
             overtaken_is_told: true,
             confirm_names_the_instance: true,
             confirmed_by_token: true,
+            bound_is_kept: true,
+            bind_names_the_instance: true,
             writes_name_what_they_saw: true,
             writes_name_the_epoch: true,
             writes_check_the_term: true,

@@ -22,6 +22,9 @@ pub type Set = u8;
 /// In [`Agent::holds`]: somebody from before the pool knew of this agent.
 pub const STRANGER: Set = 1 << 7;
 
+/// In [`Agent::holds`]: somebody from before the records were restored; the row does not know of him.
+pub const RESTORED: Set = 1 << 6;
+
 /// Names a lease: which server's claim, and which of its tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token {
@@ -65,6 +68,8 @@ pub enum Claim {
     Provisioned(u8, Set),
     /// The agent was surely not provisioned.
     Failed(u8, Set),
+    /// The agent said that it is somebody's already.
+    Bound(u8, Set),
     /// Nobody can know.
     Unknown(u8, Set),
     /// The caller was answered 200, with this instance.
@@ -81,6 +86,8 @@ pub enum Statement {
     Lease(Token, Set),
     /// Confirm this instance.
     Confirm(Token, u8),
+    /// Keep this instance for somebody.
+    Bind(Token, u8),
     /// Release.
     Release(Token),
     /// Abandon.
@@ -140,6 +147,10 @@ pub enum Harm {
     StaleLeaderWrote,
     /// A decision took effect on a row that had moved on since.
     OldDecisionTookEffect,
+    /// An instance became somebody's whose agent is nobody's.
+    KeptForNobody,
+    /// An instance was given up, or put back, whose agent had said that it is somebody's.
+    GaveUpWhatIsSomebodys,
     /// A service was destroyed whose row was neither dead nor asked for by a person.
     DestroyedWhatHadNotEnded,
 }
@@ -250,6 +261,7 @@ impl World {
                 Claim::Holding(it, others) => Claim::Holding(one(it), tried(others)),
                 Claim::Provisioned(it, others) => Claim::Provisioned(one(it), tried(others)),
                 Claim::Failed(it, others) => Claim::Failed(one(it), tried(others)),
+                Claim::Bound(it, others) => Claim::Bound(one(it), tried(others)),
                 Claim::Unknown(it, others) => Claim::Unknown(one(it), tried(others)),
                 Claim::Answered(it, others) => Claim::Answered(one(it), tried(others)),
                 Claim::Over => Claim::Over,
@@ -257,6 +269,7 @@ impl World {
             server.sent = server.sent.map(|sent| match sent {
                 Statement::Lease(it, others) => Statement::Lease(token(it), tried(others)),
                 Statement::Confirm(it, instance) => Statement::Confirm(token(it), one(instance)),
+                Statement::Bind(it, instance) => Statement::Bind(token(it), one(instance)),
                 Statement::Release(it) => Statement::Release(token(it)),
                 Statement::Abandon(it) => Statement::Abandon(token(it)),
             });

@@ -2,7 +2,8 @@
 //! is needed.
 
 use pool_model::protocol::{
-    ANSWERED, DESTROYED, HEALS, OLD_DECISION, STALE_LEADER, Scope, TWICE, UNKNOWN,
+    ANSWERED, DESTROYED, HEALS, KEPT_FOR_NOBODY, OLD_DECISION, SOMEBODYS, STALE_LEADER, Scope,
+    TWICE, UNKNOWN,
 };
 use pool_model::rules::Rules;
 
@@ -76,6 +77,30 @@ fn a_confirmation_without_the_token_answers_200_for_a_dead_instance() {
         ..Rules::default()
     };
     breaks(CLAIMS, [idle(); 2], rules, ANSWERED);
+}
+
+/// Two claims of instances one of which is somebody's, and its row does not know.
+const RESTORED: Scope = Scope {
+    restored: true,
+    ..CLAIMS
+};
+
+#[test]
+fn an_agent_that_says_that_it_is_somebodys_and_is_released_is_offered_again() {
+    let rules = Rules {
+        bound_is_kept: false,
+        ..Rules::default()
+    };
+    breaks(RESTORED, [idle(); 2], rules, SOMEBODYS);
+}
+
+#[test]
+fn one_that_is_kept_by_the_token_alone_keeps_another_for_nobody() {
+    let rules = Rules {
+        bind_names_the_instance: false,
+        ..Rules::default()
+    };
+    breaks(RESTORED, [idle(); 2], rules, KEPT_FOR_NOBODY);
 }
 
 #[test]

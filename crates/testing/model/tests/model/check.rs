@@ -15,18 +15,21 @@ pub(crate) const CLAIMS: Scope = Scope {
     claims: 2,
     leaders_apart: false,
     late_statements: true,
+    restored: false,
 };
 /// Two servers that lead, plan and act at any time, beside one claim.
 pub(crate) const LEADERS: Scope = Scope {
     claims: 1,
     leaders_apart: true,
     late_statements: false,
+    restored: false,
 };
 /// All of it, for one instance.
 pub(crate) const ALL: Scope = Scope {
     claims: 2,
     leaders_apart: true,
     late_statements: true,
+    restored: false,
 };
 
 /// The rows at the beginning.

@@ -49,6 +49,20 @@ fn what_must_hold_holds_in_every_state_of_adopted_instances() {
     holds("two claims, adopted instances", scope, &begins, 1_000);
 }
 
+#[test]
+fn what_must_hold_holds_in_every_state_after_a_restore() {
+    let scope = Scope {
+        restored: true,
+        ..CLAIMS
+    };
+    holds(
+        "two claims, a restored row",
+        scope,
+        &[[idle(), idle()]],
+        50_000,
+    );
+}
+
 /// Otherwise the sentences would hold of nothing.
 #[test]
 fn everything_that_the_sentences_are_about_is_reached() {

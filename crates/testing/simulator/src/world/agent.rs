@@ -95,7 +95,7 @@ pub struct AgentReply {
 pub enum AgentBody {
     /// JSON.
     Json(Value),
-    /// Plain text, of an edge or of a broken agent.
+    /// Plain text, of a broken agent.
     Text(&'static str),
 }
 
@@ -127,7 +127,13 @@ impl AgentReply {
         }
     }
 
-    pub(super) const fn text(status: u16, text: &'static str) -> Self {
+    /// What Railway's edge says in an agent's place.
+    pub(super) fn edge(status: u16, message: &str) -> Self {
+        let body = json!({"status": "error", "code": status, "message": message});
+        Self::json(status, body)
+    }
+
+    const fn text(status: u16, text: &'static str) -> Self {
         let body = AgentBody::Text(text);
         Self {
             status,

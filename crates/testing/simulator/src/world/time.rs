@@ -261,11 +261,11 @@ impl World {
 
     /// What the address `domain` answers: the agent, or the edge in its place.
     pub fn agent_call(&mut self, domain: &str, call: AgentCall<'_>) -> AgentReply {
-        const NOT_FOUND: AgentReply = AgentReply::text(404, "Application not found");
+        let not_found = || AgentReply::edge(404, "Application not found");
         let now = self.now;
         let boot = self.settings.boot;
         let Some(key) = self.domains.get(domain).cloned() else {
-            return NOT_FOUND;
+            return not_found();
         };
         let Self { services, rng, .. } = self;
         let instance = services
@@ -273,7 +273,7 @@ impl World {
             .filter(|service| service.is_live())
             .and_then(|service| service.instances.get_mut(&key.1));
         let Some(instance) = instance else {
-            return NOT_FOUND;
+            return not_found();
         };
         let Some(running) = instance
             .deployments
@@ -281,14 +281,14 @@ impl World {
             .rev()
             .find(|d| d.is_active())
         else {
-            return NOT_FOUND;
+            return not_found();
         };
         if running.status == DeploymentStatus::Sleeping {
             // The request wakes it, and is itself lost.
             running.status = DeploymentStatus::Success;
             running.status_updated_at = now;
             running.running_since = Some(now);
-            return AgentReply::text(502, "Application failed to respond");
+            return AgentReply::edge(502, "Application failed to respond");
         }
         let liveness = Liveness {
             booted: running

@@ -113,10 +113,8 @@ async fn an_agent_is_made_step_by_step_and_taken_apart_again() -> Result<()> {
         .ok_or("no domain")?
         .to_owned();
     let before = client.agent(&domain, "/pool/health", KEY).await?;
-    assert_eq!(
-        (before.status, before.text.as_str()),
-        (404, "Application not found")
-    );
+    assert_eq!(before.status, 404);
+    assert_eq!(before.json()["message"], "Application not found");
 
     let patch = json!({"services": {&service: {
         "source": {"image": "runtime:1"},
