@@ -126,7 +126,8 @@ const BAD: [(&str, &str, &str); 20] = [
     (
         "POOL_CLAIM_LEASE_MS",
         "60000",
-        "POOL_CLAIM_LEASE_MS (60000) must be greater than POOL_PROVISION_TIMEOUT_MS (60000)",
+        "POOL_CLAIM_LEASE_MS (60000) must be 70000 at least, since POOL_PROVISION_TIMEOUT_MS is \
+         60000: what comes before and after a provision needs time, too",
     ),
     (
         "POOL_PROVISION_TIMEOUT_MS",

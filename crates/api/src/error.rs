@@ -6,11 +6,20 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pool_claims::ClaimError;
 use pool_domain::joinlink::WrongNetwork;
 use pool_domain::{BadKey, InstanceId, chain};
 use serde_json::json;
+
+/// Says that an answer is that of an earlier claim under the same key,
+pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// with this value, or is not there.
+pub(crate) const TRUE: HeaderValue = HeaderValue::from_static("true");
+
+/// What is added to a failure that is told again.
+const OF_THE_FIRST_CLAIM: &str = " This is what became of the first claim with this Idempotency-Key: \
+                                  try for another agent with another key.";
 
 /// An agent takes one to two minutes to start.
 const STOCK_REFILLS_IN: Duration = Duration::from_secs(60);
@@ -219,7 +228,13 @@ fn claim_answer(error: &ClaimError) -> (StatusCode, String, Option<Duration>) {
         }
         ClaimError::Lease(error) => return database_answer(error),
     };
-    (status, sentence.to_owned(), retry_after)
+    let more = match error {
+        ClaimError::Indeterminate {
+            is_replayed: true, ..
+        } => OF_THE_FIRST_CLAIM,
+        _ => "",
+    };
+    (status, format!("{sentence}{more}"), retry_after)
 }
 
 fn database_answer(error: &pool_db::Error) -> (StatusCode, String, Option<Duration>) {
@@ -258,6 +273,11 @@ impl IntoResponse for ApiError {
             _ => {}
         }
         let mut response = (status, Json(json!({ "error": sentence }))).into_response();
+        if let Self::Claim(error) = &self
+            && error.is_replayed()
+        {
+            response.headers_mut().insert(IDEMPOTENCY_REPLAYED, TRUE);
+        }
         if let Some(after) = retry_after {
             let seconds = after.as_secs().max(1);
             response

@@ -51,7 +51,7 @@ impl Claim {
             };
             fail_point!("claim.after_lease");
             self.tried.push(held.lease.id.clone());
-            match self.provision(&held.lease).await {
+            match self.provision(&held).await {
                 Outcome::Provisioned(provisioned) => {
                     fail_point!("claim.before_confirm");
                     let result = self.confirm(held, provisioned).await;
@@ -81,7 +81,11 @@ impl Claim {
                 Outcome::Indeterminate { reason, timed_out } => {
                     self.blame_first(&mut refused).await;
                     self.abandon(&held, &reason, timed_out).await;
-                    return Err(ClaimError::Indeterminate { timed_out, reason });
+                    return Err(ClaimError::Indeterminate {
+                        timed_out,
+                        reason,
+                        is_replayed: false,
+                    });
                 }
             }
         }
@@ -113,20 +117,25 @@ impl Claim {
             && (second_opinion_due || !one_only || self.failures() == 0)
     }
 
-    async fn provision(&self, lease: &Lease) -> Outcome {
+    async fn provision(&self, held: &Held) -> Outcome {
+        let lease = &held.lease;
         let failed = |reason: String| Outcome::Failed { reason };
         let Some(url) = lease.url.as_deref() else {
             return failed("its address is not known".to_owned());
         };
         let agent = &self.shared.agent;
         if !agent.last_ready_within(url, ClaimSettings::READY_VOUCHES_FOR)
-            && let Err(not_ready) = agent.health(url, ClaimSettings::HEALTH_TIMEOUT).await
+            && let Err(not_ready) = agent
+                .health(url, self.time_for(held).min(ClaimSettings::HEALTH_TIMEOUT))
+                .await
         {
             return failed(format!("health: {not_ready}"));
         }
         fail_point!("claim.before_provision");
-        let limit = self.shared.settings.provision_timeout.min(self.time_left());
-        match agent.provision(url, &self.request, limit).await {
+        match agent
+            .provision(url, &self.request, self.time_for(held))
+            .await
+        {
             Ok(provisioned) => Outcome::Provisioned(provisioned),
             Err(ProvisionFailure::Definite { reason, status }) => match status {
                 Some(status) if REQUEST_AT_FAULT.contains(&status) => {

@@ -78,6 +78,17 @@ impl Claim {
         all.saturating_sub(self.began.elapsed())
     }
 
+    /// How long the agent of this lease may be called: what is left of the claim, and of the lease,
+    /// which must still hold when the call has ended.
+    pub(crate) fn time_for(&self, held: &Held) -> Duration {
+        let lease = held.until.saturating_duration_since(Instant::now());
+        let settings = &self.shared.settings;
+        settings
+            .provision_timeout
+            .min(self.time_left())
+            .min(lease.saturating_sub(settings.settles_within()))
+    }
+
     pub(crate) fn duration_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }

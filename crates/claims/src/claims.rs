@@ -203,5 +203,6 @@ fn unknown(timed_out: bool, reason: &str) -> ClaimError {
     ClaimError::Indeterminate {
         timed_out,
         reason: reason.to_owned(),
+        is_replayed: false,
     }
 }

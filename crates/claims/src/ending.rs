@@ -81,6 +81,7 @@ impl Claim {
             joined: provisioned.joined,
             gateway_token: held.lease.gateway_token,
             gateway_url: held.lease.url,
+            is_replayed: false,
         }
     }
 }
@@ -105,5 +106,6 @@ fn lost(held: &Held, why: &str) -> ClaimError {
     ClaimError::Indeterminate {
         timed_out: false,
         reason: why.to_owned(),
+        is_replayed: false,
     }
 }

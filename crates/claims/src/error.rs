@@ -46,6 +46,8 @@ pub enum ClaimError {
         timed_out: bool,
         /// What is known. Internal: it may name addresses.
         reason: String,
+        /// Whether it was so of an earlier claim under the same key, whose answer this one repeats.
+        is_replayed: bool,
     },
     /// The key was used for another request.
     #[error("the key was used for another request")]
@@ -65,4 +67,18 @@ pub enum ClaimError {
     /// The database gave no lease: it is away, or it refused the statement.
     #[error("cannot lease an instance")]
     Lease(#[source] pool_db::Error),
+}
+
+impl ClaimError {
+    /// Whether it repeats what an earlier claim under the same key was told.
+    #[must_use]
+    pub const fn is_replayed(&self) -> bool {
+        matches!(
+            self,
+            Self::Indeterminate {
+                is_replayed: true,
+                ..
+            } | Self::Destroyed { .. }
+        )
+    }
 }

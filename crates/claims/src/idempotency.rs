@@ -35,12 +35,14 @@ pub(crate) async fn told_before(
                 joined: answer.joined,
                 gateway_token: answer.gateway_token,
                 gateway_url: answer.url,
+                is_replayed: true,
             }))
         }
         Known::Destroyed { id } => Err(ClaimError::Destroyed { id }),
         Known::Unknown { timed_out } => Err(ClaimError::Indeterminate {
             timed_out,
             reason: "that of the claim which this one repeats".to_owned(),
+            is_replayed: true,
         }),
     }
 }

@@ -42,4 +42,6 @@ pub struct Claimed {
     pub gateway_token: Option<Secret>,
     /// Where its gateway answers.
     pub gateway_url: Option<String>,
+    /// Whether an earlier claim under the same key got it, and this one repeats its answer.
+    pub is_replayed: bool,
 }

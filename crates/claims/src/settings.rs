@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pool_domain::Policy;
+
 /// What the operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimSettings {
@@ -56,6 +58,12 @@ impl ClaimSettings {
     pub const KEYS_FORGOTTEN_AT_ONCE: usize = 1_000;
     /// and so many times each time that leases are ended: 2,000 keys a second, which no pool claims.
     pub const KEYS_FORGOTTEN_TIMES: usize = 10;
+
+    /// By how much a call to an agent must end before its lease does.
+    #[must_use]
+    pub fn settles_within(&self) -> Duration {
+        Policy::lease_room(self.provision_timeout) / 2
+    }
 
     /// How long one claim may go on trying.
     #[must_use]

@@ -70,10 +70,10 @@ pub(crate) enum Settled {
 }
 
 impl Settlement {
-    /// Asks until the database answers. A release and an abandon are given up with the lease, whose
-    /// end means nearly the same. A confirm and a bind are not: the agent is in its conversation
-    /// already, and as long as the database is away nobody else decides either; when it is back, it
-    /// says who did.
+    /// Asks until the database answers. An abandon is given up with the lease, whose end means the same.
+    /// The others are not: of a confirm and a bind the agent is in its conversation already, and as long
+    /// as the database is away nobody else decides either; when it is back, it says who did. A release
+    /// lets go of the caller's key, whatever became of the lease: no agent was called for it.
     pub(crate) async fn settle(&self, shared: &Shared) -> Settled {
         let mut pause = AGAIN_AFTER;
         let mut refusals = 0;
@@ -173,7 +173,7 @@ impl Settlement {
     }
 
     fn runs_out_within(&self, pause: Duration) -> bool {
-        let outlives_its_lease = matches!(self.decision, Decision::Confirm(_) | Decision::Bind(_));
+        let outlives_its_lease = !matches!(self.decision, Decision::Abandon { .. });
         !outlives_its_lease && Instant::now() + pause >= self.until
     }
 }

@@ -94,6 +94,8 @@ impl Policy {
     pub const PROBE_REPEATS: u32 = 2;
     /// How long after a failed probe it is repeated.
     pub const PROBE_REPEAT_AFTER: Duration = Duration::from_secs(1);
+    /// How much longer than a provision a lease must be, where that may take 40 s and more.
+    pub const LEASE_ROOM_MAX: Duration = Duration::from_secs(10);
     /// How many rows one transaction of the leader may change, so that claims never find the whole
     /// stock locked.
     pub const ROWS_PER_TRANSACTION_MAX: usize = 100;
@@ -179,16 +181,26 @@ impl Policy {
         Self::CONFIRMED_EVERY.min(self.tick_interval)
     }
 
+    /// How much longer than a provision a lease must be: half of it for the health check before, half
+    /// for the confirm after, at which it may not have run out, or an agent that was just provisioned is
+    /// given up. A quarter of the provision, and no more than ten seconds.
+    #[must_use]
+    pub fn lease_room(provision_timeout: Duration) -> Duration {
+        (provision_timeout / 4).min(Self::LEASE_ROOM_MAX)
+    }
+
     /// Refuses settings that contradict one another.
     ///
     /// # Errors
     ///
     /// [`PolicyError`], which names the settings and what they are set to.
     pub fn check(&self) -> Result<(), PolicyError> {
-        if self.claim_lease <= self.provision_timeout {
+        let needs = self.provision_timeout + Self::lease_room(self.provision_timeout);
+        if self.claim_lease < needs {
             return Err(PolicyError::LeaseTooShort {
                 lease_ms: self.claim_lease.as_millis(),
                 provision_ms: self.provision_timeout.as_millis(),
+                needs_ms: needs.as_millis(),
             });
         }
         if self.min_idle > self.max_total {
@@ -220,16 +232,18 @@ impl Default for Policy {
 /// Two settings contradict one another.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// A lease must outlast the call that it covers.
+    /// A lease must outlast the calls that it covers.
     #[error(
-        "POOL_CLAIM_LEASE_MS ({lease_ms}) must be greater than POOL_PROVISION_TIMEOUT_MS \
-         ({provision_ms})"
+        "POOL_CLAIM_LEASE_MS ({lease_ms}) must be {needs_ms} at least, since POOL_PROVISION_TIMEOUT_MS \
+         is {provision_ms}: what comes before and after a provision needs time, too"
     )]
     LeaseTooShort {
         /// The lease, in milliseconds.
         lease_ms: u128,
         /// The provision timeout, in milliseconds.
         provision_ms: u128,
+        /// The shortest lease, in milliseconds.
+        needs_ms: u128,
     },
     /// The cap would keep the target from ever being met.
     #[error("POOL_MIN_IDLE ({min_idle}) must not be greater than POOL_MAX_TOTAL ({max_total})")]
@@ -254,14 +268,16 @@ mod tests {
 
     #[test]
     fn a_lease_that_ends_before_its_call_is_refused() {
-        let policy = Policy {
-            claim_lease: Duration::from_secs(60),
+        let policy = |lease_s| Policy {
+            claim_lease: Duration::from_secs(lease_s),
             ..Policy::default()
         };
         assert_eq!(
-            policy.check().unwrap_err().to_string(),
-            "POOL_CLAIM_LEASE_MS (60000) must be greater than POOL_PROVISION_TIMEOUT_MS (60000)"
+            policy(61).check().unwrap_err().to_string(),
+            "POOL_CLAIM_LEASE_MS (61000) must be 70000 at least, since POOL_PROVISION_TIMEOUT_MS is \
+             60000: what comes before and after a provision needs time, too"
         );
+        assert_eq!(policy(70).check(), Ok(()));
         assert_eq!(Policy::default().check(), Ok(()));
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::body::Body;
-use crate::error::ApiError;
+use crate::error::{ApiError, IDEMPOTENCY_REPLAYED, TRUE};
 use crate::state::Shared;
 
 /// By which a caller may repeat a claim and gets the same answer.
@@ -34,11 +34,15 @@ pub(crate) async fn claim(
     State(shared): State<Shared>,
     headers: HeaderMap,
     Body(fields): Body,
-) -> Result<Json<ClaimAnswer>, ApiError> {
+) -> Result<(HeaderMap, Json<ClaimAnswer>), ApiError> {
     let mut request = read(&fields, &shared.app.environment)?;
     request.idempotency_key = idempotency_key(&headers)?;
     let claimed = shared.app.claims.claim(request).await?;
-    Ok(Json(claimed.into()))
+    let mut told = HeaderMap::new();
+    if claimed.is_replayed {
+        told.insert(IDEMPOTENCY_REPLAYED, TRUE);
+    }
+    Ok((told, Json(claimed.into())))
 }
 
 /// The first fault counts, in the order that clients know.

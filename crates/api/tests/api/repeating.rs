@@ -40,7 +40,9 @@ async fn the_same_key_and_body_get_the_same_answer_however_either_is_written() {
         let again = claim(&stage, &[key], body).await;
         assert_eq!(again.status, StatusCode::OK, "{}", again.text);
         assert_eq!(again.text, first.text);
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
     }
+    assert_eq!(first.header("idempotency-replayed"), None);
     let idle = "SELECT count(*)::text FROM instances WHERE status = 'idle'";
     assert_eq!(stage.value(idle).await.as_deref(), Some("1"));
 
@@ -88,7 +90,17 @@ async fn an_unknown_outcome_and_a_destroyed_agent_are_told_the_same_each_time() 
     let first = claim(&stage, &["k"], CLAIM).await;
     assert_eq!(first.status, StatusCode::BAD_GATEWAY);
     let again = claim(&stage, &["k"], CLAIM).await;
-    assert_eq!((again.status, again.text), (first.status, first.text));
+    assert_eq!(again.status, first.status);
+    assert_eq!(
+        again.error(),
+        format!(
+            "{} This is what became of the first claim with this Idempotency-Key: try for another \
+             agent with another key.",
+            first.error()
+        )
+    );
+    assert_eq!(first.header("idempotency-replayed"), None);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(stage.agent.received_requests().await.unwrap().len(), 2);
 
     let stage = with_two_agents().await;
@@ -101,6 +113,7 @@ async fn an_unknown_outcome_and_a_destroyed_agent_are_told_the_same_each_time() 
     );
     let gone = claim(&stage, &["k"], CLAIM).await;
     assert_eq!(gone.status, StatusCode::GONE);
+    assert_eq!(gone.header("idempotency-replayed"), Some("true"));
     assert_eq!(
         gone.error(),
         "Instance a, claimed with this Idempotency-Key, was destroyed since. Another one takes \

@@ -9,9 +9,18 @@ use tokio::task::JoinSet;
 
 use crate::agents::Behaviour;
 use crate::stage::{Stage, keyed, request};
+use crate::wire::Cut;
 
 async fn claim(stage: &Stage, key: &str) -> Result<Claimed, ClaimError> {
     stage.claims.claim(keyed(key)).await
+}
+
+/// The same answer to whoever repeats the claim.
+fn repeated(claimed: &Claimed) -> Claimed {
+    Claimed {
+        is_replayed: true,
+        ..claimed.clone()
+    }
 }
 
 fn is_unknown(result: &Result<Claimed, ClaimError>, wanted: bool) -> bool {
@@ -26,15 +35,15 @@ async fn a_claim_that_is_repeated_at_any_server_gets_the_same_answer() {
         claim(&stage, "k").await.unwrap(),
         stage.other_server().await,
     );
-    assert_eq!(claim(&stage, "k").await.unwrap(), first);
-    assert_eq!(other.claim(keyed("k")).await.unwrap(), first);
+    assert_eq!(claim(&stage, "k").await.unwrap(), repeated(&first));
+    assert_eq!(other.claim(keyed("k")).await.unwrap(), repeated(&first));
     let joining = ClaimRequest {
         join_url: Some("a-slug".to_owned()),
         ..keyed("joining")
     };
     let joined = stage.claims.claim(joining.clone()).await.unwrap();
     assert!(joined.joined);
-    assert_eq!(other.claim(joining).await.unwrap(), joined);
+    assert_eq!(other.claim(joining).await.unwrap(), repeated(&joined));
     assert_eq!(stage.agents.asked(), ["a", "b"]);
     assert_eq!(stage.status("c").await, "idle");
 }
@@ -52,7 +61,8 @@ async fn an_answer_is_also_the_same_where_the_agent_said_nothing_of_itself() {
     assert_eq!(first.invite_url, None);
     let stored = stage.column("a", "invite_url").await;
     assert_eq!(stored.as_deref(), Some("a-slug"));
-    assert_eq!(stage.claims.claim(joining).await.unwrap(), first);
+    let again = stage.claims.claim(joining).await.unwrap();
+    assert_eq!(again, repeated(&first));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +87,7 @@ async fn while_the_first_one_runs_the_second_is_told_to_come_again() {
     }
     go.add_permits(1);
     let first = first.await.unwrap();
-    assert_eq!(other.claim(keyed("k")).await.unwrap(), first);
+    assert_eq!(other.claim(keyed("k")).await.unwrap(), repeated(&first));
     assert_eq!(stage.status("b").await, "idle");
 }
 
@@ -112,7 +122,10 @@ async fn however_many_repeat_it_at_once_at_two_servers_one_agent_is_set_up() {
         });
     }
     let answers = callers.join_all().await;
-    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    let same = repeated(&answers[0]);
+    assert!(answers.iter().all(|answer| repeated(answer) == same));
+    let firsts = answers.iter().filter(|answer| !answer.is_replayed);
+    assert_eq!(firsts.count(), 1);
     assert_eq!(stage.agents.asked(), [answers[0].instance_id.as_str()]);
 }
 
@@ -151,7 +164,7 @@ async fn what_surely_came_to_nothing_may_be_repeated_and_gets_an_agent() {
     // The first refuses, the second does not: its answer is kept.
     let claimed = claim(&stage, "k").await.unwrap();
     assert_eq!(claimed.instance_id.as_str(), "b");
-    assert_eq!(claim(&stage, "k").await.unwrap(), claimed);
+    assert_eq!(claim(&stage, "k").await.unwrap(), repeated(&claimed));
     assert_eq!(stage.status("a").await, "starting", "it is at fault twice");
 }
 
@@ -260,4 +273,53 @@ async fn keys_are_forgotten_a_day_after_their_lease_however_many_there_are() {
     let left = stage.number("SELECT count(*) FROM claim_requests").await;
     assert_eq!(left, 0);
     assert_eq!(claim(&stage, "k").await.unwrap().instance_id.as_str(), "b");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_for_which_no_agent_was_called_is_free_also_when_the_database_is_away_beyond_the_lease()
+ {
+    let (stage, wire) = Stage::wired_with(ClaimSettings {
+        lease: Duration::from_millis(500),
+        provision_timeout: Duration::from_millis(400),
+        ..ClaimSettings::default()
+    })
+    .await;
+    stage.stock(&["a", "b"]).await;
+    for _ in 0..3 {
+        wire.cut("claims::lease_idle", Cut::After);
+    }
+    // The lease is taken; what gives it back does not arrive before it has run out.
+    for _ in 0..6 {
+        wire.cut("claims::release", Cut::Before);
+    }
+    let told = claim(&stage, "k").await;
+    assert!(matches!(told, Err(ClaimError::Lease(_))), "{told:?}");
+    stage.until("a", "claiming").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stage.other_server().await.expire_leases().await;
+    assert_eq!(stage.status("a").await, "dead");
+    assert_eq!(stage.claims.drain(Duration::from_secs(30)).await, 0);
+    let again = stage.other_server().await.claim(keyed("k")).await.unwrap();
+    assert_eq!(again.instance_id.as_str(), "b");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provision_ends_while_its_lease_still_holds() {
+    let stage = Stage::with(ClaimSettings {
+        lease: Duration::from_millis(900),
+        provision_timeout: Duration::from_millis(800),
+        ..ClaimSettings::default()
+    })
+    .await;
+    stage.stock(&["mute"]).await;
+    stage.agents.tell("mute", Behaviour::Hang);
+    let told = claim(&stage, "k").await;
+    assert!(is_unknown(&told, true), "{told:?}");
+    assert_eq!(stage.status("mute").await, "dead");
+    let reason = stage.column("mute", "status_actor").await;
+    assert_eq!(
+        reason.as_deref(),
+        Some("claim"),
+        "its lease had not run out"
+    );
 }

@@ -52,9 +52,13 @@ impl Stage {
 
     /// A server that reaches its database over a wire that can be cut.
     pub(crate) async fn wired() -> (Self, Wire) {
+        Self::wired_with(ClaimSettings::default()).await
+    }
+
+    pub(crate) async fn wired_with(settings: ClaimSettings) -> (Self, Wire) {
         let database = TestDatabase::create().await;
         let wire = Wire::to(database.url()).await;
-        let stage = Self::at(&wire.url, database, ClaimSettings::default()).await;
+        let stage = Self::at(&wire.url, database, settings).await;
         (stage, wire)
     }
 
