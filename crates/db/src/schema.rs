@@ -32,6 +32,7 @@ diesel::table! {
         claim_token -> Nullable<Uuid>,
         claim_expires_at -> Nullable<Timestamptz>,
         failed_claims -> SmallInt,
+        put_back_at -> Nullable<Timestamptz>,
         missing_since -> Nullable<Timestamptz>,
         delete_requested_at -> Nullable<Timestamptz>,
         unasked -> Bool,

@@ -99,10 +99,9 @@ pub enum Next {
 
 type Transition = Result<State, IllegalTransition>;
 
-/// At the second sure failure in a row the instance must prove itself ready again.
+/// At the second sure failure in a row the instance must prove itself ready again. No claim gives it up
+/// for that: a server may reach nobody, while the leader's probes do.
 const FAILED_CLAIMS_UNTIL_STARTING: u8 = 2;
-/// At the third it is given up.
-const FAILED_CLAIMS_UNTIL_DEAD: u8 = 3;
 
 impl State {
     /// The plain state of a status: asked, no failed claims, no delete request.
@@ -147,7 +146,11 @@ impl State {
     /// Starting becomes idle once it was asked; crashed becomes claimed again.
     fn prove_ready(self) -> Transition {
         match self.status {
-            Status::Starting if !self.unasked => Ok(self.to(Status::Idle)),
+            // Whoever proves itself ready is forgiven the claims that failed on it.
+            Status::Starting if !self.unasked => Ok(Self {
+                failed_claims: 0,
+                ..self.to(Status::Idle)
+            }),
             Status::Crashed if !self.delete_requested => Ok(self.to(Status::Claimed)),
             _ => Err(self.refuse(Event::Ready)),
         }
@@ -274,8 +277,7 @@ impl State {
         }
     }
 
-    /// The claim surely failed: back to idle, at the second time in a row to starting, at the third
-    /// to dead.
+    /// The claim surely failed: back to idle, at the second time in a row to starting.
     ///
     /// # Errors
     ///
@@ -286,8 +288,7 @@ impl State {
         }
         let failed_claims = self.failed_claims.saturating_add(1);
         let status = match failed_claims {
-            FAILED_CLAIMS_UNTIL_DEAD.. => Status::Dead,
-            FAILED_CLAIMS_UNTIL_STARTING => Status::Starting,
+            FAILED_CLAIMS_UNTIL_STARTING.. => Status::Starting,
             _ => Status::Idle,
         };
         Ok(Self {
@@ -345,10 +346,6 @@ impl State {
             plain(Status::Claiming),
             Self {
                 failed_claims: 1,
-                ..plain(Status::Claiming)
-            },
-            Self {
-                failed_claims: 2,
                 ..plain(Status::Claiming)
             },
             plain(Status::Claimed),

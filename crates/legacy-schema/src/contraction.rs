@@ -21,9 +21,9 @@ const INDEXES: [Index; 4] = [
         "btree (status) WHERE (status <> 'idle'::text)",
     ),
     Index(
-        "idx_instances_idle",
+        "idx_instances_queue",
         false,
-        "btree (created_at, id) WHERE (status = 'idle'::text)",
+        "btree (COALESCE(put_back_at, created_at), id) WHERE (status = 'idle'::text)",
     ),
     Index(
         "idx_instances_claim_token",

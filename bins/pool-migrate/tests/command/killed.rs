@@ -115,7 +115,7 @@ const OF_THIRD: &str = "SELECT concat_ws(' ', \
       WHERE indrelid = 'instances'::regclass))";
 
 const WHOLE_THIRD: &str = "a:claimed:Ada:talk b:idle c:starting aside:gone 3 triggers \
-     idx_instances_claim_token idx_instances_idle idx_instances_service_id idx_instances_status \
+     idx_instances_claim_token idx_instances_queue idx_instances_service_id idx_instances_status \
      instances_pkey";
 
 async fn third() -> (TestDatabase, Client) {

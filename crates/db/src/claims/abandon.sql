@@ -5,12 +5,23 @@ WITH noted AS (
     UPDATE claim_requests
     SET outcome = $3
     WHERE claim_token = $1 AND outcome IS NULL
+),
+abandoned AS (
+    UPDATE instances
+    SET status = 'dead',
+        status_actor = 'claim',
+        status_reason = $2,
+        claim_token = NULL,
+        claim_expires_at = NULL
+    -- IS TRUE keeps the planner off the index of the statuses, which is full of leases long over.
+    WHERE claim_token = $1 AND (status = 'claiming') IS TRUE
+    RETURNING id
+),
+-- What claims cost counts as lost, as what is given up on Railway's word does.
+counted AS (
+    INSERT INTO fuse_losses (instance_id)
+    SELECT id
+    FROM abandoned
+    ON CONFLICT (instance_id) DO UPDATE SET at = now()
 )
-UPDATE instances
-SET status = 'dead',
-    status_actor = 'claim',
-    status_reason = $2,
-    claim_token = NULL,
-    claim_expires_at = NULL
--- IS TRUE keeps the planner off the index of the statuses, which is full of leases long over.
-WHERE claim_token = $1 AND (status = 'claiming') IS TRUE
+SELECT id FROM abandoned

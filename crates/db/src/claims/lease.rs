@@ -92,6 +92,39 @@ pub async fn idle_exists(db: &Db, exclude: &[InstanceId]) -> Result<bool, Error>
     Ok(found.found)
 }
 
+/// An idle instance whose agent may be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextIdle {
+    /// Which.
+    pub id: InstanceId,
+    /// Where its agent answers.
+    pub url: String,
+}
+
+/// Those that claims take next, but not of the excluded ones. Leases nothing.
+///
+/// # Errors
+/// When the database is away, busy or refuses.
+pub async fn next_idle(
+    db: &Db,
+    exclude: &[InstanceId],
+    at_most: usize,
+) -> Result<Vec<NextIdle>, Error> {
+    let mut connection = db.claim_connection().await?;
+    let rows: Vec<NextRow> = answer(
+        statement(include_str!("next_idle.sql"))
+            .bind::<Array<Text>, _>(texts(exclude))
+            .bind::<BigInt, _>(i64::try_from(at_most).unwrap_or(i64::MAX))
+            .load(&mut connection),
+    )
+    .await?;
+    let next = rows.into_iter().map(|row| NextIdle {
+        id: row.id.into(),
+        url: row.url,
+    });
+    Ok(next.collect())
+}
+
 async fn ask(
     connection: &mut AsyncPgConnection,
     token: ClaimToken,
@@ -126,6 +159,14 @@ fn texts(ids: &[InstanceId]) -> Vec<String> {
 struct Found {
     #[diesel(sql_type = Bool)]
     found: bool,
+}
+
+#[derive(QueryableByName)]
+struct NextRow {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    url: String,
 }
 
 #[derive(QueryableByName)]

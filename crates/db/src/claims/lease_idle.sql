@@ -10,13 +10,14 @@ WITH held AS MATERIALIZED (
     FROM instances
     WHERE claim_token = $1
 ),
--- The oldest idle one that nobody else is taking at this moment. The status is a literal, because
+-- The first idle one of the queue that nobody else is taking at this moment: the oldest, and those that
+-- claims put back behind them. The status is a literal, because
 -- a plan made for any status could not use the index of the idle ones.
 free AS MATERIALIZED (
     SELECT id
     FROM instances
     WHERE status = 'idle' AND id <> ALL ($3) AND NOT EXISTS (SELECT FROM held)
-    ORDER BY created_at, id
+    ORDER BY coalesce(put_back_at, created_at), id
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 ),

@@ -9,5 +9,5 @@ mod settle;
 
 pub use expiry::expire;
 pub use idempotency::{Answer, KeyedRequest, Known, look, prune};
-pub use lease::{Lease, Leased, idle_exists, lease_idle};
+pub use lease::{Lease, Leased, NextIdle, idle_exists, lease_idle, next_idle};
 pub use settle::{Confirmation, Confirmed, abandon, bind, confirm, release};

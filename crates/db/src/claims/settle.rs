@@ -124,7 +124,7 @@ pub async fn bind(
 
 /// Gives back a lease whose agent was surely not provisioned, lets go of its caller's key, and says
 /// where that leads; none when the token holds no lease any more. `counts` says whether the instance
-/// is at fault: if so, the second time in a row makes it starting and the third dead. May be repeated.
+/// is at fault: if so, the second time in a row makes it starting. May be repeated.
 ///
 /// # Errors
 /// As every statement: see [`Error`].
@@ -172,7 +172,7 @@ pub async fn abandon(
 
 /// The state machine decides; the database only looks up, by the claims that failed before.
 fn statuses_after_release(counts: bool) -> Vec<&'static str> {
-    (0..=2)
+    (0..=1)
         .map(|failed_claims| {
             let leased = State {
                 failed_claims,

@@ -23,6 +23,11 @@ changed AS (
         status_actor = $8,
         status_reason = asked.reason,
         unasked = false,
+        -- Whoever proves itself ready is forgiven the claims that failed on it.
+        failed_claims = CASE
+            WHEN asked.to_status = 'idle' THEN 0
+            ELSE instances.failed_claims
+        END,
         conversation_id = coalesce(asked.conversation_id, instances.conversation_id),
         invite_url = coalesce(asked.invite_url, instances.invite_url),
         claimed_at = CASE

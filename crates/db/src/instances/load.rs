@@ -2,7 +2,9 @@
 //! stops a tick.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Timestamptz;
 use diesel_async::RunQueryDsl;
 use futures_util::future::{try_join, try_join4};
 use pool_domain::{Epoch, Instance, InstanceId, Secret, Status};
@@ -61,6 +63,8 @@ pub struct Probed {
     pub next: Vec<Instance>,
     /// Some of the other idle ones, in the order of claims, from where the last look ended.
     pub others: Vec<Instance>,
+    /// Where these end in that order; none where there were none.
+    pub ends_at: Option<Place>,
     /// Those that were asked for by their ids.
     pub named: Vec<Instance>,
 }
@@ -90,16 +94,17 @@ pub async fn load_probed(
     let starting = with_status(Status::Starting)
         .order((instances::status_changed_at.desc(), instances::id))
         .load(&mut &*connection);
-    let claims_order = (instances::created_at, instances::id);
+    // As the index has it, and the statement of a lease.
+    let queued_at = || sql::<Timestamptz>("coalesce(put_back_at, created_at)");
     let first = with_status(Status::Idle)
-        .order(claims_order)
+        .order((queued_at(), instances::id))
         .limit(limit(next))
         .load(&mut &*connection);
     let (since, id) = after.map_or((DateTime::UNIX_EPOCH, ""), |(at, id)| (*at, id.as_str()));
     let rest = with_status(Status::Idle)
-        .filter(instances::created_at.ge(since))
-        .filter(instances::created_at.gt(since).or(instances::id.gt(id)))
-        .order(claims_order)
+        .filter(queued_at().ge(since))
+        .filter(queued_at().gt(since).or(instances::id.gt(id)))
+        .order((queued_at(), instances::id))
         .limit(limit(others))
         .load(&mut &*connection);
     let ids: Vec<_> = named.iter().map(InstanceId::as_str).collect();
@@ -116,6 +121,10 @@ pub async fn load_probed(
     };
     // Sent together, answered in this order.
     let (starting, next, others, named) = answer(try_join4(starting, first, rest, named)).await?;
+    let ends_at = others.last().map(|row| {
+        let queued_at = row.put_back_at.unwrap_or(row.created_at);
+        (queued_at, InstanceId::new(row.id.clone()))
+    });
     let readable = |rows: Vec<Row>| {
         let read = rows.into_iter().map(Instance::try_from);
         read.filter_map(Result::ok).collect()
@@ -124,6 +133,7 @@ pub async fn load_probed(
         starting: readable(starting),
         next: readable(next),
         others: readable(others),
+        ends_at,
         named: readable(named),
     })
 }
@@ -155,6 +165,7 @@ struct Row {
     epoch: i64,
     status_changed_at: DateTime<Utc>,
     failed_claims: i16,
+    put_back_at: Option<DateTime<Utc>>,
     missing_since: Option<DateTime<Utc>>,
     delete_requested_at: Option<DateTime<Utc>>,
     unasked: bool,

@@ -1,10 +1,12 @@
-//! Lease, confirm, release, abandon, expire.
+//! Lease, confirm, bind, release, abandon, expire.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pool_db::claims::{self, Confirmation, Confirmed, Lease};
+use pool_db::instances;
+use pool_domain::write::{FoundConversation, StatusChange};
 use pool_domain::{Epoch, InstanceId, Status};
 use tokio::sync::Barrier;
 
@@ -224,31 +226,77 @@ async fn a_text_that_postgres_cannot_store_does_not_keep_a_claim_from_succeeding
 }
 
 #[tokio::test]
-async fn sure_failures_in_a_row_lead_to_idle_then_starting_then_dead() {
+async fn sure_failures_in_a_row_lead_to_idle_then_starting_and_becoming_ready_forgives_them() {
     let fixture = Fixture::new().await;
+    let (_leader, term) = fixture.leader().await;
     fixture.row("a", "idle").await;
-    let mut seen = Vec::new();
-    for seed in 0..3 {
-        lease(&fixture, seed).await.unwrap();
-        let next = claims::release(&fixture.db, token(seed), "refused", true)
+    for round in 0..2 {
+        for (seed, expected) in [(0, Status::Idle), (1, Status::Starting)] {
+            lease(&fixture, round * 2 + seed).await.unwrap();
+            let token = token(round * 2 + seed);
+            let next = claims::release(&fixture.db, token, "refused", true).await;
+            assert_eq!(next.unwrap(), Some(expected));
+            let again = claims::release(&fixture.db, token, "refused", true).await;
+            assert_eq!(again.unwrap(), None);
+        }
+        let row = instances::load(&fixture.db).await.unwrap().rows.remove(0);
+        let ready = StatusChange {
+            id: row.id,
+            from: Status::Starting,
+            epoch: row.epoch,
+            to: Status::Idle,
+            reason: "ready".to_owned(),
+            conversation: None,
+            is_loss: false,
+        };
+        let changed = instances::change_statuses(&fixture.db, term, &[ready], "leader").await;
+        assert_eq!(changed.unwrap().len(), 1);
+        let failed = fixture.text("SELECT failed_claims FROM instances").await;
+        assert_eq!(failed, "0");
+    }
+}
+
+#[tokio::test]
+async fn what_a_claim_puts_back_is_taken_last() {
+    let fixture = Fixture::new().await;
+    for id in ["a", "b", "c"] {
+        fixture.row(id, "idle").await;
+    }
+    let mut taken = Vec::new();
+    for seed in 0..5 {
+        taken.push(lease(&fixture, seed).await.unwrap().id.to_string());
+        claims::release(&fixture.db, token(seed), "refused", false)
             .await
             .unwrap();
-        seen.push(next.unwrap());
-        if next == Some(Status::Starting) {
-            fixture
-                .execute("UPDATE instances SET status = 'idle'")
-                .await;
-        }
     }
-    assert_eq!(seen, [Status::Idle, Status::Starting, Status::Dead]);
-    let again = claims::release(&fixture.db, token(2), "refused", true).await;
-    assert_eq!(again.unwrap(), None);
-    assert!(
-        fixture
-            .events("a")
-            .await
-            .ends_with("claiming>dead claim: refused")
-    );
+    assert_eq!(taken, ["a", "b", "c", "a", "b"]);
+    let next = claims::next_idle(&fixture.db, &["a".into()], 5)
+        .await
+        .unwrap();
+    let next: Vec<_> = next.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(next, ["c", "b"]);
+}
+
+#[tokio::test]
+async fn what_says_that_it_is_somebodys_is_claimed_and_no_other_for_it() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    lease(&fixture, 1).await.unwrap();
+    let found = FoundConversation {
+        conversation_id: "c".to_owned(),
+        invite_url: None,
+    };
+    let bind = async |id: &str| {
+        let bound = claims::bind(&fixture.db, token(1), &id.into(), Some(&found)).await;
+        bound.unwrap()
+    };
+    assert!(!bind("another").await);
+    assert!(bind("a").await);
+    assert!(!bind("a").await, "the token is gone");
+    assert_eq!(fixture.status("a").await, "claimed");
+    let row = "SELECT conversation_id || coalesce(agent_name, '-') || (claimed_at IS NOT NULL) \
+               FROM instances";
+    assert_eq!(fixture.text(row).await, "c-true");
 }
 
 #[tokio::test]
@@ -281,6 +329,8 @@ async fn what_nobody_knows_the_outcome_of_is_never_handed_out_again() {
     );
     assert_eq!(fixture.status("a").await, "dead");
     assert_eq!(lease(&fixture, 2).await, None);
+    let lost = fixture.text("SELECT string_agg(instance_id, '') FROM fuse_losses");
+    assert_eq!(lost.await, "a", "the fuse counts what claims cost");
 }
 
 #[tokio::test]

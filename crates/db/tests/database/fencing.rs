@@ -21,9 +21,10 @@ use crate::fixture::Fixture;
 /// What writes without a term, and why it may: the claim's side, whose guard is its token; people,
 /// whose statements look at the row that they lock; what several processes do under a lock of their
 /// own; and what only adds to a record.
-const WRITES_WITHOUT_A_TERM: [&str; 15] = [
+const WRITES_WITHOUT_A_TERM: [&str; 16] = [
     "budget::add",
     "claims::abandon",
+    "claims::bind",
     "claims::confirm",
     "claims::expire",
     "claims::lease_idle",
@@ -40,11 +41,12 @@ const WRITES_WITHOUT_A_TERM: [&str; 15] = [
 ];
 
 /// What only reads, or only wakes.
-const READS: [&str; 20] = [
+const READS: [&str; 21] = [
     "belongings::owners",
     "budget::load",
     "claims::idle_exists",
     "claims::look",
+    "claims::next_idle",
     "commands::outcome",
     "commands::wake",
     "events::last_by_service",

@@ -37,7 +37,7 @@ async fn explain(fixture: &Fixture, prepared: &str) -> String {
 
 fn assert_uses_the_index(plan: &str) {
     assert!(
-        plan.contains("Index Scan using idx_instances_idle"),
+        plan.contains("Index Scan using idx_instances_queue"),
         "{plan}"
     );
     assert!(plan.contains("using idx_instances_claim_token"), "{plan}");
@@ -58,7 +58,7 @@ async fn what_ends_a_claim_finds_it_and_its_key_by_its_token() {
         (include_str!("../../src/claims/bind.sql"), "'a', NULL, NULL"),
         (
             include_str!("../../src/claims/release.sql"),
-            "'refused', 1::smallint, '{idle,starting,dead}'::text[]",
+            "'refused', 1::smallint, '{idle,starting}'::text[]",
         ),
         (
             include_str!("../../src/claims/abandon.sql"),

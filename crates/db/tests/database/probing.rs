@@ -30,10 +30,17 @@ async fn the_stock_is_looked_at_in_the_order_of_claims_from_where_the_last_look_
     let read = [&first.starting, &first.next, &first.others, &first.named];
     assert_eq!(read.map(|rows| ids(rows)), ["s ", "e d ", "e d c ", "x "]);
 
-    let last = first.others.last().unwrap();
-    let after = (last.created_at, last.id.clone());
-    let rest = load_probed(&fixture.db, 2, Some(&after), 3, &[]).await;
+    let rest = load_probed(&fixture.db, 2, first.ends_at.as_ref(), 3, &[]).await;
     assert_eq!(ids(&rest.unwrap().others), "b a ");
+
+    // One that a claim put back is behind the others.
+    fixture
+        .execute("UPDATE instances SET put_back_at = now() WHERE id = 'd'")
+        .await;
+    let first = load_probed(&fixture.db, 2, None, 3, &[]).await.unwrap();
+    assert_eq!(ids(&first.next), "e c ");
+    let rest = load_probed(&fixture.db, 2, first.ends_at.as_ref(), 3, &[]).await;
+    assert_eq!(ids(&rest.unwrap().others), "a d ");
 }
 
 #[tokio::test]

@@ -104,10 +104,7 @@ impl Promoter {
         let read = instances::load_probed(db, next, after.as_ref(), others, named);
         let read = self.beside_answers(read).await?;
         let is_end = read.others.len() < others;
-        let last = read.others.last();
-        self.after = last
-            .filter(|_| !is_end)
-            .map(|row| (row.created_at, row.id.clone()));
+        self.after = read.ends_at.clone().filter(|_| !is_end);
         Ok(read)
     }
 

@@ -21,7 +21,10 @@ impl Oracle {
         }
         let lost = self.database.query(
             "SELECT count(*), (SELECT coalesce(max(rows), 0) FROM public.fuse_row_counts) \
-             FROM public.fuse_losses WHERE at > to_timestamp($1::bigint / 1000.0) - interval '10 minutes'",
+             FROM public.fuse_losses AS lost WHERE at > to_timestamp($1::bigint / 1000.0) \
+             - interval '10 minutes' AND NOT EXISTS (SELECT FROM public.instance_events AS event \
+             WHERE event.instance_id = lost.instance_id AND event.actor = 'claim' \
+             AND event.to_status = 'dead')",
             &[&self.clock.now_utc().timestamp_millis()],
         )?;
         if let Some(row) = lost.first() {
