@@ -95,8 +95,21 @@ pub async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    serve_in(config, listener, Surroundings::default(), stop).await
+}
+
+/// The same, of a server that reaches the world in another way.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_in(
+    config: Config,
+    listener: TcpListener,
+    surroundings: Surroundings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
-    let surroundings = Surroundings::default();
     let db = prepare_database(&config, &surroundings, &stop).await?;
     let server = Server::start(config, db, surroundings, &stop)?;
 
@@ -124,7 +137,7 @@ pub struct Server {
     pub app: axum::Router,
     claims: Claims,
     claims_limit: Duration,
-    leases: JoinHandle<()>,
+    keeper: JoinHandle<()>,
     refills: JoinHandle<()>,
     reconciler: JoinHandle<anyhow::Result<()>>,
 }
@@ -159,7 +172,7 @@ impl Server {
             app,
             claims: parts.claims.clone(),
             claims_limit: config.policy.provision_timeout + STOP_MARGIN * 4,
-            leases: expire_leases(&parts, &surroundings, stop),
+            keeper: keep_claims(&parts, &surroundings, stop),
             refills: refill(&parts, &surroundings, &wake, &loops, stop),
             reconciler: reconcile(config, surroundings, parts, wake, loops, stop.clone()),
         })
@@ -179,7 +192,7 @@ impl Server {
     /// Waits a while for the loops, which were told to stop.
     async fn ended(self) -> anyhow::Result<()> {
         let reconciled = ended("the reconciler", self.reconciler).await;
-        self.leases.abort();
+        self.keeper.abort();
         self.refills.abort();
         reconciled
     }
@@ -253,17 +266,23 @@ async fn migrate_and_connect(settings: &DbSettings) -> Result<Db, pool_db::Error
     Ok(db)
 }
 
-fn expire_leases(
+/// Ends leases that ran out, and looks for agents that answer.
+fn keep_claims(
     parts: &Parts,
     surroundings: &Surroundings,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let (claims, surroundings, stop) = (parts.claims.clone(), surroundings.clone(), stop.clone());
     tokio::spawn(async move {
-        let expiring = claims.expire_leases_every(EXPIRE_LEASES_EVERY);
+        let keeping = async {
+            tokio::join!(
+                claims.expire_leases_every(EXPIRE_LEASES_EVERY),
+                claims.keep_looking_for_agents(),
+            );
+        };
         tokio::select! {
             biased;
-            () = surroundings.suspended(expiring) => {}
+            () = surroundings.suspended(keeping) => {}
             () = stop.cancelled() => {}
         }
     })

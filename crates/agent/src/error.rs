@@ -20,6 +20,19 @@ pub enum Error {
 pub struct NotReady {
     /// Why, in a few words for a report or a log.
     pub reason: String,
+    /// Whether anything was heard of it.
+    pub heard: Heard,
+}
+
+/// What was heard of an agent that did not do as it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// An answer, its own or that of an edge in its place.
+    Answer,
+    /// Nothing in time: it may be slow, or the network.
+    Nothing,
+    /// That there is no connection to it.
+    NoConnection,
 }
 
 /// A provision that did not succeed.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use pool_http_client::SendError;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
 use crate::client::{Refusal, body};
-use crate::{AgentClient, NotReady};
+use crate::{AgentClient, Heard, NotReady};
 
 /// What a ready agent says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +38,18 @@ impl AgentClient {
         let answer = self.ask_health(url, timeout).await;
         match &answer {
             Ok(_) => self.readiness.remember(url),
-            Err(reason) => {
+            Err(NotReady { reason, .. }) => {
                 self.readiness.forget(url);
                 tracing::debug!(agent.url = url, reason, "agent is not ready");
             }
         }
-        answer.map_err(|reason| NotReady { reason })
+        answer
+    }
+
+    /// Whether any agent's answer to [`Self::health`] was good within `age`.
+    #[must_use]
+    pub fn any_ready_within(&self, age: Duration) -> bool {
+        self.readiness.any_within(age)
     }
 
     /// Whether the last answer of the agent at `url` to [`Self::health`] was good, and not older
@@ -52,17 +59,42 @@ impl AgentClient {
         self.readiness.is_within(url, age)
     }
 
-    async fn ask_health(&self, url: &str, timeout: Duration) -> Result<Health, String> {
+    async fn ask_health(&self, url: &str, timeout: Duration) -> Result<Health, NotReady> {
         if let Some(why) = self.refuses(url) {
-            return Err(why.to_owned());
+            return Err(NotReady {
+                reason: why.to_owned(),
+                heard: Heard::NoConnection,
+            });
         }
         let request = self.request(Method::GET, url, "/pool/health", timeout);
-        let mut response = request.send().await.map_err(|error| error.to_string())?;
+        let not_sent = |error: SendError| NotReady {
+            heard: if error.is_unsent() && !error.is_timeout() {
+                Heard::NoConnection
+            } else {
+                Heard::Nothing
+            },
+            reason: error.to_string(),
+        };
+        let not_ready = |reason| NotReady {
+            reason,
+            heard: Heard::Answer,
+        };
+        let mut response = request.send().await.map_err(not_sent)?;
         if response.status() != StatusCode::OK {
-            return Err(Refusal::read(&mut response, &self.redactor).await.reason);
+            let refusal = Refusal::read(&mut response, &self.redactor).await;
+            return Err(not_ready(refusal.reason));
         }
-        let body = body(&mut response).await.map_err(|e| e.to_string())?;
-        read(&body)
+        match body(&mut response).await {
+            Ok(body) => read(&body).map_err(not_ready),
+            Err(error) => Err(NotReady {
+                heard: if error.is_timeout() {
+                    Heard::Nothing
+                } else {
+                    Heard::Answer
+                },
+                reason: error.to_string(),
+            }),
+        }
     }
 }
 

@@ -8,6 +8,6 @@ mod provision;
 mod readiness;
 
 pub use client::AgentClient;
-pub use error::{Error, NotReady, ProvisionFailure};
+pub use error::{Error, Heard, NotReady, ProvisionFailure};
 pub use health::Health;
 pub use provision::{ProvisionRequest, Provisioned};

@@ -153,8 +153,9 @@ fn refused(refusal: Refusal) -> ProvisionFailure {
                 reason: refusal.reason,
             };
         }
-        (400 | 401 | 403 | 404 | 413 | 503, Author::Agent) => true,
-        (400 | 401 | 403 | 404 | 413, Author::Hermes) => true,
+        (400 | 401 | 403 | 404 | 413, Author::Agent | Author::Hermes) | (503, Author::Agent) => {
+            true
+        }
         _ => false,
     };
     if definite {

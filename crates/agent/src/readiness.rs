@@ -9,7 +9,14 @@ use tokio::time::Instant;
 
 /// Shared by the clones of one client.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Readiness(Arc<Mutex<HashMap<String, Instant>>>);
+pub(crate) struct Readiness(Arc<Mutex<Times>>);
+
+#[derive(Debug, Default)]
+struct Times {
+    of: HashMap<String, Instant>,
+    /// When any of them was heard to be ready, the last time.
+    last: Option<Instant>,
+}
 
 /// Sixteen times the largest pool that this was tried with (1,000 agents), at about 150 bytes each
 /// 2.4 MB.
@@ -23,25 +30,31 @@ impl Readiness {
     pub(crate) fn remember(&self, url: &str) {
         let now = Instant::now();
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if times.len() >= MAX_URLS {
-            times.retain(|_, at| now.duration_since(*at) < USELESS_AFTER);
+        times.last = Some(now);
+        let of = &mut times.of;
+        if of.len() >= MAX_URLS {
+            of.retain(|_, at| now.duration_since(*at) < USELESS_AFTER);
         }
-        if times.len() < MAX_URLS {
-            times.insert(url.to_owned(), now);
+        if of.len() < MAX_URLS {
+            of.insert(url.to_owned(), now);
         }
     }
 
     /// After a failed check the good one before it says nothing any more.
     pub(crate) fn forget(&self, url: &str) {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        times.remove(url);
+        times.of.remove(url);
     }
 
     pub(crate) fn is_within(&self, url: &str, age: Duration) -> bool {
         let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        times
-            .get(url)
-            .is_some_and(|at| Instant::now().duration_since(*at) <= age)
+        let at = times.of.get(url);
+        at.is_some_and(|at| at.elapsed() <= age)
+    }
+
+    pub(crate) fn any_within(&self, age: Duration) -> bool {
+        let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.last.is_some_and(|at| at.elapsed() <= age)
     }
 }
 

@@ -1,6 +1,8 @@
 //! One claim: tries instances until one is provisioned, and settles each of their leases.
 
-use pool_agent::{ProvisionFailure, Provisioned};
+use std::time::Duration;
+
+use pool_agent::{Heard, NotReady, ProvisionFailure, Provisioned};
 use pool_db::claims::Lease;
 use pool_domain::Conversation;
 use pool_domain::write::FoundConversation;
@@ -22,15 +24,21 @@ enum Outcome {
         reason: String,
     },
     /// Definitely not provisioned, for a reason of its own.
-    Failed {
-        reason: String,
-    },
+    Failed(Failure),
     /// It is somebody's already.
     Bound(Option<FoundConversation>),
     Indeterminate {
         reason: String,
         timed_out: bool,
     },
+}
+
+/// Why an agent was definitely not provisioned.
+struct Failure {
+    reason: String,
+    heard: Heard,
+    /// Whether it was asked to be provisioned at all.
+    was_sent: bool,
 }
 
 impl Claim {
@@ -56,8 +64,11 @@ impl Claim {
                     fail_point!("claim.before_confirm");
                     let result = self.confirm(held, provisioned).await;
                     fail_point!("claim.after_confirm");
-                    self.blame_first(&mut refused).await;
                     self.shared.breaker.succeeded();
+                    if let Some((first, reason)) = refused {
+                        // This success is the contrast.
+                        self.release(&first, &reason, !self.pass.is_trial()).await;
+                    }
                     return result;
                 }
                 Outcome::Refused { status, reason } => {
@@ -69,10 +80,11 @@ impl Claim {
                     last_reason.clone_from(&reason);
                     refused = Some((held, reason));
                 }
-                Outcome::Failed { reason } => {
+                Outcome::Failed(failure) => {
                     self.blame_first(&mut refused).await;
-                    self.blame(&held, &reason).await;
-                    last_reason = reason;
+                    self.unsent += usize::from(!failure.was_sent);
+                    self.blame(&held, &failure.reason, failure.heard).await;
+                    last_reason = failure.reason;
                 }
                 Outcome::Bound(conversation) => {
                     self.bound += 1;
@@ -80,6 +92,8 @@ impl Claim {
                 }
                 Outcome::Indeterminate { reason, timed_out } => {
                     self.blame_first(&mut refused).await;
+                    let breaker = &self.shared.breaker;
+                    breaker.failed(&held.lease.id, &reason, Heard::Answer);
                     self.abandon(&held, &reason, timed_out).await;
                     return Err(ClaimError::Indeterminate {
                         timed_out,
@@ -90,58 +104,84 @@ impl Claim {
             }
         }
         self.put_back(refused).await;
-        Err(match self.failures() {
-            0 => ClaimError::NoIdle,
-            tried => ClaimError::AllFailed {
-                tried,
-                reason: last_reason,
-            },
+        let tried = self.failures();
+        if tried == 0 {
+            return Err(ClaimError::NoIdle);
+        }
+        self.shared.note_if_exhausted().await;
+        Err(ClaimError::AllFailed {
+            tried,
+            reason: last_reason,
         })
     }
 
-    /// Three at most, within the time; while the breaker is open only one, unless that one blames
-    /// the request and a second opinion is due. Those that are somebody's already do not count.
+    /// Within the time three at most, and more where nothing was sent to those that failed; while claims
+    /// are refused only one, or as many as take a moment, unless that one blames the request and a second
+    /// opinion is due. Those that are somebody's already do not count.
     fn may_try_another(&self, second_opinion_due: bool) -> bool {
         if self.tried.is_empty() {
             return true;
         }
-        let needs = self
-            .shared
-            .settings
-            .provision_timeout
-            .min(ClaimSettings::ATTEMPT_NEEDS);
-        let one_only = self.pass.is_trial() || self.shared.breaker.is_open();
-        self.failures() < ClaimSettings::INSTANCES_MAX
-            && self.bound < ClaimSettings::BOUND_MAX
-            && self.time_left() >= needs
-            && (second_opinion_due || !one_only || self.failures() == 0)
+        if self.time_left() < self.needs() || self.bound >= ClaimSettings::BOUND_MAX {
+            return false;
+        }
+        let failures = self.failures();
+        if failures == 0 || second_opinion_due {
+            return true;
+        }
+        let nothing_sent = self.unsent == failures && failures < ClaimSettings::UNSENT_MAX;
+        if self.pass.is_trial() || self.shared.breaker.is_open() {
+            nothing_sent && self.took() < ClaimSettings::TRIAL_WALKS_FOR
+        } else {
+            nothing_sent || failures < ClaimSettings::INSTANCES_MAX
+        }
+    }
+
+    /// How much time an attempt must have.
+    fn needs(&self) -> Duration {
+        let provision = self.shared.settings.provision_timeout;
+        provision.min(ClaimSettings::ATTEMPT_NEEDS)
     }
 
     async fn provision(&self, held: &Held) -> Outcome {
         let lease = &held.lease;
-        let failed = |reason: String| Outcome::Failed { reason };
         let Some(url) = lease.url.as_deref() else {
-            return failed("its address is not known".to_owned());
+            return Outcome::unsent("its address is not known".to_owned(), Heard::NoConnection);
         };
         let agent = &self.shared.agent;
-        if !agent.last_ready_within(url, ClaimSettings::READY_VOUCHES_FOR)
-            && let Err(not_ready) = agent
-                .health(url, self.time_for(held).min(ClaimSettings::HEALTH_TIMEOUT))
-                .await
-        {
-            return failed(format!("health: {not_ready}"));
+        // Once one failed, what was heard before says nothing any more, and patience is due.
+        let is_calm = self.shared.breaker.is_calm();
+        let is_vouched_for =
+            is_calm && agent.last_ready_within(url, ClaimSettings::READY_VOUCHES_FOR);
+        if !is_vouched_for {
+            let patience = if is_calm {
+                ClaimSettings::HEALTH_TIMEOUT
+            } else {
+                ClaimSettings::PATIENCE
+            };
+            let limit = patience.min(self.time_for(held));
+            if let Err(NotReady { reason, heard }) = agent.health(url, limit).await {
+                return Outcome::unsent(format!("health: {reason}"), heard);
+            }
+        }
+        let limit = self.time_for(held);
+        if limit < self.needs() / 2 {
+            let reason = "its lease leaves no time to provision it".to_owned();
+            return Outcome::unsent(reason, Heard::Nothing);
         }
         fail_point!("claim.before_provision");
-        match agent
-            .provision(url, &self.request, self.time_for(held))
-            .await
-        {
+        match agent.provision(url, &self.request, limit).await {
             Ok(provisioned) => Outcome::Provisioned(provisioned),
             Err(ProvisionFailure::Definite { reason, status }) => match status {
                 Some(status) if REQUEST_AT_FAULT.contains(&status) => {
                     Outcome::Refused { status, reason }
                 }
-                _ => failed(reason),
+                Some(_) => Outcome::Failed(Failure {
+                    reason,
+                    heard: Heard::Answer,
+                    was_sent: true,
+                }),
+                None => Outcome::unsent(reason, Heard::NoConnection),
             },
             Err(ProvisionFailure::Bound { conversation, .. }) => {
                 Outcome::Bound(match conversation {
@@ -184,13 +224,16 @@ impl Claim {
     /// The instance whose refusal no other one shared is at fault itself.
     async fn blame_first(&self, refused: &mut Option<(Held, String)>) {
         if let Some((first, reason)) = refused.take() {
-            self.blame(&first, &reason).await;
+            self.blame(&first, &reason, Heard::Answer).await;
         }
     }
 
-    async fn blame(&self, held: &Held, reason: &str) {
-        self.shared.breaker.failed(&held.lease.id);
-        self.release(held, reason, true).await;
+    /// It failed; whether it is to blame depends on whether others do not. One that says nothing may
+    /// only be slow, which its probes find out; and who is tried while all fail is to blame for nothing.
+    async fn blame(&self, held: &Held, reason: &str, heard: Heard) {
+        let stands_out = self.shared.breaker.failed(&held.lease.id, reason, heard);
+        let is_to_blame = stands_out && heard != Heard::Nothing && !self.pass.is_trial();
+        self.release(held, reason, is_to_blame).await;
     }
 
     /// Back into the stock, with nobody blamed.
@@ -198,5 +241,16 @@ impl Claim {
         if let Some((held, reason)) = refused {
             self.release(&held, &reason, false).await;
         }
+    }
+}
+
+impl Outcome {
+    /// Definitely not provisioned, since it was not even asked.
+    fn unsent(reason: String, heard: Heard) -> Self {
+        Self::Failed(Failure {
+            reason,
+            heard,
+            was_sent: false,
+        })
     }
 }

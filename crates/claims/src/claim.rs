@@ -23,6 +23,8 @@ pub(crate) struct Claim {
     pub(crate) tried: Vec<InstanceId>,
     /// How many of these are somebody's already.
     pub(crate) bound: usize,
+    /// Of how many that failed nothing was sent to their agents.
+    pub(crate) unsent: usize,
     pub(crate) pass: Pass,
     began: Instant,
 }
@@ -63,6 +65,7 @@ impl Claim {
             keyed,
             tried: Vec::with_capacity(ClaimSettings::INSTANCES_MAX),
             bound: 0,
+            unsent: 0,
             pass,
             began: Instant::now(),
         }
@@ -71,6 +74,10 @@ impl Claim {
     /// How many instances failed it.
     pub(crate) fn failures(&self) -> usize {
         self.tried.len() - self.bound
+    }
+
+    pub(crate) fn took(&self) -> Duration {
+        self.began.elapsed()
     }
 
     pub(crate) fn time_left(&self) -> Duration {

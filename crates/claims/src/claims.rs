@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pool_agent::AgentClient;
 use pool_db::Db;
-use pool_domain::Entropy;
+use pool_domain::{AgentsReport, Entropy};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::DropGuard;
@@ -136,6 +136,29 @@ impl Claims {
             self.expire_leases().await;
             self.forget_keys().await;
         }
+    }
+
+    /// Looks again and again, for ever, for agents that answer, where this server has heard of none
+    /// lately.
+    pub async fn keep_looking_for_agents(&self) {
+        let mut ticks = interval(ClaimSettings::LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.shared.look_for_agents().await;
+        }
+    }
+
+    /// What agents answer, where that is why claims are refused.
+    #[must_use]
+    pub fn agents(&self) -> Option<AgentsReport> {
+        self.shared.breaker.report()
+    }
+
+    /// The same, for whoever must not keep the claims alive by asking.
+    pub fn ask_of_agents(&self) -> impl Fn() -> Option<AgentsReport> + Send + Sync + use<> {
+        let breaker = self.shared.breaker.clone();
+        move || breaker.report()
     }
 
     /// Ends the leases that ran out now.

@@ -9,6 +9,7 @@ mod ending;
 mod error;
 mod idempotency;
 mod lease;
+mod looking;
 mod request;
 mod settings;
 mod settle;

@@ -16,13 +16,28 @@ pub struct ClaimSettings {
 }
 
 impl ClaimSettings {
-    /// Instances that one claim tries.
+    /// Instances that one claim tries,
     pub const INSTANCES_MAX: usize = 3;
+    /// and so many where nothing was sent to those that failed: twenty that are not reached take
+    /// milliseconds, or a second each, and as long as others are reached a caller need not hear of it.
+    pub const UNSENT_MAX: usize = 20;
+    /// While claims are refused, a trial tries no further after this: it walks past those to which
+    /// there is no connection, and waits for no more than a few that say nothing.
+    pub const TRIAL_WALKS_FOR: Duration = Duration::from_secs(3);
     /// How long an agent's last good probe vouches for it: a third of a tick.
     pub const READY_VOUCHES_FOR: Duration = Duration::from_secs(10);
     /// How long an agent that nothing vouches for may take to say that it is ready. A warm one
     /// answers in milliseconds, and a user is waiting.
     pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+    /// How long, once one failed and none was set up since: slow is not dead, and this is what the
+    /// leader's probes wait.
+    pub const PATIENCE: Duration = Policy::PROBE_TIMEOUT;
+    /// How often it is looked whether any agent answers.
+    pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+    /// A server that heard of no ready agent for this long asks some: as often as any idle one is probed.
+    pub const HEARD_OF_LATELY: Duration = Policy::STOCK_CHECKED_EVERY;
+    /// How many at once.
+    pub const LOOKED_AT: usize = 3;
     /// How long an agent that is somebody's already may take to say in which conversation it is. Without
     /// an answer it is kept for him all the same.
     pub const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(2);

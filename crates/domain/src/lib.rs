@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod agents;
 pub mod budget;
 mod clock;
 pub mod deployment;
@@ -23,6 +24,7 @@ pub mod status;
 pub mod sweep;
 pub mod write;
 
+pub use agents::AgentsReport;
 pub use budget::{BudgetReport, CallPurpose, Spent};
 pub use clock::{Clock, Entropy, FixedClock, OsEntropy, SeededEntropy, SystemClock};
 pub use deployment::{DeployClass, DeploymentStatus};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::open::OpenWork;
 use crate::write::StatusChange;
 use crate::{
-    BudgetReport, FuseReport, InstanceId, LoopsReport, Pace, Redactor, ServiceId, Status,
-    SweepReport,
+    AgentsReport, BudgetReport, FuseReport, InstanceId, LoopsReport, Pace, Redactor, ServiceId,
+    Status, SweepReport,
 };
 
 /// The report of one tick.
@@ -30,6 +30,8 @@ pub struct Report {
     pub held_back: Vec<HeldBack>,
     /// Why the fuse has tripped, and which losses it holds back; none while it is whole.
     pub fuse: Option<FuseReport>,
+    /// What agents answer to the leader's own claims, where it refuses claims for that.
+    pub agents: Option<AgentsReport>,
     /// Losses that a person had let through, and that were carried out in this tick.
     pub confirmed: Vec<InstanceId>,
     /// What came of this plan and of what the other loops did since the last one.

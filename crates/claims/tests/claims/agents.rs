@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,8 @@ pub(crate) enum Behaviour {
     Serve,
     /// Says yes and nothing else.
     ServeSilently,
+    /// Says yes, and that it is ready, after this long.
+    Slow(Duration),
     /// Says that it is not ready, so that it is not even asked.
     NotReady,
     /// Says no with this status.
@@ -96,6 +99,9 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
         let behaviours = shared.behaviours.lock().unwrap();
         behaviours.get(name).cloned().unwrap_or(Behaviour::Serve)
     };
+    if let Behaviour::Slow(by) = behaviour {
+        tokio::time::sleep(by).await;
+    }
     if call == "pool/health" {
         let ready = !matches!(behaviour, Behaviour::NotReady);
         answer(&mut socket, 200, &format!(r#"{{"ready":{ready}}}"#)).await;
@@ -113,7 +119,7 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
     }
     shared.asked.lock().unwrap().push(name.to_owned());
     match behaviour {
-        Behaviour::Serve | Behaviour::NotReady => {}
+        Behaviour::Serve | Behaviour::NotReady | Behaviour::Slow(_) => {}
         Behaviour::ServeSilently => return answer(&mut socket, 200, r#"{"ok":true}"#).await,
         Behaviour::Wait(permits) => permits.acquire().await.unwrap().forget(),
         Behaviour::Refuse(status) => {

@@ -2,6 +2,7 @@
 
 use crate::agents::Behaviour;
 use crate::stage::{Stage, keyed};
+use crate::wire::Wire;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_takes_two_statements_and_one_with_a_key_takes_three() {
@@ -12,10 +13,10 @@ async fn a_claim_takes_two_statements_and_one_with_a_key_takes_three() {
     wire.seen();
 
     stage.claim().await.unwrap();
-    assert_eq!(wire.seen(), ["claims::lease_idle", "claims::confirm"]);
+    assert_eq!(of_claims(&wire), ["claims::lease_idle", "claims::confirm"]);
     stage.claims.claim(keyed("k")).await.unwrap();
     assert_eq!(
-        wire.seen(),
+        of_claims(&wire),
         [
             "claims::idempotency::look",
             "claims::lease_idle",
@@ -23,7 +24,11 @@ async fn a_claim_takes_two_statements_and_one_with_a_key_takes_three() {
         ]
     );
     stage.claims.claim(keyed("k")).await.unwrap();
-    assert_eq!(wire.seen(), ["claims::idempotency::look"], "a repetition");
+    assert_eq!(
+        of_claims(&wire),
+        ["claims::idempotency::look"],
+        "a repetition"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,8 +43,15 @@ async fn what_ends_a_claim_otherwise_is_one_statement_too() {
         stage.agents.tell("odd", behaviour);
         wire.seen();
         stage.claims.claim(keyed("k")).await.unwrap_err();
-        let seen = wire.seen();
+        let seen = of_claims(&wire);
         let lease = ["claims::idempotency::look", "claims::lease_idle", ending];
         assert_eq!(seen[..3], lease);
     }
+}
+
+/// Without what sets up a connection, which the pool may open beside a claim.
+fn of_claims(wire: &Wire) -> Vec<String> {
+    let mut seen = wire.seen();
+    seen.retain(|name| name.starts_with("claims::"));
+    seen
 }
