@@ -14,8 +14,7 @@ use pool_domain::{Entropy, EnvironmentId, OsEntropy, chain};
 use pool_http_client::Transport;
 use pool_planner::{Accounts, Identity};
 use pool_railway::{EnvironmentRef, Error as RailwayError, ErrorClass, Railway, Token};
-use pool_reconciler::Blueprint;
-use pool_reconciler::Loops;
+use pool_reconciler::{AgentsAnswer, Blueprint, Loops};
 use tracing::{error, warn};
 
 use crate::Config;
@@ -252,5 +251,6 @@ pub(crate) fn context(
         pool_api_key: config.pool_api_key.clone(),
         entropy: Arc::clone(&parts.entropy),
         redactor: config.redactor.clone(),
+        agents_answer: AgentsAnswer::new(parts.claims.ask_of_agents()),
     })
 }

@@ -1,11 +1,12 @@
 //! Everybody the reconciler talks to.
 
+use std::fmt;
 use std::sync::Arc;
 
 use pool_agent::AgentClient;
 use pool_credentials::Credentials;
 use pool_db::Db;
-use pool_domain::{Entropy, Policy, Redactor, Secret};
+use pool_domain::{AgentsReport, Entropy, Policy, Redactor, Secret};
 use pool_planner::Identity;
 use pool_railway::EnvironmentClient;
 
@@ -34,6 +35,29 @@ pub struct Context {
     pub entropy: Arc<dyn Entropy>,
     /// Takes secrets out of the names in reports.
     pub redactor: Redactor,
+    /// What agents answer to this server's claims, for its report.
+    pub agents_answer: AgentsAnswer,
+}
+
+/// Asks what agents answer to this server's claims, where it refuses claims for that.
+#[derive(Clone)]
+pub struct AgentsAnswer(Arc<dyn Fn() -> Option<AgentsReport> + Send + Sync>);
+
+impl AgentsAnswer {
+    /// `ask` gives none while claims are served.
+    pub fn new(ask: impl Fn() -> Option<AgentsReport> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    pub(crate) fn report(&self) -> Option<AgentsReport> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for AgentsAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AgentsAnswer").field(&self.report()).finish()
+    }
 }
 
 impl Context {

@@ -11,7 +11,7 @@ mod reconciling;
 mod sweeping;
 mod working;
 
-pub use context::Context;
+pub use context::{AgentsAnswer, Context};
 pub use driver::{Driver, DriverSettings};
 pub use error::Error;
 pub use leading::Loops;

@@ -8,7 +8,7 @@ use pool_db::ticks::LastTick;
 use pool_domain::{Report, Status};
 
 use super::words::{ago, cut, list, seconds};
-use super::{budget, fuse, outside};
+use super::{agents, budget, fuse, outside};
 use crate::error::ApiError;
 use crate::state::Shared;
 
@@ -27,6 +27,7 @@ pub(crate) async fn render(shared: &Shared) -> Result<Markup, ApiError> {
             }
         }
         @if let Some(tripped) = &last_tick.fuse { (fuse::render(tripped, last_tick.now)) }
+        @if let Some(failing) = shared.app.claims.agents() { (agents::render(&failing)) }
         h2 { "Last tick" }
         @match last_tick.tick.as_ref() {
             Some(tick) => (tick_part(shared, tick, last_tick.now)),

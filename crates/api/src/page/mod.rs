@@ -1,6 +1,7 @@
 //! The page: what there is, what the last tick did and held back, and a form that claims. It needs
 //! nothing but this server, holds no key, and refreshes its live part by itself.
 
+mod agents;
 mod budget;
 mod fuse;
 mod live;

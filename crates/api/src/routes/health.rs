@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use pool_domain::{BudgetReport, FuseReport, LoopsReport};
+use pool_domain::{AgentsReport, BudgetReport, FuseReport, LoopsReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -29,6 +29,8 @@ const TICKS_MISSED_MAX: u32 = 3;
 )]
 pub(crate) struct Readiness {
     ready: bool,
+    /// Why not, or what does not go although it is, in a sentence.
+    why: Option<String>,
     /// Whether it answered in time.
     database: bool,
     /// Whether it lets this server write.
@@ -38,6 +40,8 @@ pub(crate) struct Readiness {
     last_tick_age_ms: Option<u64>,
     /// Why the fuse has tripped, and what it holds back; null while it is whole.
     fuse: Option<FuseReport>,
+    /// What agents answer, where that is why this server refuses claims.
+    agents: Option<AgentsReport>,
     /// How Railway's budget stood at the end of that tick.
     budget: Option<BudgetReport>,
     /// When each loop of the leader last went round, and what keeps it: now where this server leads,
@@ -85,8 +89,19 @@ async fn read(shared: &Everything) -> Readiness {
             let then = report.as_ref().and_then(|report| report.loops.clone());
             let late = shared.app.tick_interval * TICKS_MISSED_MAX;
             let leader = age.is_some_and(|age| age < late);
+            let agents = shared.app.claims.agents();
+            let probes = report.as_ref().map(|report| &report.probes);
+            let leader_reaches_none =
+                probes.is_some_and(|probes| probes.probed > 0 && probes.ready == 0);
+            // The leader's own report says what it reaches itself.
+            let is_cut_off = leader
+                && live.is_none()
+                && !leader_reaches_none
+                && agents.as_ref().is_some_and(|agents| agents.none_answers);
             Readiness {
-                ready: leader && written.is_ok(),
+                ready: leader && written.is_ok() && !is_cut_off,
+                why: agents.as_ref().map(|agents| why(agents, is_cut_off)),
+                agents,
                 database: true,
                 writes: written.is_ok(),
                 leader,
@@ -120,6 +135,8 @@ impl Readiness {
     fn without_database(shared: &Everything) -> Self {
         Self {
             ready: false,
+            why: None,
+            agents: None,
             database: false,
             writes: false,
             leader: false,
@@ -129,6 +146,17 @@ impl Readiness {
             loops: None,
             cannot_lead: shared.app.loops.hindrance(),
         }
+    }
+}
+
+fn why(agents: &AgentsReport, is_cut_off: bool) -> String {
+    let since_s = agents.since_ms / 1_000;
+    if is_cut_off {
+        format!("This server has reached no agent for {since_s} s, while the leader does.")
+    } else if agents.none_answers {
+        format!("No agent has answered this server for {since_s} s.")
+    } else {
+        format!("Agents have refused every claim for {since_s} s.")
     }
 }
 

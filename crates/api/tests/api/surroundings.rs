@@ -180,8 +180,9 @@ async fn without_the_database_everything_says_so_and_the_page_still_shows() {
     assert_eq!(
         ready.json(),
         json!({
-            "ready": false, "database": false, "writes": false, "leader": false,
-            "lastTickAgeMs": null, "fuse": null, "budget": null, "loops": null, "cannotLead": null
+            "ready": false, "why": null, "agents": null, "database": false, "writes": false,
+            "leader": false, "lastTickAgeMs": null, "fuse": null, "budget": null, "loops": null,
+            "cannotLead": null
         })
     );
     assert_eq!(stage.get("/healthz").await.status, StatusCode::OK);

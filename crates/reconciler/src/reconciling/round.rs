@@ -269,6 +269,7 @@ impl Reconciler {
         report.budget = Some(budget);
         report.sweep.clone_from(&leading.last_sweep().report);
         report.loops = Some(leading.loops.told());
+        report.agents = leading.context.agents_answer.report();
         report.replenish.pace = self.history.pace().clone();
 
         let done = &mut report.done;

@@ -13,7 +13,7 @@ use pool_db::{Db, DbSettings, instances};
 use pool_domain::{OsEntropy, Policy, Redactor, Secret, ServicePrefix};
 use pool_planner::{Accounts, Identity};
 use pool_railway::{Railway, Token};
-use pool_reconciler::{Blueprint, Context, Driver, DriverSettings, Loops};
+use pool_reconciler::{AgentsAnswer, Blueprint, Context, Driver, DriverSettings, Loops};
 use pool_simulator::{Options, SeedServices, SeededService, Simulator};
 use pool_test_database::TestDatabase;
 use tokio::sync::Notify;
@@ -128,6 +128,7 @@ impl Stage {
             pool_api_key: key,
             entropy: Arc::new(OsEntropy),
             redactor: Redactor::default(),
+            agents_answer: AgentsAnswer::new(|| None),
         }
     }
 
