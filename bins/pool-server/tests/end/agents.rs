@@ -71,11 +71,6 @@ const CASES: [(Call, Option<Fault>, End); 34] = {
         (Provision, Some(refuse(409)), Bound),
         (Provision, Some(refuse(429)), Indeterminate),
         (Provision, Some(refuse(500)), Indeterminate),
-        (Provision, Some(Fault::Hang), TimedOut),
-        (Provision, Some(Fault::Mute), TimedOut),
-        (Provision, Some(Fault::Stall), TimedOut),
-        (Provision, Some(SLOW), TimedOut),
-        (Provision, Some(Fault::HangAfterProvision), TimedOut),
         (Provision, Some(Fault::Garbage), Indeterminate),
         (Provision, Some(Fault::Redirect), Indeterminate),
         (Provision, Some(Fault::Huge), Indeterminate),
@@ -83,6 +78,11 @@ const CASES: [(Call, Option<Fault>, End); 34] = {
         (Provision, Some(Fault::CloseMidAnswer), Indeterminate),
         (Provision, Some(Fault::ErrorAfterProvision), Indeterminate),
         (Provision, Some(Fault::LoseProvision), Indeterminate),
+        (Provision, Some(Fault::Hang), TimedOut),
+        (Provision, Some(Fault::Mute), TimedOut),
+        (Provision, Some(Fault::Stall), TimedOut),
+        (Provision, Some(SLOW), TimedOut),
+        (Provision, Some(Fault::HangAfterProvision), TimedOut),
     ]
 };
 
@@ -150,9 +150,9 @@ impl Stage {
     /// The instance that is claimed next.
     async fn next(&self) -> anyhow::Result<String> {
         self.text(
-            "UPDATE instances SET created_at = timestamptz '2000-01-01' WHERE id = (SELECT id \
-             FROM instances WHERE status = 'idle' ORDER BY created_at, id LIMIT 1) \
-             RETURNING id",
+            "UPDATE instances SET put_back_at = timestamptz '2000-01-01' WHERE id = (SELECT id \
+             FROM instances WHERE status = 'idle' ORDER BY coalesce(put_back_at, created_at), id \
+             LIMIT 1) RETURNING id",
         )
         .await
     }
@@ -161,7 +161,7 @@ impl Stage {
     async fn set_apart(&self, id: &str, url: &str) -> anyhow::Result<()> {
         self.tell(&self.column(id, "service_id").await?, None)?;
         self.text(&format!(
-            "UPDATE instances SET created_at = now() + interval '1 day', failed_claims = 0, \
+            "UPDATE instances SET put_back_at = now() + interval '1 day', failed_claims = 0, \
              url = '{url}' WHERE id = '{id}' RETURNING id"
         ))
         .await?;
@@ -218,8 +218,9 @@ struct Begun {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_an_agent_does_its_caller_the_row_and_the_stock_are_as_they_should_be()
 -> anyhow::Result<()> {
-    let bound = CASES.iter().filter(|(_, _, end)| *end == End::Bound);
-    let stock = CASES.len() + bound.count() + 4;
+    // Two each: of what is somebody's the caller gets another one, and after a loss one is set up.
+    let two = |end: End| matches!(end, End::Bound | End::Indeterminate);
+    let stock = CASES.len() + CASES.iter().filter(|case| two(case.2)).count() + 4;
     let stage = Stage::new(stock, 4_000).await?;
     let mut table = format!("{:<11}{:<34}answer  row\n", "call", "fault");
     let mut waiting = Vec::new();
@@ -264,8 +265,7 @@ async fn finish(stage: &Stage, begun: Begun, end: End) -> anyhow::Result<String>
         End::Definite => {
             ensure!(status == 200, "{status} {answer}");
             ensure!(answer["instanceId"] != id.as_str(), "{answer}");
-            let blamed = stage.column(&id, "failed_claims").await?;
-            ensure!(row == "idle" && blamed == "1", "{row}, blamed {blamed}");
+            ensure!(row == "idle", "{row}");
             stage.set_apart(&id, &url).await?;
         }
         End::Bound => {
@@ -277,6 +277,8 @@ async fn finish(stage: &Stage, begun: Begun, end: End) -> anyhow::Result<String>
             ensure!(status == 502, "{status} {answer}");
             ensure!(told.starts_with("An agent failed while it was"), "{told}");
             ensure!(row == "dead", "{row}");
+            // Until one is set up again, each is asked whether it is ready before.
+            stage.leader.claim("well").await?;
         }
         End::TimedOut => {
             ensure!(status == 504, "{status} {answer}");
@@ -333,7 +335,7 @@ async fn a_request_that_agents_refuse_burns_no_stock() -> anyhow::Result<()> {
 async fn an_agent_that_says_nothing_keeps_nobody_else_waiting() -> anyhow::Result<()> {
     const OTHERS: usize = 8;
     // Nothing here waits for this long: the claim of the silent agent outlasts the test.
-    let stage = Stage::new(OTHERS + 3, 85_000).await?;
+    let stage = Stage::new(OTHERS + 3, 80_000).await?;
     let mut silent = Vec::new();
     for fault in [Fault::Hang, Fault::Mute, Fault::HangAfterProvision] {
         silent.push(stage.begin(Call::Provision, Some(fault)).await?);

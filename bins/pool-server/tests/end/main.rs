@@ -4,6 +4,7 @@ mod adoption;
 mod agents;
 mod bad_days;
 mod bad_input;
+mod blame;
 mod budget;
 mod claims;
 mod creation;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use pool_server::{Config, Flags, serve};
+use pool_server::{Config, Flags, Surroundings, serve};
 use pool_simulator::{Options, SeedServices, Simulator};
 use pool_test_database::TestDatabase;
 use serde_json::{Value, json};
@@ -133,10 +133,21 @@ impl Pool {
 
     /// A server that finds the database elsewhere than the others do.
     pub(crate) async fn start_at(&self, url: &str) -> anyhow::Result<Server> {
+        self.start_in(url, Surroundings::default()).await
+    }
+
+    /// A server that reaches the world in another way than the others do.
+    pub(crate) async fn start_in(
+        &self,
+        url: &str,
+        surroundings: Surroundings,
+    ) -> anyhow::Result<Server> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let base = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
-        let ended = tokio::spawn(serve::serve(self.config_at(url)?, listener, stop.clone()));
+        let config = self.config_at(url)?;
+        let serving = serve::serve_in(config, listener, surroundings, stop.clone());
+        let ended = tokio::spawn(serving);
         let server = Server {
             base,
             stop,
@@ -217,6 +228,16 @@ impl Server {
             .bearer_auth(KEY)
             .json(body);
         let answer = request.send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
+    }
+
+    /// `/readyz`: the status and the body.
+    pub(crate) async fn readiness(&self) -> anyhow::Result<(u16, Value)> {
+        let answer = self
+            .http
+            .get(format!("{}/readyz", self.base))
+            .send()
+            .await?;
         Ok((answer.status().as_u16(), answer.json().await?))
     }
 

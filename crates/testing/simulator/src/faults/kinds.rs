@@ -165,6 +165,8 @@ pub enum AgentFault {
     Close,
     /// Breaks its answer off half way. A provision was done.
     CloseMidAnswer,
+    /// Knows another key than its callers: answers 401 to everything.
+    OtherKey,
     /// Refuses to be provisioned with this status; healthy otherwise.
     RefuseProvision { status: u16 },
     /// Is provisioned, and answers 500 nevertheless.
@@ -191,6 +193,7 @@ impl AgentFault {
             "garbage" => Self::Garbage,
             "close" => Self::Close,
             "close-mid-answer" => Self::CloseMidAnswer,
+            "other-key" => Self::OtherKey,
             "refuse-provision" => Self::RefuseProvision { status: 503 },
             "error-after-provision" => Self::ErrorAfterProvision,
             "lose-provision" => Self::LoseProvision,

@@ -238,6 +238,8 @@ async fn each_ailment_of_an_agent_shows_and_heals() -> Result<()> {
     assert_eq!(health().await?.json()["ready"], json!(false));
     ail("error", json!({})).await?;
     assert_eq!(health().await?.status, 500);
+    ail("other-key", json!({})).await?;
+    assert_eq!(health().await?.status, 401);
     ail("garbage", json!({})).await?;
     assert_eq!(health().await?.json(), Value::Null);
     for broken in ["close", "close-mid-answer"] {
