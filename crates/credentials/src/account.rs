@@ -1,6 +1,7 @@
 //! One account over HTTP: its address and key, a request with bounds on everything, an error that is
 //! logged once. Knows nothing of keys or inboxes.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -12,6 +13,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::error::Sent;
 use crate::{Error, ErrorClass};
@@ -35,6 +37,14 @@ const RETRIES: usize = 2;
 /// Before the first retry; doubled before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
+/// For how long nothing more is made once the plan allows no more: only a person or a deletion changes
+/// that. Whoever tries single ones does so less often than that.
+const QUOTA_HOLDS_FOR: Duration = Duration::from_secs(15);
+
+/// Longer than this an account is never left alone, whatever it asks for: it may have meant another
+/// unit, and nobody could tell this server that all is well.
+const HOLDS_AT_MOST: Duration = Duration::from_secs(3_600);
+
 /// Pages of one list: at 100 a page 20,000 keys or inboxes, ten times the largest pool with all its
 /// environments.
 pub(crate) const MAX_PAGES: usize = 200;
@@ -44,9 +54,18 @@ pub(crate) const MAX_PAGES: usize = 200;
 pub(crate) struct Account {
     http: HttpClient,
     base: Url,
+    service: &'static str,
     host: String,
     redactor: Redactor,
     authorization: HeaderValue,
+    held: Arc<Mutex<Held>>,
+}
+
+/// Until when the account is to be left alone, as it said itself, and with which words.
+#[derive(Debug, Default)]
+struct Held {
+    calls: Option<(Instant, Error)>,
+    making: Option<(Instant, Error)>,
 }
 
 /// What a deletion found.
@@ -78,7 +97,8 @@ impl Account {
         transport: &Transport,
     ) -> Result<Self, Error> {
         let wrong = |message: String| Error {
-            operation: service,
+            service,
+            operation: "settings",
             host: api_url.to_owned(),
             status: None,
             class: ErrorClass::NotConfigured,
@@ -98,9 +118,11 @@ impl Account {
         Ok(Self {
             http,
             base,
+            service,
             host,
             redactor: redactor.and([key.clone()]),
             authorization,
+            held: Arc::default(),
         })
     }
 
@@ -146,6 +168,55 @@ impl Account {
     }
 
     async fn attempt(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
+        let makes = request.method == Method::POST;
+        if let Some(held) = self.held(request.operation, makes) {
+            return Err(held);
+        }
+        let answered = self.call(request).await;
+        if let Err(error) = &answered {
+            self.hold(error, makes);
+        }
+        answered
+    }
+
+    /// The refusal that still stands: no call is made before its time is over.
+    fn held(&self, operation: &'static str, makes: bool) -> Option<Error> {
+        let now = Instant::now();
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let making = held.making.as_ref().filter(|_| makes);
+        let (until, error) = [held.calls.as_ref(), making]
+            .into_iter()
+            .flatten()
+            .find(|(until, _)| *until > now)?;
+        let class = match error.class {
+            ErrorClass::RateLimited { .. } => ErrorClass::RateLimited {
+                retry_after: Some(*until - now),
+            },
+            class => class,
+        };
+        Some(Error {
+            operation,
+            class,
+            sent: Sent::No,
+            ..error.clone()
+        })
+    }
+
+    fn hold(&self, error: &Error, makes: bool) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = |wait: Duration| Instant::now() + wait.min(HOLDS_AT_MOST);
+        match error.class {
+            ErrorClass::RateLimited {
+                retry_after: Some(wait),
+            } => held.calls = Some((until(wait), error.clone())),
+            ErrorClass::QuotaReached if makes => {
+                held.making = Some((until(QUOTA_HOLDS_FOR), error.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    async fn call(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
         let name = request.operation;
         let mut url = self.base.clone();
         url.set_path(&format!(
@@ -222,6 +293,9 @@ impl Account {
         body: &[u8],
     ) -> Error {
         let class = match status.as_u16() {
+            402 => ErrorClass::QuotaReached,
+            400 | 403 | 409 | 422 if is_quota(body) => ErrorClass::QuotaReached,
+            403 if is_taken(body) => ErrorClass::Refused,
             401 | 403 => ErrorClass::NotAuthorized,
             429 => ErrorClass::RateLimited {
                 retry_after: retry_after(headers),
@@ -246,6 +320,7 @@ impl Account {
         message: &str,
     ) -> Error {
         Error {
+            service: self.service,
             operation,
             host: self.host.clone(),
             status: status.map(|status| status.as_u16()),
@@ -301,13 +376,44 @@ fn said(body: &[u8]) -> String {
         .map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned)
 }
 
+/// Whether it is a quota that refuses: AgentMail says 403 with the code `limit_exceeded` and
+/// "Inbox limit exceeded", which is no matter of who asks.
+fn is_quota(body: &[u8]) -> bool {
+    let said = words(body);
+    let of_a_limit = ["exceeded", "reached", "upgrade"];
+    said.contains("quota")
+        || (said.contains("limit") && of_a_limit.iter().any(|word| said.contains(word)))
+}
+
+/// AgentMail says 403 of a user name that another inbox has.
+fn is_taken(body: &[u8]) -> bool {
+    words(body).contains("taken")
+}
+
+/// What an answer says of itself: its code, its name, and its sentence.
+fn words(body: &[u8]) -> String {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let named = [&json["code"], &json["name"]];
+    let named = named
+        .into_iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned);
+    let all: Vec<_> = named.chain([said(body)]).collect();
+    all.join(" ").to_lowercase()
+}
+
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse();
     seconds.ok().map(Duration::from_secs)
 }
 
 fn log(error: &Error) {
+    if error.sent == Sent::No && error.is_limit() {
+        // Held: the answer that it is held by was told.
+        return;
+    }
     tracing::warn!(
+        credentials.service = error.service,
         credentials.operation = error.operation,
         credentials.host = error.host,
         credentials.class = %error.class,

@@ -155,8 +155,9 @@ impl AgentMail {
     }
 }
 
-fn not_configured(operation: &'static str, service: &str) -> Error {
+fn not_configured(operation: &'static str, service: &'static str) -> Error {
     Error {
+        service,
         operation,
         host: service.to_owned(),
         status: None,

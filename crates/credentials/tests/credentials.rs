@@ -297,6 +297,64 @@ async fn a_rate_limit_says_how_long() -> TestResult {
 }
 
 #[tokio::test]
+async fn an_account_that_asks_to_wait_is_called_no_more_until_then() -> TestResult {
+    let answer = ResponseTemplate::new(429).insert_header("retry-after", "600");
+    let server = server(vec![("POST", "/v0/inboxes", answer)]).await;
+    let credentials = credentials(&server.uri(), None)?;
+    for _ in 0..8 {
+        let error = credentials.make_inbox(NAME).await.err();
+        let error = error.ok_or("it was refused")?;
+        assert!(error.is_limit() && error.wait().is_some());
+        assert!(
+            error
+                .to_string()
+                .starts_with("AgentMail: no more calls for"),
+            "{error}"
+        );
+    }
+    assert!(credentials.clone().list_inboxes().await.is_err());
+    let calls = server.received_requests().await.unwrap_or_default().len();
+    assert_eq!(calls, 1, "nobody calls again before the time is over");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quota_is_named_as_one_and_is_no_matter_of_who_asks() -> TestResult {
+    let said = json!({"name": "ForbiddenError", "code": "limit_exceeded", "message": "Inbox limit exceeded"});
+    let answer = ResponseTemplate::new(403).set_body_json(said);
+    let page = ResponseTemplate::new(200).set_body_json(json!({"inboxes": []}));
+    let server = server(vec![
+        ("POST", "/v0/inboxes", answer),
+        ("GET", "/v0/inboxes", page),
+    ])
+    .await;
+    let credentials = credentials(&server.uri(), None)?;
+    for _ in 0..3 {
+        let error = credentials.make_inbox(NAME).await.err();
+        let error = error.ok_or("it was refused")?;
+        assert_eq!(error.class, ErrorClass::QuotaReached);
+        assert!(!error.may_have_happened());
+        let words = "AgentMail: the plan's limit of inboxes is reached";
+        assert!(error.to_string().starts_with(words), "{error}");
+        assert!(error.what_to_do().is_some());
+    }
+    credentials.list_inboxes().await?;
+    let calls = server.received_requests().await.unwrap_or_default().len();
+    assert_eq!(calls, 2, "one that makes, and reading goes on");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_no_refused_key() -> TestResult {
+    let said = json!({"name": "IsTakenError", "message": "Username is already taken"});
+    let answer = ResponseTemplate::new(403).set_body_json(said);
+    let server = server(vec![("POST", "/v0/inboxes", answer)]).await;
+    let outcome = credentials(&server.uri(), None)?.make_inbox(NAME).await;
+    assert_eq!(class(outcome), Some((ErrorClass::Refused, false)));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_create_whose_answer_says_nothing_is_sent_once_and_may_have_happened() -> TestResult {
     let secret = json!({"key": ["sk-or-secret"], "data": {"hash": "h"}});
     for (answer, expected) in [

@@ -49,6 +49,21 @@ impl Account {
         }
     }
 
+    /// How it says that its plan allows no more.
+    fn quota(self) -> Response {
+        match self {
+            Self::OpenRouter => self.error(402, "Insufficient credits"),
+            Self::AgentMail => {
+                let body = json!({
+                    "name": "ForbiddenError",
+                    "code": "limit_exceeded",
+                    "message": "Inbox limit exceeded",
+                });
+                (StatusCode::FORBIDDEN, Json(body)).into_response()
+            }
+        }
+    }
+
     /// The form in which it says that something went wrong.
     fn error(self, status: u16, message: &str) -> Response {
         let body = match self {
@@ -285,7 +300,7 @@ async fn before(faults: &[Fault], asked: Asked, is_authorized: bool) -> Option<R
         Fault::ProblemProcessing | Fault::NullAnswer { .. } => say(500, "Internal Server Error"),
         Fault::Error { message, .. } => say(500, message),
         Fault::CreationThrottle if creates => say(429, "Too many requests"),
-        Fault::ProvisionLimit if creates => say(402, "The limit of your plan is reached"),
+        Fault::ProvisionLimit if creates => Some(asked.account.quota()),
         _ => None,
     })
 }

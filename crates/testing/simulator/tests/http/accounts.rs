@@ -178,7 +178,6 @@ async fn an_account_has_the_same_bad_days_as_railway() -> Result<()> {
         (Fault::Gateway { status: 503 }, 503),
         (Fault::EdgeBlock, 429),
         (Fault::NotAuthorized, 401),
-        (Fault::ProvisionLimit, 402),
         (Fault::CreationThrottle, 429),
         (Fault::HtmlOk, 200),
         (Fault::Dropped, 0),
@@ -192,6 +191,12 @@ async fn an_account_has_the_same_bad_days_as_railway() -> Result<()> {
         let inbox = inboxes(&simulator, &client, "POST", "", new_inbox("a")).await;
         assert_eq!(inbox.map_or(0, |answer| answer.status), status, "{fault:?}");
     }
+    for account in ["keyCreate", "agentmail"] {
+        simulator.inject(FaultRule::once(Fault::ProvisionLimit).on(account))?;
+    }
+    let key = keys(&simulator, &client, "POST", "", new_key("a")).await?;
+    let inbox = inboxes(&simulator, &client, "POST", "", new_inbox("a")).await?;
+    assert_eq!((key.status, inbox.status), (402, 403));
     let view = simulator.view();
     assert!(
         view.keys.is_empty() && view.inboxes.is_empty(),
