@@ -129,7 +129,7 @@ impl Error {
             } => format!("no more calls for {} s", wait.as_secs()),
             ErrorClass::RateLimited { retry_after: None } => "too many calls".to_owned(),
             ErrorClass::Refused => "the call was refused".to_owned(),
-            ErrorClass::Transient => "passing trouble".to_owned(),
+            ErrorClass::Transient => "transient trouble".to_owned(),
             ErrorClass::Network => "no connection".to_owned(),
             ErrorClass::Timeout => "no answer in time".to_owned(),
             ErrorClass::Undecodable => "an answer that cannot be read".to_owned(),

@@ -42,7 +42,7 @@ pub use observation::{
     Completeness, Conversation, Listing, ObservedDeployment, ObservedService, ObservedVolume,
     Probe, ServiceVariables,
 };
-pub use pace::{Creations, Pace, Stopped};
+pub use pace::{Creations, Limit, Pace, Stopped, Trouble, Unproven};
 pub use policy::{Policy, PolicyError};
 pub use redactor::Redactor;
 pub use report::Report;

@@ -1,22 +1,49 @@
-//! How fast instances are made: slowly at first, not at all once too much failed, and then one at a
-//! time until one is whole. It stands in every report, so that a restart does not forget it.
+//! How many instances are made at once: few at first, not at all once too much failed, and then one at
+//! a time. It learns from what becomes of them: one that was proven ready is good, one that is given up
+//! before it ever was is bad, and so is a step of making that fails. It stands in every report, so that
+//! a restart or another leader does not forget it.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::Policy;
+use crate::{InstanceId, Policy};
 
-/// How fast instances are made by themselves. What a person asks for ignores the slow start, and
-/// nothing else.
+/// How many instances are made at once by themselves. What a person asks for ignores the slow start,
+/// and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Pace {
-    /// How many one tick may make.
-    pub per_tick: usize,
-    /// How many failed since the last one that became whole.
+    /// How many may be in the making, or made and not proven ready yet. One more for each that is
+    /// proven, so that it doubles with each generation.
+    pub at_once: usize,
+    /// How many steps failed since the last instance that became whole.
     pub failed_in_row: usize,
+    /// How many were given up before they were ever ready, since the last one that was.
+    pub died_in_row: usize,
+    /// How the last ones went, the latest last: whether well.
+    pub recent: Vec<bool>,
+    /// What goes wrong; none once something went well.
+    pub trouble: Option<Trouble>,
     /// Why none is made, and when one is tried again; none while they are made.
     pub stopped: Option<Stopped>,
+    /// Those that were begun, and of which it is not known yet what becomes of them.
+    pub unproven: Vec<Unproven>,
+}
+
+/// What goes wrong with making instances, for whoever has to see to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trouble {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// How often it went wrong since then.
+    pub failed: usize,
+    /// The last words of Railway, of the account or of the agent.
+    pub last: String,
+    /// What a person can do.
+    pub what_to_do: String,
 }
 
 /// Why no instance is made but the one that tries.
@@ -29,194 +56,250 @@ pub struct Stopped {
     pub since: DateTime<Utc>,
     /// From when on a single one is tried.
     pub try_at: DateTime<Utc>,
+    /// Whether only one that is proven ready ends it, and not one that is merely made.
+    #[serde(default)]
+    pub until_proven: bool,
+    /// How many that tried were given up since.
+    #[serde(default)]
+    pub tries: u32,
 }
 
-/// How the creations of one tick went.
+/// An instance of which it is not known yet what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unproven {
+    /// Which one.
+    pub id: InstanceId,
+    /// When its making was begun, or was last taken up again: what went well and was begun before a
+    /// stop says nothing of its cause.
+    pub begun_at: DateTime<Utc>,
+}
+
+/// How the steps of making went lately.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Creations {
     /// Instances that became whole.
-    pub whole: usize,
+    pub whole: Vec<InstanceId>,
     /// Steps that failed; a commit of several instances is one.
     pub failed: usize,
     /// The last failure, in words.
     pub last_error: Option<String>,
-    /// What Railway said, where it wants no more of them: its plan allows no more, or they came too
-    /// quickly.
-    pub limit: Option<String>,
+    /// Who wants no more of them, and in which words.
+    pub limit: Option<Limit>,
+}
+
+/// Somebody wants no more of what was to be made: Railway's plan, an account's quota, a throttle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// Who says what.
+    pub said: String,
+    /// How long to wait, where that was said.
+    pub wait: Option<Duration>,
+    /// What a person can do.
+    pub what_to_do: String,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            per_tick: Policy::SLOW_START,
+            at_once: Policy::SLOW_START,
             failed_in_row: 0,
+            died_in_row: 0,
+            recent: Vec::new(),
+            trouble: None,
             stopped: None,
+            unproven: Vec::new(),
         }
+    }
+}
+
+impl Creations {
+    /// Whether there is anything to learn from.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.whole.is_empty() && self.failed == 0
     }
 }
 
 impl Pace {
-    /// How many may be made now: the pace, one where a single one is to be tried, none in between.
+    /// How many may be begun now beside those that are under way, which `is_under_way` tells: being
+    /// made, or deployed and not given up. Where it is stopped: one, when its time has come and no
+    /// other tries.
     #[must_use]
-    pub fn allows(&self, now: DateTime<Utc>) -> usize {
+    pub fn allows(&self, now: DateTime<Utc>, is_under_way: impl Fn(&InstanceId) -> bool) -> usize {
+        let mut under_way = self.unproven.iter().filter(|it| is_under_way(&it.id));
         match &self.stopped {
-            None => self.per_tick,
-            Some(stopped) => usize::from(stopped.try_at <= now),
+            None => self.at_once.saturating_sub(under_way.count()),
+            Some(stopped) => {
+                let tries = under_way.any(|it| it.begun_at >= stopped.since);
+                usize::from(stopped.try_at <= now && !tries)
+            }
         }
     }
 
-    /// Whether what is known by now of creations is to be learned from: trouble at once, and success
-    /// when all that were begun have ended, so that the pace doubles once for them.
-    #[must_use]
-    pub const fn may_learn(creations: &Creations, in_flight: usize) -> bool {
-        creations.failed > 0 || creations.limit.is_some() || (in_flight == 0 && creations.whole > 0)
+    /// Notes that the making of these begins, or goes on.
+    pub fn begin(&mut self, ids: impl IntoIterator<Item = InstanceId>, now: DateTime<Utc>) {
+        for id in ids {
+            self.unproven.retain(|it| it.id != id);
+            self.unproven.push(Unproven { id, begun_at: now });
+        }
     }
 
-    /// Learns from the creations of a tick that ended now. Where nothing was tried, nothing is
-    /// learned.
+    /// Learns from the steps of making. Where nothing was tried, nothing is learned.
     pub fn learn(&mut self, tried: &Creations, now: DateTime<Utc>) {
-        if (tried.whole, tried.failed) == (0, 0) {
+        if tried.is_empty() {
             return;
         }
-        self.failed_in_row = match tried.whole {
+        self.failed_in_row = match tried.whole.len() {
             0 => self.failed_in_row.saturating_add(tried.failed),
             _ => tried.failed,
         };
-        if let Some(said) = &tried.limit {
-            self.stop(format!("Railway said: {said}"), now);
-        } else if self.failed_in_row >= Policy::CREATE_FAILURES_MAX {
-            let last = tried.last_error.as_deref().unwrap_or("no reason given");
-            self.stop(
-                format!("{} failed in a row, the last: {last}", self.failed_in_row),
-                now,
-            );
-        } else if tried.whole > 0 {
-            self.go_on(tried.failed > 0);
-        } else if tried.failed > 0 {
-            self.back_off(now);
+        self.remember(tried.whole.len(), tried.failed);
+        if tried.failed > 0 {
+            self.note_failed_steps(tried, now);
+            return;
+        }
+        if self.died_in_row == 0 && self.stopped.is_none() {
+            self.trouble = None;
+        }
+        if tried.whole.iter().any(|id| self.ends_stop(id, false)) {
+            self.go_on();
         }
     }
 
-    /// Nobody knows what is left of a try that did not end, so the next one waits as well.
-    fn back_off(&mut self, now: DateTime<Utc>) {
-        self.per_tick = (self.per_tick / 2).max(1);
-        if let Some(stopped) = &mut self.stopped {
-            stopped.try_at = now + Policy::TRY_CREATING_EVERY;
+    /// Learns that this one is ready: the first time that anybody can say so.
+    pub fn proven(&mut self, id: &InstanceId) {
+        let ends_stop = self.ends_stop(id, true);
+        self.unproven.retain(|it| it.id != *id);
+        self.remember(1, 0);
+        self.died_in_row = 0;
+        if ends_stop {
+            self.go_on();
+        } else if self.stopped.is_none() {
+            self.trouble = None;
+            self.at_once = (self.at_once + 1).min(Policy::UNPROVEN_MAX);
         }
     }
 
-    fn go_on(&mut self, some_failed: bool) {
-        self.per_tick = match (&self.stopped, some_failed) {
-            (Some(_), _) | (None, true) => (self.per_tick / 2).max(1),
-            (None, false) => self.per_tick.saturating_mul(2),
+    /// Learns that these are given up and were never ready, with the reasons.
+    pub fn died(&mut self, ids: &[(InstanceId, String)], now: DateTime<Utc>) {
+        let Some((_, last)) = ids.last() else {
+            return;
         };
-        self.per_tick = self.per_tick.min(Policy::CREATES_PER_TICK_MAX);
-        self.stopped = None;
+        let was_trying = ids.iter().any(|(id, _)| self.was_begun_since_stop(id));
+        self.unproven
+            .retain(|it| ids.iter().all(|(id, _)| *id != it.id));
+        self.died_in_row = self.died_in_row.saturating_add(ids.len());
+        self.remember(0, ids.len());
+        self.note(ids.len(), last, WHEN_THEY_DIE, now);
+        if let Some(stopped) = &mut self.stopped {
+            if was_trying {
+                stopped.tries = stopped.tries.saturating_add(1);
+                stopped.try_at = now + Policy::try_creating_after(stopped.tries);
+            }
+        } else if self.died_in_row >= Policy::CREATE_FAILURES_MAX {
+            let why = format!(
+                "{} in a row were given up before they were ever ready, the last: {last}",
+                self.died_in_row
+            );
+            self.stop(why, true, Policy::TRY_CREATING_EVERY, now);
+        } else {
+            self.halve_where_many_fail();
+        }
     }
 
-    fn stop(&mut self, why: String, now: DateTime<Utc>) {
-        let since = self.stopped.as_ref().map_or(now, |stopped| stopped.since);
-        self.per_tick = Policy::SLOW_START;
+    /// Forgets those of which nothing will be known.
+    pub fn forget(&mut self, is_forgotten: impl Fn(&InstanceId) -> bool) {
+        self.unproven.retain(|it| !is_forgotten(&it.id));
+    }
+
+    fn note_failed_steps(&mut self, tried: &Creations, now: DateTime<Utc>) {
+        let last = tried.last_error.as_deref().unwrap_or("no reason given");
+        let what_to_do = tried.limit.as_ref().map(|it| it.what_to_do.as_str());
+        let what_to_do = what_to_do.unwrap_or(WHEN_STEPS_FAIL);
+        self.note(tried.failed, last, what_to_do, now);
+        if let Some(limit) = &tried.limit {
+            let wait = limit.wait.unwrap_or_default().min(Policy::LIMIT_HOLDS_MAX);
+            let wait = wait.max(Policy::TRY_CREATING_EVERY);
+            self.stop(limit.said.clone(), false, wait, now);
+        } else if self.failed_in_row >= Policy::CREATE_FAILURES_MAX {
+            let why = format!("{} failed in a row, the last: {last}", self.failed_in_row);
+            self.stop(why, false, Policy::TRY_CREATING_EVERY, now);
+        } else if let Some(stopped) = &mut self.stopped {
+            // Nobody knows what is left of a try that did not end, so the next one waits as well.
+            stopped.try_at = now + Policy::TRY_CREATING_EVERY;
+        } else {
+            self.halve_where_many_fail();
+        }
+    }
+
+    /// Whether it shows that the cause of the stop is over.
+    fn ends_stop(&self, id: &InstanceId, is_proven: bool) -> bool {
+        let needs_proof = self.stopped.as_ref().is_some_and(|it| it.until_proven);
+        (is_proven || !needs_proof) && self.was_begun_since_stop(id)
+    }
+
+    fn was_begun_since_stop(&self, id: &InstanceId) -> bool {
+        let begun = self.unproven.iter().find(|it| it.id == *id);
+        let stopped = self.stopped.as_ref();
+        begun
+            .zip(stopped)
+            .is_some_and(|(it, stopped)| it.begun_at >= stopped.since)
+    }
+
+    fn remember(&mut self, well: usize, badly: usize) {
+        let went = std::iter::repeat_n(true, well).chain(std::iter::repeat_n(false, badly));
+        self.recent.extend(went);
+        let over = self.recent.len().saturating_sub(Policy::RECENT_CREATIONS);
+        self.recent.drain(..over);
+    }
+
+    /// One among many says nothing of the others.
+    fn halve_where_many_fail(&mut self) {
+        let badly = self.recent.iter().filter(|well| !**well).count();
+        if badly * 3 >= self.recent.len() {
+            self.at_once = (self.at_once / 2).max(1);
+        }
+    }
+
+    fn note(&mut self, failed: usize, last: &str, what_to_do: &str, now: DateTime<Utc>) {
+        let before = self.trouble.take();
+        self.trouble = Some(Trouble {
+            since: before.as_ref().map_or(now, |it| it.since),
+            failed: before.map_or(0, |it| it.failed).saturating_add(failed),
+            last: last.to_owned(),
+            what_to_do: what_to_do.to_owned(),
+        });
+    }
+
+    fn go_on(&mut self) {
+        self.stopped = None;
+        self.trouble = None;
+        self.recent.clear();
+        (self.failed_in_row, self.died_in_row) = (0, 0);
+        self.at_once = (Policy::SLOW_START / 2).max(1);
+    }
+
+    fn stop(&mut self, why: String, until_proven: bool, wait: Duration, now: DateTime<Utc>) {
+        let before = self.stopped.take();
+        let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+        self.at_once = Policy::SLOW_START;
         self.stopped = Some(Stopped {
             why,
-            since,
-            try_at: now + Policy::TRY_CREATING_EVERY,
+            since: before.as_ref().map_or(now, |it| it.since),
+            try_at: now + wait,
+            until_proven: until_proven || before.as_ref().is_some_and(|it| it.until_proven),
+            tries: before.map_or(0, |it| it.tries),
         });
     }
 }
 
+const WHEN_THEY_DIE: &str = "look at the log of such a deployment on Railway, and at \
+     RAILWAY_RUNTIME_IMAGE and the variables that agents are given; one at a time is tried until one is \
+     ready, and then making goes on by itself";
+const WHEN_STEPS_FAIL: &str = "look at what the step answered; it is tried again, and making goes on by \
+     itself once it succeeds";
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BEGIN: DateTime<Utc> = DateTime::UNIX_EPOCH;
-
-    fn went(whole: usize, failed: usize) -> Creations {
-        Creations {
-            whole,
-            failed,
-            last_error: (failed > 0).then(|| "refused".to_owned()),
-            limit: None,
-        }
-    }
-
-    fn limited() -> Creations {
-        Creations {
-            limit: Some("resource provision limit exceeded".to_owned()),
-            ..went(0, 1)
-        }
-    }
-
-    #[test]
-    fn it_starts_slowly_and_doubles_up_to_the_limit_of_a_tick() {
-        let mut pace = Pace::default();
-        let mut seen = Vec::new();
-        for _ in 0..5 {
-            seen.push(pace.allows(BEGIN));
-            pace.learn(&went(pace.per_tick, 0), BEGIN);
-        }
-        assert_eq!(seen, [4, 8, 16, 20, 20]);
-    }
-
-    #[test]
-    fn failures_halve_it_and_the_fifth_in_a_row_stops_it() {
-        let mut pace = Pace::default();
-        let mut seen = Vec::new();
-        for _ in 0..5 {
-            pace.learn(&went(0, 1), BEGIN);
-            seen.push(pace.allows(BEGIN));
-        }
-        assert_eq!(seen, [2, 1, 1, 1, 0]);
-        let why = pace.stopped.unwrap().why;
-        assert_eq!(why, "5 failed in a row, the last: refused");
-    }
-
-    #[test]
-    fn one_that_becomes_whole_ends_the_row_of_failures() {
-        let mut pace = Pace::default();
-        for _ in 0..10 {
-            pace.learn(&went(0, 3), BEGIN);
-            pace.learn(&went(1, 0), BEGIN);
-        }
-        assert_eq!(pace.stopped, None);
-    }
-
-    #[test]
-    fn a_limit_stops_it_at_once_until_a_single_one_became_whole() {
-        let mut pace = Pace::default();
-        pace.learn(&limited(), BEGIN);
-        let mut at = BEGIN;
-        for _ in 0..3 {
-            assert_eq!(pace.allows(at), 0);
-            at += Policy::TRY_CREATING_EVERY;
-            assert_eq!(pace.allows(at), 1, "a single one is tried");
-            pace.learn(&limited(), at);
-        }
-        assert_eq!(pace.stopped.as_ref().unwrap().since, BEGIN);
-        at += Policy::TRY_CREATING_EVERY;
-        pace.learn(&went(1, 0), at);
-        assert_eq!((&pace.stopped, pace.allows(at)), (&None, 2));
-    }
-
-    #[test]
-    fn a_tick_that_tries_nothing_does_not_put_off_the_next_try() {
-        let mut pace = Pace::default();
-        pace.learn(&went(0, Policy::CREATE_FAILURES_MAX), BEGIN);
-        let half = BEGIN + Policy::TRY_CREATING_EVERY / 2;
-        pace.learn(&Creations::default(), half);
-        assert_eq!(pace.allows(BEGIN + Policy::TRY_CREATING_EVERY), 1);
-        assert!(pace.stopped.unwrap().why.ends_with("refused"));
-    }
-
-    #[test]
-    fn a_single_one_that_fails_for_another_reason_waits_as_well() {
-        let mut pace = Pace::default();
-        pace.learn(&limited(), BEGIN);
-        let at = BEGIN + Policy::TRY_CREATING_EVERY;
-        pace.learn(&went(0, 1), at);
-        assert_eq!(pace.allows(at), 0);
-        assert_eq!(pace.allows(at + Policy::TRY_CREATING_EVERY), 1);
-        pace.learn(&Creations::default(), at);
-        assert!(pace.stopped.is_some(), "nothing tried, nothing learned");
-    }
-}
+#[path = "pace_tests.rs"]
+mod tests;

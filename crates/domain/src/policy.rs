@@ -30,7 +30,8 @@ pub struct Policy {
 
 impl Policy {
     /// A start takes one to two minutes; one that takes longer than this no longer counts towards
-    /// the target, so that stuck ones do not leave the pool empty.
+    /// the target, so that stuck ones do not leave the pool empty. What Railway has not deployed yet
+    /// counts on: another one would only wait behind it.
     pub const STARTING_COUNTS_FOR: Duration = Duration::from_secs(300);
     /// How long a service that may be ours counts towards the target before it is known to be.
     pub const UNDECIDED_COUNTS_FOR: Duration = Duration::from_secs(300);
@@ -41,12 +42,25 @@ impl Policy {
     /// How many instances one tick may begin: four requests each, so that a tick stays within
     /// 10 s at the 10 requests a second that Railway's smallest paid plan allows.
     pub const CREATES_PER_TICK_MAX: usize = 20;
-    /// How many the first tick may begin, before it is known how Railway takes it: as many as are
-    /// made at once.
+    /// How many are made at first, before it is known that they get ready: as many as are worked on
+    /// at once.
     pub const SLOW_START: usize = 4;
-    /// How many creations may fail in a row before no more are begun: more than the ones that are
-    /// in flight together when trouble begins.
+    /// How many may be made and not proven ready yet. A stock of a hundred that a burst of claims
+    /// emptied is refilled in the time of one start, and no more than that is thrown away where an
+    /// image turns out to be broken.
+    pub const UNPROVEN_MAX: usize = 100;
+    /// How many may fail in a row, be it steps of making or instances that never got ready, before no
+    /// more are begun: more than the ones that are in flight together when trouble begins.
     pub const CREATE_FAILURES_MAX: usize = 5;
+    /// Over how many of the last ones it is judged whether a failure is one among many: with a third
+    /// of them, three that follow one another slow making down, and one does not.
+    pub const RECENT_CREATIONS: usize = 10;
+    /// For how long making waits at most where somebody says when to come again: it may have meant
+    /// another unit, and a person who has seen to it should not have to wait for longer.
+    pub const LIMIT_HOLDS_MAX: Duration = Duration::from_secs(3_600);
+    /// How long Railway may take until a deployment is up: in its incidents queues and builds stood
+    /// for tens of minutes, and whoever gives its place up only waits again at their end.
+    pub const IN_PROGRESS_MAX: Duration = Duration::from_secs(3_600);
     /// While none are begun, a single one is tried so often, and a creation that failed is taken up
     /// again after this at the latest: with a listing and a creation of 5 s each on top, making
     /// goes on within 30 s once the cause is gone.
@@ -134,6 +148,22 @@ impl Policy {
         Self::RETRY_AFTER_MIN
             .saturating_mul(doubled)
             .min(Self::RETRY_AFTER_MAX)
+    }
+
+    /// When to try the next single one, after so many that tried were given up: each is a service, a
+    /// volume, a key and an inbox that are thrown away.
+    #[must_use]
+    pub fn try_creating_after(tries: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(tries.min(16));
+        Self::TRY_CREATING_EVERY
+            .saturating_mul(doubled)
+            .min(Self::RETRY_AFTER_MAX)
+    }
+
+    /// How long an instance may be starting while Railway says that its deployment is in progress.
+    #[must_use]
+    pub fn in_progress_timeout(&self) -> Duration {
+        Self::IN_PROGRESS_MAX.max(self.stuck_timeout)
     }
 
     /// What to wait before an interrupted creation is taken up again. That the trouble is Railway's

@@ -92,6 +92,8 @@ pub struct ReplenishReport {
     pub towards_cap: usize,
     /// How many the plan creates.
     pub create: usize,
+    /// How many are idle beyond the target, and are kept all the same.
+    pub surplus: usize,
     /// How fast they are made, as it stood when the tick ended.
     pub pace: Pace,
 }
@@ -222,6 +224,7 @@ impl Report {
                 list.truncate(Report::ENTRIES_MAX);
             }
         }
+        self.replenish.pace.unproven.truncate(Self::ENTRIES_MAX);
         let mut cut_lists = Vec::new();
         cut(&mut self.changes, "changes", &mut cut_lists);
         cut(&mut self.adopted, "adopted", &mut cut_lists);

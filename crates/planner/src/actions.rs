@@ -26,6 +26,9 @@ pub struct Plan {
     pub make_now: usize,
     /// Whether instances are wanted that the pace holds back.
     pub pace_holds_back: bool,
+    /// Those that were made for the stock and are given up without ever having been ready, and why:
+    /// the fuse may hold that back, and the pace learns from it all the same.
+    pub died: Vec<(InstanceId, String)>,
     /// What was decided and what was not, and why.
     pub report: Report,
 }

@@ -94,6 +94,7 @@ fn bears_our_prefix(service: &ObservedService, index: &Index<'_>, identity: &Ide
         && service.name != InstanceId::MANAGER_SERVICE_NAME
         && identity.own_service.as_ref() != Some(&service.service_id)
         && index.row_of_service(&service.service_id).is_none()
+        && !index.is_unreadable(&service.service_id)
         && index.provision_of_service(service).is_none()
 }
 

@@ -7,6 +7,7 @@ use pool_domain::{
     CreateStep, DestroyStep, Instance, ObservedVolume, Policy, Report, ResourceRecord, Stage,
 };
 
+use crate::resume::may_go_on;
 use crate::transition::is_missing;
 use crate::{Accounts, Destruction, Identity, Index, Removal, Snapshot};
 
@@ -55,8 +56,8 @@ pub(crate) fn ends(
     ends
 }
 
-/// Whether a provision without a row is to be destroyed: begun so, never finished in all the time
-/// that a start may take, or its row was taken away and its service is gone.
+/// Whether a provision without a row is to be destroyed: begun so, failed again and again in all the
+/// time that a start may take, or its row was taken away and its service is gone.
 fn is_ending(
     provision: &ResourceRecord,
     snapshot: &Snapshot,
@@ -67,7 +68,10 @@ fn is_ending(
         Stage::Destroying => true,
         Stage::Creating(_) if index.is_name_taken(provision) => true,
         Stage::Creating(step) if step > CreateStep::Row => true,
-        Stage::Creating(_) => is_older(snapshot.now, provision.created_at, policy.stuck_timeout),
+        Stage::Creating(_) => {
+            !may_go_on(provision)
+                && is_older(snapshot.now, provision.created_at, policy.stuck_timeout)
+        }
         Stage::Created => {
             index.service_of(provision).is_none()
                 && is_later(snapshot, provision.step_began_at, policy)

@@ -12,44 +12,48 @@ use pool_domain::{
 
 use crate::{Index, Snapshot};
 
-/// Whether the fuse counts what this event does to the row: a claimed or once proven instance is
-/// given up on somebody's word, or an instance whatever it was because its service seems gone.
+/// Whether the fuse counts what this event does to the row: an instance is given up on somebody's
+/// word, or is stock no more.
 pub(crate) fn is_loss(row: &Instance, event: Event) -> bool {
     match event {
         Event::Missing => matches!(
             row.status,
             Status::Starting | Status::Idle | Status::Claimed
         ),
-        Event::DeploymentFailed => {
-            matches!(row.status, Status::Idle | Status::Claimed) || was_idle(row)
-        }
-        Event::ProbesFailed => row.status == Status::Idle,
-        Event::Stuck => was_idle(row),
+        Event::DeploymentFailed => matches!(
+            row.status,
+            Status::Starting | Status::Idle | Status::Claimed
+        ),
+        Event::ProbesFailed | Event::NotServing => row.status == Status::Idle,
+        Event::Stuck => row.status == Status::Starting,
         _ => false,
     }
 }
 
-/// Whether an instance that is starting was idle before. A row begins as starting in epoch 0, and
-/// every way back to starting leads through idle.
-fn was_idle(row: &Instance) -> bool {
-    row.status == Status::Starting && row.epoch > Epoch(0)
+/// Whether an instance was never anything to anybody: starting, never ready, and not adopted. A row
+/// begins as starting in epoch 0, and every way back to starting leads through idle.
+fn was_never_ready(row: &Instance) -> bool {
+    row.status == Status::Starting && row.epoch == Epoch(0) && !row.unasked
 }
 
-/// Takes out of the changes what is to be held back, and says in the report why. What a person
-/// confirmed stays, and counts as a loss no more.
+/// Takes out of the changes what is to be held back, says in the report why, and whose it is. What a
+/// person confirmed stays, and counts as a loss no more.
 pub(crate) fn hold_back(
     changes: &mut Vec<StatusChange>,
     snapshot: &Snapshot,
     index: &Index<'_>,
     policy: &Policy,
     report: &mut Report,
-) {
+) -> HashSet<InstanceId> {
     let record = &snapshot.fuse;
     let fuse = Fuse {
         snapshot,
         index,
         policy,
-        waiting: changes.iter().filter(|change| change.is_loss).collect(),
+        waiting: changes
+            .iter()
+            .filter(|change| change.is_loss && !is_cheap(change, index))
+            .collect(),
     };
     let tripped = fuse.trips();
     for change in changes.iter_mut().filter(|change| change.is_loss) {
@@ -59,7 +63,7 @@ pub(crate) fn hold_back(
         }
     }
     let Some((why, limit)) = tripped else {
-        return;
+        return hold_back_cheap_ones(changes, snapshot, index, report);
     };
     let (held, done) = std::mem::take(changes)
         .into_iter()
@@ -71,7 +75,53 @@ pub(crate) fn hold_back(
         format!("the fuse has tripped: {why}"),
         held.len(),
     );
+    let ids = held.iter().map(|change| change.id.clone()).collect();
     report.fuse = Some(listed(held, why, limit, snapshot, index));
+    ids
+}
+
+/// A loss that costs nobody anything but the time of another start: it does not trip the fuse, since
+/// what never gets ready has to go in the end. But no more of them go within a window than its limit,
+/// so that a listing that lies does not end all that is being started.
+fn is_cheap(change: &StatusChange, index: &Index<'_>) -> bool {
+    let row = index.row(&change.id);
+    row.is_some_and(|row| was_never_ready(row) && index.service(&row.service_id).is_some())
+}
+
+fn hold_back_cheap_ones(
+    changes: &mut Vec<StatusChange>,
+    snapshot: &Snapshot,
+    index: &Index<'_>,
+    report: &mut Report,
+) -> HashSet<InstanceId> {
+    let limit = limit(snapshot);
+    let others = |change: &&StatusChange| change.is_loss && !is_cheap(change, index);
+    let lost = snapshot.fuse.lost(snapshot.now) + changes.iter().filter(others).count();
+    let mut left = limit.saturating_sub(lost);
+    let mut held = HashSet::new();
+    changes.retain(|change| {
+        if !change.is_loss || !is_cheap(change, index) {
+            return true;
+        }
+        let goes = left > 0;
+        left = left.saturating_sub(1);
+        if !goes {
+            held.insert(change.id.clone());
+        }
+        goes
+    });
+    let why = format!(
+        "{limit} instances may be given up within {} min, and the others follow after that",
+        Policy::FUSE_WINDOW.as_secs() / 60
+    );
+    report.hold_back("giving up instances that were never ready", why, held.len());
+    held
+}
+
+/// How many may be lost within the window.
+fn limit(snapshot: &Snapshot) -> usize {
+    let at_start = snapshot.fuse.rows_at_start(snapshot.now);
+    fuse::limit(at_start.unwrap_or(fuse::counted_rows(&snapshot.rows)))
 }
 
 struct Fuse<'a> {
@@ -86,16 +136,9 @@ impl Fuse<'_> {
     /// Why it trips or stays tripped, and the limit; none when it is whole.
     fn trips(&self) -> Option<(String, usize)> {
         let Snapshot {
-            now,
-            rows,
-            fuse: record,
-            ..
+            now, fuse: record, ..
         } = self.snapshot;
-        let limit = fuse::limit(
-            record
-                .rows_at_start(*now)
-                .unwrap_or(fuse::counted_rows(rows)),
-        );
+        let limit = limit(self.snapshot);
         let again = |change: &&&StatusChange| record.lost_lately(&change.id, *now);
         // Each row once: one that was lost a while ago and is to be lost again is one.
         let new = self.waiting.len() - self.waiting.iter().filter(again).count();

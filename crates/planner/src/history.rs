@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pool_domain::{
-    Creations, DeployClass, Epoch, Instance, InstanceId, Pace, Policy, Probe, ServiceId, Status,
+    Creations, DeployClass, Epoch, Instance, InstanceId, Pace, Policy, Probe, ServiceId, Stage,
+    Status,
 };
 
 use crate::probing::class_of;
@@ -37,6 +38,10 @@ struct Streak {
     not_ready: u32,
     /// What the last probe said, where it failed.
     last_failure: Option<String>,
+    /// Whether the last probe found it ready.
+    is_ready: bool,
+    /// When Railway last said that its deployment is in progress.
+    in_progress_until: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,9 +75,24 @@ impl History {
         &self.pace
     }
 
-    /// Takes in how creations went, once [`Pace::may_learn`](pool_domain::Pace::may_learn) says so.
+    /// Takes in how the steps of making went.
     pub fn record_creations(&mut self, creations: &Creations, now: DateTime<Utc>) {
         self.pace.learn(creations, now);
+    }
+
+    /// Takes in which ones are made from now on.
+    pub fn record_begun(&mut self, ids: impl IntoIterator<Item = InstanceId>, now: DateTime<Utc>) {
+        self.pace.begin(ids, now);
+    }
+
+    /// Takes in which ones a plan gives up that were never ready, whether or not the fuse lets it.
+    pub fn record_died(&mut self, died: &[(InstanceId, String)], now: DateTime<Utc>) {
+        self.pace.died(died, now);
+    }
+
+    /// Whether nobody knows yet what becomes of this one, which was made for the stock.
+    pub(crate) fn is_unproven(&self, id: &InstanceId) -> bool {
+        self.pace.unproven.iter().any(|it| it.id == *id)
     }
 
     /// Takes in what this tick observed. Called once a tick, before `plan` and with the same index.
@@ -83,8 +103,13 @@ impl History {
         policy: &Policy,
         identity: &Identity,
     ) {
+        let is_first = self.listing_began_at.is_none();
         let is_new = self.listing_began_at != Some(snapshot.listing.started_at);
         self.listing_began_at = Some(snapshot.listing.started_at);
+        if is_first {
+            self.take_over_unproven(snapshot, index);
+        }
+        self.record_unproven(snapshot, index);
         self.record_listing(snapshot, policy);
         self.record_candidates(snapshot, index, identity);
         let mut streaks = HashMap::with_capacity(snapshot.rows.len());
@@ -111,28 +136,74 @@ impl History {
         Some((streak.failed_probes, streak.last_failure.as_deref()?))
     }
 
+    /// Whether its agent said that it is ready when it was last asked.
+    pub(crate) fn is_ready(&self, id: &InstanceId) -> bool {
+        self.streaks.get(id).is_some_and(|streak| streak.is_ready)
+    }
+
+    /// Since when it could have got ready: since it has its status, or since Railway last said that its
+    /// deployment is in progress.
+    pub(crate) fn could_be_ready_since(&self, row: &Instance) -> DateTime<Utc> {
+        let streak = self.streaks.get(&row.id);
+        let in_progress = streak.and_then(|streak| streak.in_progress_until);
+        in_progress.map_or(row.status_changed_at, |until| {
+            until.max(row.status_changed_at)
+        })
+    }
+
     /// At how many observations in a row it was not ready.
     pub(crate) fn not_ready(&self, id: &InstanceId) -> u32 {
         self.streaks.get(id).map_or(0, |streak| streak.not_ready)
     }
 
-    /// How long it has had its status, without the times in which nothing was observed.
-    pub(crate) fn observed_age(&self, row: &Instance, now: DateTime<Utc>) -> Duration {
+    /// How long ago that is, without the times in which nothing was observed.
+    pub(crate) fn observed_since(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
         let unobserved: TimeDelta = self
             .gaps
             .iter()
-            .map(|gap| {
-                (gap.until.min(now) - gap.from.max(row.status_changed_at)).max(TimeDelta::zero())
-            })
+            .map(|gap| (gap.until.min(now) - gap.from.max(since)).max(TimeDelta::zero()))
             .sum();
-        (now - row.status_changed_at - unobserved)
-            .to_std()
-            .unwrap_or_default()
+        (now - since - unobserved).to_std().unwrap_or_default()
     }
 
     /// Since when a service has been a candidate for adoption.
     pub(crate) fn candidate_since(&self, id: &ServiceId) -> Option<DateTime<Utc>> {
         self.candidates_since.get(id).copied()
+    }
+
+    /// Those of which the last leader's record does not tell: made by another build, or just then.
+    fn take_over_unproven(&mut self, snapshot: &Snapshot, index: &Index<'_>) {
+        for row in &snapshot.rows {
+            let made = index
+                .provision(&row.id)
+                .filter(|it| it.stage == Stage::Created && is_unproven(row));
+            if let Some(made) = made.filter(|_| !self.is_unproven(&row.id)) {
+                self.pace.begin([row.id.clone()], made.step_began_at);
+            }
+        }
+    }
+
+    /// What became of them, as far as the rows tell. What is given up without ever having been ready is
+    /// the plan's to say, which knows why.
+    fn record_unproven(&mut self, snapshot: &Snapshot, index: &Index<'_>) {
+        let now_idle = |id: &InstanceId| {
+            index.row(id).is_some_and(|row| {
+                row.epoch > Epoch(0) && (row.status != Status::Dead || row.epoch > Epoch(1))
+            })
+        };
+        let proven: Vec<_> = self.pace.unproven.iter().map(|it| it.id.clone()).collect();
+        for id in proven.into_iter().filter(now_idle) {
+            self.pace.proven(&id);
+        }
+        self.pace.forget(|id| {
+            if let Some(row) = index.row(id) {
+                return !is_unproven(row);
+            }
+            let is_being_made = index
+                .provision(id)
+                .is_some_and(|it| matches!(it.stage, Stage::Creating(_)));
+            !is_being_made && !snapshot.in_flight.making.contains(id)
+        });
     }
 
     fn record_listing(&mut self, snapshot: &Snapshot, policy: &Policy) {
@@ -191,12 +262,29 @@ impl History {
 }
 
 impl Streak {
+    /// A leader that takes over knows from the row what the last one saw.
+    fn note_progress(&mut self, row: &Instance, snapshot: &Snapshot, index: &Index<'_>) {
+        let stored = row.deploy_status.as_ref();
+        let was = stored.is_some_and(|it| it.class(false, true) == DeployClass::InProgress);
+        let is = index
+            .service(&row.service_id)
+            .is_some_and(|it| it.class() == DeployClass::InProgress);
+        if is || was {
+            self.in_progress_until = Some(snapshot.now);
+        }
+    }
+
     /// `is_new`: a listing that was counted before is no further observation.
     fn add(&mut self, row: &Instance, snapshot: &Snapshot, index: &Index<'_>, is_new: bool) {
         if row.status == Status::Claimed && !is_down(row, index) {
             // What it said when its deployment was down the last time says nothing of the next.
             self.last_failure = None;
         }
+        self.note_progress(row, snapshot, index);
+        self.is_ready = match snapshot.probes.get(&row.id) {
+            None => self.is_ready,
+            Some(probe) => *probe == Probe::Ready,
+        };
         match snapshot.probes.get(&row.id) {
             Some(Probe::Ready) => {
                 self.failed_probes = 0;
@@ -219,6 +307,11 @@ impl Streak {
             None => {}
         }
     }
+}
+
+/// Whether it is as it was made: starting, and never ready.
+fn is_unproven(row: &Instance) -> bool {
+    row.status == Status::Starting && row.epoch == Epoch(0) && !row.unasked
 }
 
 /// Whether Railway says that its deployment failed or was stopped.

@@ -12,7 +12,7 @@ pub(crate) fn open_work(snapshot: &Snapshot, accounts: Accounts) -> OpenWork {
         match provision.stage {
             Stage::Creating(_) => {
                 let left = vec![provision.stage.as_str().to_owned()];
-                open.creating.push(instance(provision, left));
+                open.creating.push(instance(provision, left, snapshot));
             }
             Stage::Destroying => {
                 let left: Vec<_> = DestroyStep::ALL
@@ -24,7 +24,7 @@ pub(crate) fn open_work(snapshot: &Snapshot, accounts: Accounts) -> OpenWork {
                 open.destroying.push(OpenInstance {
                     waits_for_account: waits,
                     since: provision.step_began_at,
-                    ..instance(provision, left)
+                    ..instance(provision, left, snapshot)
                 });
             }
             Stage::Created => {}
@@ -44,7 +44,7 @@ const fn lacks(accounts: Accounts, step: DestroyStep) -> bool {
     }
 }
 
-fn instance(provision: &ResourceRecord, left: Vec<String>) -> OpenInstance {
+fn instance(provision: &ResourceRecord, left: Vec<String>, snapshot: &Snapshot) -> OpenInstance {
     OpenInstance {
         id: provision.id.clone(),
         left,
@@ -52,7 +52,9 @@ fn instance(provision: &ResourceRecord, left: Vec<String>) -> OpenInstance {
         attempts: provision.attempts,
         last_error: provision.last_error.clone(),
         // Due at once after each step: that is not waiting.
-        try_at: provision.next_attempt_at.filter(|_| provision.attempts > 0),
+        try_at: provision
+            .next_attempt_at
+            .filter(|at| provision.attempts > 0 || *at > snapshot.now),
         waits_for_account: false,
     }
 }

@@ -3,11 +3,12 @@
 use pool_domain::report::{ChangeReport, ListingReport, ProbeReport};
 use pool_domain::write::{Refresh, StatusChange};
 use pool_domain::{
-    Completeness, Conversation, Instance, Policy, Probe, Report, ResourceRecord, Stage, Status,
+    Completeness, Conversation, Instance, InstanceId, Policy, Probe, Report, ResourceRecord, Stage,
+    Status,
 };
 
 use crate::open::open_work;
-use crate::replenish::{Stock, counts_towards_target};
+use crate::replenish::{Counting, Stock};
 use crate::transition::{counts_from, decided, is_absent, observed_event};
 use crate::{
     History, Identity, Index, Plan, Resume, Snapshot, adoption, destroy, enrich, fuse, resume,
@@ -36,8 +37,15 @@ pub fn plan(
         plan.changes
             .extend(change(row, snapshot, index, history, policy));
     }
-    // What is held back changes nothing, so its rows count on as their status says.
-    fuse::hold_back(&mut plan.changes, snapshot, index, policy, &mut plan.report);
+    plan.died = died(&plan.changes, history);
+    // What is held back changes nothing, but it is no stock either.
+    let held = fuse::hold_back(&mut plan.changes, snapshot, index, policy, &mut plan.report);
+    let counting = Counting {
+        snapshot,
+        index,
+        history,
+        held: &held,
+    };
     plan.report.changes = plan.changes.iter().map(ChangeReport::from).collect();
 
     let report = &mut plan.report;
@@ -50,7 +58,10 @@ pub fn plan(
     );
     let ends = destroy::ends(snapshot, index, policy, identity, report);
     let making = snapshot.in_flight.making.len();
-    let allowed = history.pace().allows(snapshot.now).saturating_sub(making);
+    let allowed = history
+        .pace()
+        .allows(snapshot.now, |id| is_under_way(id, snapshot, index))
+        .min(Policy::CREATES_PER_TICK_MAX.saturating_sub(making));
     plan.resumes = resume::resumes(snapshot, index, policy, allowed, report);
     let resumed = plan.resumes.iter().filter(|it| !it.is_committed).count();
     report.adopted = adopted
@@ -70,14 +81,12 @@ pub fn plan(
         .filter(|a| a.status == Status::Crashed)
         .count();
     let stock = Stock {
-        snapshot,
-        index,
-        history,
+        counting,
         adopted_starting: adopted.adoptions.len() - crashed,
         adopted_crashed: crashed,
         undecided: &adopted.undecided,
-        given_up: given_up(&plan.changes, snapshot, index),
-        proven_late: proven_late(&plan.changes, snapshot, index),
+        given_up: given_up(&plan.changes, counting),
+        proven_late: proven_late(&plan.changes, counting),
         allowed: allowed - resumed,
     };
     let wanted = stock.wanted(policy, report);
@@ -180,23 +189,46 @@ fn refresh(
     (refresh != enrich::stored(row)).then_some(refresh)
 }
 
-/// How many rows that counted towards the target this plan takes out of it.
-fn given_up(changes: &[StatusChange], snapshot: &Snapshot, index: &Index<'_>) -> usize {
+/// Which of these changes give up what was made for the stock and never ready, and why.
+fn died(changes: &[StatusChange], history: &History) -> Vec<(InstanceId, String)> {
+    let died = changes
+        .iter()
+        .filter(|change| change.to == Status::Dead && history.is_unproven(&change.id));
+    died.map(|change| (change.id.clone(), change.reason.clone()))
+        .collect()
+}
+
+/// Whether it is being made, or deployed and not given up: then what becomes of it is yet to be seen.
+fn is_under_way(id: &InstanceId, snapshot: &Snapshot, index: &Index<'_>) -> bool {
+    let is_deployed = index
+        .provision(id)
+        .is_some_and(|provision| provision.stage == Stage::Created);
+    is_deployed || snapshot.in_flight.making.contains(id)
+}
+
+/// How many rows that counted towards the target this plan takes out of it: also those that are idle
+/// no more because their agents do not answer.
+fn given_up(changes: &[StatusChange], counting: Counting<'_>) -> usize {
+    let is_silent = |id| counting.history.failing(id).is_some();
     changes
         .iter()
-        .filter(|change| matches!(change.to, Status::Dead | Status::Claimed))
-        .filter_map(|change| index.row(&change.id))
-        .filter(|row| counts_towards_target(row, snapshot))
+        .filter(|change| match change.to {
+            Status::Dead | Status::Claimed | Status::Crashed => true,
+            Status::Starting => is_silent(&change.id),
+            Status::Idle | Status::Claiming => false,
+        })
+        .filter_map(|change| counting.index.row(&change.id))
+        .filter(|row| counting.is_stock(row))
         .count()
 }
 
 /// How many rows this plan makes idle that no longer counted towards the target: they took longer
 /// than a start may take.
-fn proven_late(changes: &[StatusChange], snapshot: &Snapshot, index: &Index<'_>) -> usize {
+fn proven_late(changes: &[StatusChange], counting: Counting<'_>) -> usize {
     changes
         .iter()
         .filter(|change| change.to == Status::Idle)
-        .filter_map(|change| index.row(&change.id))
-        .filter(|row| !counts_towards_target(row, snapshot))
+        .filter_map(|change| counting.index.row(&change.id))
+        .filter(|row| !counting.is_stock(row))
         .count()
 }

@@ -36,7 +36,7 @@ impl ProbeTarget {
     }
 }
 
-/// The agents that may be probed: starting and idle ones that are up, asleep or unknown, or in their
+/// The agents that may be probed: idle ones, starting ones that are up, asleep or unknown, or in their
 /// first deployment, crashed ones that are up, claimed ones only where their deployment died. Never
 /// claiming or dead ones.
 #[must_use]
@@ -69,9 +69,10 @@ pub fn conversations_to_ask(
 
 fn is_probed(row: &Instance, index: &Index<'_>, listing: &Listing) -> bool {
     // What a complete listing lacks has no agent that could answer for it, once that counts: reads lag,
-    // and a new one may be ready before any listing shows it.
+    // and a new one may be ready before any listing shows it. An idle one that is idle still is held by
+    // the fuse, and its agent tells whether it is of use.
     let is_lacked = listing.is_complete() && index.service(&row.service_id).is_none();
-    if is_lacked && row.missing_since.is_some() {
+    if is_lacked && row.missing_since.is_some() && row.status != Status::Idle {
         return false;
     }
     let being_made = index
@@ -80,7 +81,9 @@ fn is_probed(row: &Instance, index: &Index<'_>, listing: &Listing) -> bool {
     let class = class_of(row, index);
     match row.status {
         _ if row.is_to_be_destroyed() || being_made => false,
-        Status::Starting | Status::Idle => match class {
+        // Whatever Railway says of it: what the fuse holds back is asked on.
+        Status::Idle => true,
+        Status::Starting => match class {
             DeployClass::Up | DeployClass::Asleep | DeployClass::Unknown => true,
             DeployClass::InProgress => is_first_deployment(row, index),
             _ => false,

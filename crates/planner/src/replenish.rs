@@ -1,17 +1,29 @@
 //! How many instances to create: up to the target, within the cap.
 
+use std::collections::HashSet;
+
 use chrono::TimeDelta;
 use pool_domain::{
-    Instance, Policy, Report, ResourceRecord, ServiceId, Stage, Status, report::ReplenishReport,
+    DeployClass, Epoch, Instance, InstanceId, Policy, Report, ResourceRecord, ServiceId, Stage,
+    Status, report::ReplenishReport,
 };
 
+use crate::probing::class_of;
 use crate::{History, Index, Snapshot};
 
-/// The stock as it stands after adoption.
-pub(crate) struct Stock<'a> {
+/// What says whether a row is stock: one that a caller may have soon.
+#[derive(Clone, Copy)]
+pub(crate) struct Counting<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) index: &'a Index<'a>,
     pub(crate) history: &'a History,
+    /// Those whose loss waits behind the fuse.
+    pub(crate) held: &'a HashSet<InstanceId>,
+}
+
+/// The stock as it stands after adoption.
+pub(crate) struct Stock<'a> {
+    pub(crate) counting: Counting<'a>,
     /// Adopted in this very plan.
     pub(crate) adopted_starting: usize,
     pub(crate) adopted_crashed: usize,
@@ -43,48 +55,59 @@ impl Stock<'_> {
         let room = policy.max_total.saturating_sub(towards_cap);
         let by_itself = self.by_itself(missing, report);
         let held_back = missing.min(room).saturating_sub(by_itself);
-        let wanted = by_itself + self.snapshot.requested_creates;
+        let wanted = by_itself + self.counting.snapshot.requested_creates;
         let create = wanted.min(room);
         report.hold_back(
             "creating instances",
             "POOL_MAX_TOTAL is reached",
             wanted - create,
         );
+        let surplus = self.surplus(policy);
+        report.hold_back(
+            "retiring instances above the target",
+            "each is a running service with what belongs to it, and is paid for until it is claimed or \
+             drained",
+            surplus,
+        );
         report.replenish = ReplenishReport {
+            surplus,
             min_idle: policy.min_idle,
             towards_target,
             max_total: policy.max_total,
             towards_cap,
             create,
-            pace: self.history.pace().clone(),
+            pace: self.counting.history.pace().clone(),
         };
         Wanted { create, held_back }
     }
 
+    /// How many are idle beyond the target.
+    fn surplus(&self, policy: &Policy) -> usize {
+        let rows = self.counting.snapshot.rows.iter();
+        let idle = rows.filter(|row| row.status == Status::Idle).count();
+        idle.saturating_sub(policy.min_idle)
+    }
+
     fn by_itself(&self, missing: usize, report: &mut Report) -> usize {
-        if !self.snapshot.listing.is_complete() {
+        if !self.counting.snapshot.listing.is_complete() {
             report.hold_back("creating instances", "the listing is incomplete", missing);
             return 0;
         }
         let by_itself = missing.min(self.allowed);
         let held_back = missing - by_itself;
-        match &self.history.pace().stopped {
-            Some(stopped) => {
-                let why = format!("one at a time is tried: {}", stopped.why);
-                report.hold_back("creating instances", why, held_back);
-            }
-            None => report.hold_back("creating instances", "begun slowly", held_back),
-        }
+        let pace = self.counting.history.pace();
+        let why = match (&pace.stopped, &pace.trouble) {
+            (Some(stopped), _) => format!("one at a time is tried: {}", stopped.why),
+            (None, None) => "begun slowly, until those that were made are ready".to_owned(),
+            (None, Some(trouble)) => format!("begun slowly: {}", trouble.last),
+        };
+        report.hold_back("creating instances", why, held_back);
         by_itself
     }
 
     fn towards_target(&self) -> usize {
-        let rows = self
-            .snapshot
-            .rows
-            .iter()
-            .filter(|row| self.row_counts(row))
-            .count();
+        let rows = self.counting.snapshot.rows.iter();
+        let rows = rows.filter(|row| self.counting.is_stock(row)).count();
         let undecided = self
             .undecided
             .iter()
@@ -94,26 +117,19 @@ impl Stock<'_> {
             .saturating_sub(self.given_up)
     }
 
-    fn row_counts(&self, row: &Instance) -> bool {
-        counts_towards_target(row, self.snapshot)
-    }
-
     fn undecided_counts(&self, id: &ServiceId) -> bool {
-        let since = self
-            .history
-            .candidate_since(id)
-            .unwrap_or(self.snapshot.now);
-        self.snapshot.now - since <= delta(Policy::UNDECIDED_COUNTS_FOR)
+        let Counting {
+            snapshot, history, ..
+        } = self.counting;
+        let since = history.candidate_since(id).unwrap_or(snapshot.now);
+        snapshot.now - since <= delta(Policy::UNDECIDED_COUNTS_FOR)
     }
 
     fn towards_cap(&self) -> usize {
-        let rows = self
-            .snapshot
-            .rows
-            .iter()
-            .filter(|row| !self.is_gone(row))
-            .count();
-        rows + self.open_intents()
+        let rows = self.counting.snapshot.rows.iter();
+        let rows = rows.filter(|row| !self.is_gone(row)).count();
+        rows + self.counting.snapshot.unreadable.len()
+            + self.open_intents()
             + self.adopted_starting
             + self.adopted_crashed
             + self.undecided.len()
@@ -122,32 +138,47 @@ impl Stock<'_> {
     /// To be destroyed, and a complete listing lacks its service already.
     fn is_gone(&self, row: &Instance) -> bool {
         row.is_to_be_destroyed()
-            && self.snapshot.listing.is_complete()
-            && self.index.service(&row.service_id).is_none()
+            && self.counting.snapshot.listing.is_complete()
+            && self.counting.index.service(&row.service_id).is_none()
     }
 
     fn open_intents(&self) -> usize {
-        self.snapshot
-            .provisions
-            .iter()
-            .filter(|provision| self.is_open_intent(provision))
-            .count()
+        let provisions = self.counting.snapshot.provisions.iter();
+        provisions.filter(|it| self.is_open_intent(it)).count()
     }
 
     /// Being made, and not a row yet.
     fn is_open_intent(&self, provision: &ResourceRecord) -> bool {
-        matches!(provision.stage, Stage::Creating(_)) && self.index.row(&provision.id).is_none()
+        matches!(provision.stage, Stage::Creating(_))
+            && self.counting.index.row(&provision.id).is_none()
     }
 }
 
-/// Idle, or starting for under five minutes.
-pub(crate) fn counts_towards_target(row: &Instance, snapshot: &Snapshot) -> bool {
-    match row.status {
-        Status::Idle => true,
-        Status::Starting => {
-            snapshot.now - row.status_changed_at <= delta(Policy::STARTING_COUNTS_FOR)
+impl Counting<'_> {
+    /// Idle, or starting and to be expected soon. What waits behind the fuse is neither, unless its
+    /// agent says itself that it is ready.
+    pub(crate) fn is_stock(self, row: &Instance) -> bool {
+        if self.held.contains(&row.id) && !self.history.is_ready(&row.id) {
+            return false;
         }
-        _ => false,
+        match row.status {
+            Status::Idle => true,
+            Status::Starting => self.is_expected(row),
+            _ => false,
+        }
+    }
+
+    /// Being made, or waiting for Railway, which others would only queue up behind; or up for under
+    /// five minutes. One that was ready before and does not answer is not to be relied upon.
+    fn is_expected(self, row: &Instance) -> bool {
+        let made = self.index.provision(&row.id);
+        let is_being_made = made.is_some_and(|it| matches!(it.stage, Stage::Creating(_)));
+        if is_being_made || class_of(row, self.index) == DeployClass::InProgress {
+            return true;
+        }
+        let is_silent = row.epoch > Epoch(0) && self.history.failing(&row.id).is_some();
+        let since = self.history.could_be_ready_since(row);
+        !is_silent && self.snapshot.now - since <= delta(Policy::STARTING_COUNTS_FOR)
     }
 }
 

@@ -48,8 +48,16 @@ pub(crate) fn resumes(
 
 const FINISHING: &str = "finishing an interrupted creation";
 
-/// Its row is to be destroyed or was taken away, or it has no row and is too old: then
-/// `crate::destroy` has it.
+/// Whether a creation may go on, however old it is. What waits for a limit, for its turn or for an
+/// answer is not given up for it, since its parts would only be made anew; what failed again and again
+/// by itself is, once it is older than a start may be.
+pub(crate) fn may_go_on(provision: &ResourceRecord) -> bool {
+    let failed = usize::try_from(provision.attempts).unwrap_or(usize::MAX);
+    matches!(provision.stage, Stage::Creating(_)) && failed < Policy::CREATE_FAILURES_MAX
+}
+
+/// Its row is to be destroyed or was taken away, or it has no row, is too old and failed too often:
+/// then `crate::destroy` has it.
 fn is_given_up(
     provision: &ResourceRecord,
     step: CreateStep,
@@ -61,7 +69,8 @@ fn is_given_up(
         return row.is_to_be_destroyed();
     }
     let too_old = TimeDelta::from_std(policy.stuck_timeout).unwrap_or(TimeDelta::MAX);
-    step > CreateStep::Row || snapshot.now - provision.created_at > too_old
+    let is_old = snapshot.now - provision.created_at > too_old;
+    step > CreateStep::Row || (is_old && !may_go_on(provision))
 }
 
 /// Whether the step may be taken now: its last try surely ended, or a complete listing begun more
@@ -86,13 +95,16 @@ fn is_settled(
     // service says nothing of its volume, its domain or its deployment. One that is really gone is
     // missing soon.
     let listing = &snapshot.listing;
-    let may_decide = listing.is_complete() && is_due_by(listing.started_at);
-    if !may_decide || index.service_of(provision).is_none() {
+    if !listing.is_complete() || index.service_of(provision).is_none() {
         return false;
     }
-    provision.next_attempt_at.is_some()
-        || shows_result(provision, step, index)
-        || snapshot.listing.started_at - provision.step_began_at > grace
+    // What shows has happened: only what does not show yet has to be waited for.
+    if shows_result(provision, step, index) {
+        return true;
+    }
+    is_due_by(listing.started_at)
+        && (provision.next_attempt_at.is_some()
+            || listing.started_at - provision.step_began_at > grace)
 }
 
 /// Whether the listing shows what the step was to make.

@@ -94,6 +94,8 @@ mod tests {
                 why: String::new(),
                 since: NOW,
                 try_at: NOW + TimeDelta::seconds(at),
+                until_proven: false,
+                tries: 0,
             });
             assert_eq!(try_creating_in(&pace, NOW).as_secs(), expected);
         }

@@ -1,6 +1,6 @@
 //! Everything that one plan is made from.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pool_domain::{
@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub now: DateTime<Utc>,
     /// Every row that this build can read.
     pub rows: Vec<Instance>,
+    /// The services of rows that it cannot read: they are somebody's, and no stock.
+    pub unreadable: Vec<ServiceId>,
     /// Every provision.
     pub provisions: Vec<ResourceRecord>,
     /// What Railway listed.
@@ -117,6 +119,7 @@ pub struct Index<'a> {
     services_by_name: HashMap<&'a str, &'a ObservedService>,
     volumes: HashMap<&'a VolumeId, &'a ObservedVolume>,
     volumes_by_service: HashMap<&'a ServiceId, Vec<&'a ObservedVolume>>,
+    unreadable: HashSet<&'a ServiceId>,
 }
 
 impl<'a> Index<'a> {
@@ -154,7 +157,20 @@ impl<'a> Index<'a> {
                 .collect(),
             volumes: listing.volumes.iter().map(|v| (&v.volume_id, v)).collect(),
             volumes_by_service,
+            unreadable: HashSet::new(),
         }
+    }
+
+    /// With the services of rows that this build cannot read.
+    #[must_use]
+    pub fn with_unreadable(mut self, services: &'a [ServiceId]) -> Self {
+        self.unreadable = services.iter().collect();
+        self
+    }
+
+    /// Whether it has a row that this build cannot read.
+    pub(crate) fn is_unreadable(&self, id: &ServiceId) -> bool {
+        self.unreadable.contains(id)
     }
 
     /// The row of this instance.

@@ -8,6 +8,7 @@ use pool_domain::{
 };
 
 use crate::probing::{class_of, has_url, is_first_deployment};
+use crate::resume::may_go_on;
 use crate::{History, Index, Snapshot, fuse};
 
 /// What happened to a row, with the reason in words for the event log.
@@ -137,7 +138,7 @@ fn starting(
     bound(row, said)
         .or_else(|| failed(row, seen_class, index))
         .or_else(|| ready(row, index, snapshot.probes.get(&row.id)))
-        .or_else(|| stuck(row, snapshot, history, policy))
+        .or_else(|| stuck(row, seen_class, snapshot, index, history, policy))
 }
 
 /// What a starting one's agent proves of it, as soon as it answers.
@@ -227,19 +228,45 @@ fn unhealthy(row: &Instance, history: &History, policy: &Policy) -> Option<Obser
     })
 }
 
+/// What is in progress has its own, longer limit: it waits for Railway, and another one in its place
+/// would wait at the end of the queue. What is still being made is not stuck while that may go on.
 fn stuck(
     row: &Instance,
+    seen_class: Option<DeployClass>,
     snapshot: &Snapshot,
+    index: &Index<'_>,
     history: &History,
     policy: &Policy,
 ) -> Option<ObservedEvent> {
     let may_be_stuck = snapshot.listing.is_complete()
         && snapshot.probes.get(&row.id) != Some(&Probe::Ready)
-        && history.not_ready(&row.id) >= policy.unhealthy_after;
+        && history.not_ready(&row.id) >= policy.unhealthy_after
+        && index.provision(&row.id).is_none_or(|it| !may_go_on(it));
     if !may_be_stuck {
         return None;
     }
-    let age = history.observed_age(row, snapshot.now);
-    let reason = format!("not ready after {} s", age.as_secs());
-    (age > policy.stuck_timeout).then(|| ObservedEvent::new(Event::Stuck, reason))
+    let is_in_progress = seen_class == Some(DeployClass::InProgress);
+    let (since, limit) = if is_in_progress {
+        (row.status_changed_at, policy.in_progress_timeout())
+    } else {
+        (history.could_be_ready_since(row), policy.stuck_timeout)
+    };
+    let age = history.observed_since(since, snapshot.now);
+    let last = last_words(row, is_in_progress, index, history);
+    let reason = format!("not ready after {} s{last}", age.as_secs());
+    (age > limit).then(|| ObservedEvent::new(Event::Stuck, reason))
+}
+
+/// What Railway or the agent last said of one that does not get ready.
+fn last_words(
+    row: &Instance,
+    is_in_progress: bool,
+    index: &Index<'_>,
+    history: &History,
+) -> String {
+    let service = index.service(&row.service_id).filter(|_| is_in_progress);
+    let status = service.and_then(pool_domain::ObservedService::deploy_status);
+    let deployment = status.map(|status| format!(": deployment is {status}"));
+    let said = || Some(format!(": {}", history.failing(&row.id)?.1));
+    deployment.or_else(said).unwrap_or_default()
 }

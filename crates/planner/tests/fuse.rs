@@ -102,16 +102,16 @@ fn what_counts_is_counted_and_nothing_else() {
     idle dead true
     idle starting true
     starting dead true
-    starting dead false
+    starting dead true
     claimed crashed true
-    idle starting false
+    idle starting true
     starting dead true
     crashed claimed false
     ");
 }
 
 #[test]
-fn being_stuck_counts_only_of_one_that_was_idle() {
+fn being_stuck_counts_whatever_it_was_before() {
     let mut new = row(0, Status::Starting);
     new.epoch = Epoch(0);
     let mut it = snapshot(
@@ -125,7 +125,55 @@ fn being_stuck_counts_only_of_one_that_was_idle() {
     };
     let changes = decide(&it, &policy).changes;
     let told: Vec<_> = changes.iter().map(|it| (it.to, it.is_loss)).collect();
-    assert_eq!(told, [(Status::Dead, false), (Status::Dead, true)]);
+    assert_eq!(told, [(Status::Dead, true), (Status::Dead, true)]);
+}
+
+/// So many that were made and never ready, all of which are said to have failed.
+fn never_ready(count: usize) -> Snapshot {
+    let mut it = pool(count, count, "FAILED");
+    for row in &mut it.rows {
+        (row.status, row.epoch) = (Status::Starting, Epoch(0));
+    }
+    it.provisions = (0..count).map(|n| provision(n, Stage::Created)).collect();
+    it
+}
+
+#[test]
+fn of_those_that_were_never_ready_no_more_go_than_the_limit_and_the_others_follow() {
+    let mut it = never_ready(12);
+    let mut went = Vec::new();
+    for _ in 0..3 {
+        let plan = decide(&it, &quiet());
+        assert_eq!(fuse(&plan), None, "they do not trip it");
+        went.push(plan.changes.len());
+        it = later(execute(&plan, it), 601);
+    }
+    assert_eq!(went, [5, 5, 2]);
+}
+
+#[test]
+fn what_the_fuse_holds_back_is_no_stock_unless_its_agent_is_ready() {
+    let policy = Policy {
+        min_idle: 8,
+        ..Policy::default()
+    };
+    let mut it = pool(8, 0, "");
+    it.probes = (0..8).map(|n| (id(n), failed(3))).collect();
+    let silent = decide(&it, &policy);
+    assert_eq!(fuse(&silent).unwrap().waiting, 8);
+    assert_eq!((silent.changes.len(), silent.create), (0, 8));
+    it.provisions.clear();
+    let capped = Policy {
+        max_total: 10,
+        ..policy.clone()
+    };
+    assert_eq!(decide(&it, &capped).create, 2, "the cap holds");
+
+    let mut lied = pool(8, 8, "BUILDING");
+    lied.probes = (0..8).map(|n| (id(n), Probe::Ready)).collect();
+    let lied = decide(&lied, &policy);
+    assert_eq!(fuse(&lied).unwrap().waiting, 8);
+    assert_eq!((lied.changes.len(), lied.create), (0, 0));
 }
 
 #[test]
@@ -244,7 +292,7 @@ fn absence_is_recorded_on_while_it_is_tripped() {
 }
 
 #[test]
-fn what_is_held_back_still_counts_so_that_nothing_is_made_in_its_stead() {
+fn what_is_held_back_is_replaced_within_the_cap() {
     let it = pool(10, 10, "REMOVED");
     let policy = Policy {
         min_idle: 10,
@@ -252,8 +300,8 @@ fn what_is_held_back_still_counts_so_that_nothing_is_made_in_its_stead() {
     };
     let plan = decide(&it, &policy);
     let replenish = &plan.report.replenish;
-    assert_eq!((replenish.towards_target, replenish.towards_cap), (10, 10));
-    assert_eq!(plan.create, 0);
+    assert_eq!((replenish.towards_target, replenish.towards_cap), (0, 10));
+    assert_eq!(plan.create, 10);
     let held = plan
         .report
         .held_back
@@ -280,7 +328,7 @@ fn creating_destroying_and_removing_go_on_while_it_is_tripped() {
     };
     let plan = decide(&it, &policy);
     assert!(fuse(&plan).is_some());
-    assert_eq!(plan.create, 2);
+    assert_eq!(plan.create, 12);
     assert_eq!(plan.destructions[0].owned.id, id(20));
     assert_eq!(plan.removals[0].id, id(21));
 }

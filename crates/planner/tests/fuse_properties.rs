@@ -115,8 +115,9 @@ fn observe(mut it: Snapshot, moment: &Moment) -> Snapshot {
 fn is_loss(change: &write::StatusChange, was_idle: &HashSet<InstanceId>) -> bool {
     let gone = change.reason == "service gone";
     match (change.from, change.to) {
-        (Status::Idle, Status::Dead) | (Status::Claimed, Status::Crashed) => true,
-        (Status::Idle, Status::Starting) => change.reason.contains("probes in a row failed"),
+        (Status::Idle, Status::Dead | Status::Starting) | (Status::Claimed, Status::Crashed) => {
+            true
+        }
         (Status::Starting, Status::Dead) => gone || was_idle.contains(&change.id),
         _ => gone,
     }

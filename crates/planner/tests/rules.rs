@@ -131,11 +131,11 @@ fn a_service_that_is_seen_again_is_missing_no_more() {
 fn nobody_is_stuck_after_an_outage_of_an_hour() {
     let policy = quiet();
     let mut starting = row(1, Status::Starting);
-    starting.status_changed_at = ago(3_600);
+    starting.status_changed_at = ago(3_700);
     let seen = with_status(service(1), "DEPLOYING");
     let snapshot = snapshot(vec![starting], vec![seen]);
 
-    let mut blind = History::new(Some(ago(3_590)));
+    let mut blind = History::new(Some(ago(3_690)));
     let mut watching = History::new(Some(ago(30)));
     for history in [&mut blind, &mut watching] {
         let mut earlier = snapshot.clone();
@@ -326,8 +326,11 @@ fn a_row_that_has_been_starting_for_too_long_no_longer_counts() {
     };
     let mut slow = row(1, Status::Starting);
     slow.status_changed_at = ago(301);
-    let seen = with_status(service(1), "DEPLOYING");
-    assert_eq!(decide(&snapshot(vec![slow], vec![seen]), &policy).create, 1);
+    let created = |status| {
+        let seen = with_status(service(1), status);
+        decide(&snapshot(vec![slow.clone()], vec![seen]), &policy).create
+    };
+    assert_eq!((created("SUCCESS"), created("DEPLOYING")), (1, 0));
 }
 
 #[test]
@@ -528,6 +531,7 @@ fn a_creation_that_was_ever_deployed_is_not_patched_again() {
 fn an_intent_that_was_never_finished_is_destroyed_in_the_end() {
     let mut world = snapshot(Vec::new(), Vec::new());
     world.provisions = vec![ResourceRecord {
+        attempts: 5,
         created_at: ago(901),
         step_began_at: ago(901),
         ..provision(1, Stage::Creating(CreateStep::Service))
@@ -543,6 +547,7 @@ fn an_intent_that_was_never_finished_is_destroyed_in_the_end() {
 fn a_key_that_may_have_been_made_is_looked_for_before_its_intent_goes() {
     let mut world = snapshot(Vec::new(), Vec::new());
     world.provisions = vec![ResourceRecord {
+        attempts: 5,
         created_at: ago(901),
         step_began_at: ago(901),
         ..provision(1, Stage::Creating(CreateStep::Key))
@@ -614,6 +619,8 @@ fn only_agents_that_may_answer_are_probed() {
     starting SLEEPING
     idle SUCCESS, repeated
     idle SLEEPING, repeated
+    idle DEPLOYING, repeated
+    idle FAILED, repeated
     claimed FAILED
     crashed SUCCESS
     ");
@@ -637,25 +644,24 @@ fn wanting(min_idle: usize) -> Policy {
 }
 
 fn at_the_limit() -> Creations {
-    let said = Some("resource provision limit exceeded".to_owned());
+    let said = "Railway said: resource provision limit exceeded".to_owned();
     Creations {
-        whole: 0,
+        whole: Vec::new(),
         failed: 1,
-        last_error: said.clone(),
-        limit: said,
+        last_error: Some(said.clone()),
+        limit: Some(Limit {
+            said,
+            wait: None,
+            what_to_do: "pay".to_owned(),
+        }),
     }
 }
 
 #[test]
-fn creating_starts_slowly_and_doubles_and_what_a_person_asked_for_does_not_wait() {
+fn creating_starts_slowly_and_what_a_person_asked_for_does_not_wait() {
     let mut empty = snapshot(Vec::new(), Vec::new());
-    let whole = Creations {
-        whole: 4,
-        ..Creations::default()
-    };
     let policy = wanting(40);
     assert_eq!(decide_after(&[], 0, &empty, &policy).create, 4);
-    assert_eq!(decide_after(&[whole], 0, &empty, &policy).create, 8);
     empty.requested_creates = 20;
     let plan = decide_after(&[], 0, &empty, &policy);
     assert_eq!((plan.create, plan.make_now), (24, 20));

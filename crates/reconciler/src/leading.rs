@@ -2,6 +2,7 @@
 //! to be told of it. Each is held for a moment only, and never across an await.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -32,6 +33,8 @@ pub(crate) struct Leading {
     in_flight: Mutex<InFlight>,
     tally: Mutex<Tally>,
     last_sweep: Mutex<LastSweep>,
+    /// Whether more instances are wanted as soon as those that were made are ready.
+    making_waits: AtomicBool,
 }
 
 /// What the last round listed and read.
@@ -143,6 +146,19 @@ impl Leading {
             in_flight: Mutex::default(),
             tally: Mutex::default(),
             last_sweep: Mutex::new(LastSweep::of(last_sweep)),
+            making_waits: AtomicBool::new(false),
+        }
+    }
+
+    /// Says whether the next one that is proven ready lets more be made.
+    pub(crate) fn set_making_waits(&self, waits: bool) {
+        self.making_waits.store(waits, Ordering::Relaxed);
+    }
+
+    /// Some were proven ready: the rounds go on with making where that waited for it.
+    pub(crate) fn note_proven(&self) {
+        if self.making_waits.load(Ordering::Relaxed) {
+            self.wake.notify_one();
         }
     }
 

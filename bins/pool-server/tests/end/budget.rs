@@ -83,6 +83,12 @@ async fn creating_stops_at_its_share_and_destroying_and_listing_go_on() -> anyho
     );
 
     // What is left is the same everywhere, and it is said what was spent on what.
+    server
+        .until("the last tick tells of the last request", async |server| {
+            let left = u64::from(PER_HOUR) - pool.railway.request_counts().total;
+            Ok(number(&budget(&pool, server).await?, "/remaining")? == left)
+        })
+        .await?;
     let budget = budget(&pool, &server).await?;
     let counts = pool.railway.request_counts();
     ensure!(

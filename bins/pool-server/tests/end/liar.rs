@@ -25,8 +25,6 @@ enum Seen {
     Tripped,
     /// As if nothing had happened.
     Well,
-    /// As if no agent could be handed out for now.
-    Asleep,
 }
 
 fn error(message: &str) -> Fault {
@@ -44,7 +42,7 @@ fn every(status: &str) -> Fault {
 
 /// Every lie, with what is seen of it.
 fn lies() -> Vec<(Fault, Seen)> {
-    use Seen::{Asleep, Incomplete, Tripped, Well};
+    use Seen::{Incomplete, Tripped, Well};
     vec![
         (error("Internal Server Error"), Incomplete),
         (Fault::NotAuthorized, Incomplete),
@@ -71,7 +69,7 @@ fn lies() -> Vec<(Fault, Seen)> {
         (every("FAILED"), Tripped),
         (every("REMOVED"), Tripped),
         (every("CRASHED"), Tripped),
-        (every("REMOVING"), Asleep),
+        (every("REMOVING"), Tripped),
     ]
 }
 
@@ -176,9 +174,7 @@ async fn no_lie_of_railways_loses_an_agent_or_wipes_out_the_stock() -> anyhow::R
         let shown = fuse(&stock.pool, &stock.server).await?;
         ensure!(shown == report["fuse"], "{told}: {shown}");
         stock.is_whole(&told).await?;
-        if seen != Seen::Asleep {
-            stock.claim().await.context(told.clone())?;
-        }
+        stock.claim().await.context(told.clone())?;
         stock.pool.railway.clear_faults();
         stock.is_well_again(&told).await?;
     }

@@ -17,6 +17,7 @@ mod kill_points;
 mod leaders;
 mod leftovers;
 mod liar;
+mod making;
 mod migrating;
 mod pool;
 mod proxy;

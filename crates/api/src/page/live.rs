@@ -67,6 +67,13 @@ fn report_part(report: &Report, now: DateTime<Utc>) -> Markup {
                 (listing.reason.as_deref().unwrap_or("no reason given"))
             }
         }
+        @if let Some(trouble) = &stock.pace.trouble {
+            p.warn {
+                "Making instances fails, " (trouble.failed) " times since "
+                (ago(trouble.since, now)) ". The last: " (trouble.last) ". What to do: "
+                (trouble.what_to_do) "."
+            }
+        }
         @if let Some(stopped) = &stock.pace.stopped {
             p.warn {
                 "No instances are made, and a single one is tried again and again: " (stopped.why)
@@ -76,6 +83,9 @@ fn report_part(report: &Report, now: DateTime<Utc>) -> Markup {
             (listing.services) " services seen; " (probes.probed) " agents probed, "
             (probes.ready) " ready. Stock " (stock.towards_target) " of " (stock.min_idle)
             ", " (stock.towards_cap) " of at most " (stock.max_total) " in all. "
+            @if stock.surplus > 0 {
+                (stock.surplus) " more than that are idle, and are paid for. "
+            }
             (done.changed) " changed, " (done.created) " created, " (done.destroyed)
             " destroyed, " (done.removed) " removed; " (done.requests)
             " requests to Railway in " (report.duration_ms) " ms."

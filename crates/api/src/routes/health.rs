@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use pool_domain::{AgentsReport, BudgetReport, FuseReport, LoopsReport};
+use pool_domain::{AgentsReport, BudgetReport, FuseReport, LoopsReport, Pace, Stopped, Trouble};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -44,11 +44,30 @@ pub(crate) struct Readiness {
     agents: Option<AgentsReport>,
     /// How Railway's budget stood at the end of that tick.
     budget: Option<BudgetReport>,
+    /// What goes wrong with making instances; null while nothing does.
+    making: Option<Making>,
     /// When each loop of the leader last went round, and what keeps it: now where this server leads,
     /// else at the end of that tick.
     loops: Option<LoopsReport>,
     /// What keeps this server from leading, beside another that does.
     cannot_lead: Option<String>,
+}
+
+/// What goes wrong with making instances, and whether none is made for it.
+#[derive(Serialize)]
+pub(crate) struct Making {
+    trouble: Option<Trouble>,
+    stopped: Option<Stopped>,
+}
+
+impl Making {
+    fn of(pace: &Pace) -> Option<Self> {
+        let is_well = pace.trouble.is_none() && pace.stopped.is_none();
+        (!is_well).then(|| Self {
+            trouble: pace.trouble.clone(),
+            stopped: pace.stopped.clone(),
+        })
+    }
 }
 
 /// This server answers.
@@ -107,6 +126,9 @@ async fn read(shared: &Everything) -> Readiness {
                 leader,
                 last_tick_age_ms: age.map(milliseconds),
                 fuse,
+                making: report
+                    .as_ref()
+                    .and_then(|report| Making::of(&report.replenish.pace)),
                 budget: report.and_then(|report| report.budget),
                 loops: live.or_else(|| Some(aged(then?, age?))),
                 cannot_lead: shared.app.loops.hindrance(),
@@ -143,6 +165,7 @@ impl Readiness {
             last_tick_age_ms: None,
             fuse: None,
             budget: None,
+            making: None,
             loops: None,
             cannot_lead: shared.app.loops.hindrance(),
         }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
 use diesel_async::RunQueryDsl;
 use futures_util::future::{try_join, try_join4};
-use pool_domain::{Epoch, Instance, InstanceId, Secret, Status};
+use pool_domain::{Epoch, Instance, InstanceId, Secret, ServiceId, Status};
 
 use crate::Db;
 use crate::answer::answer;
@@ -23,6 +23,8 @@ pub struct Loaded {
     pub rows: Vec<Instance>,
     /// The rows that could not be read, each as table, column, row and why.
     pub unreadable: Vec<String>,
+    /// The services of these rows, which are whoever's can read them.
+    pub unreadable_services: Vec<ServiceId>,
 }
 
 /// Reads every row, without instructions.
@@ -44,11 +46,16 @@ pub async fn load(db: &Db) -> Result<Loaded, Error> {
         now,
         rows: Vec::with_capacity(rows.len()),
         unreadable: Vec::new(),
+        unreadable_services: Vec::new(),
     };
     for row in rows {
+        let service = row.service_id.clone();
         match Instance::try_from(row) {
             Ok(instance) => loaded.rows.push(instance),
-            Err(why) => loaded.unreadable.push(why),
+            Err(why) => {
+                loaded.unreadable.push(why);
+                loaded.unreadable_services.push(service.into());
+            }
         }
     }
     Ok(loaded)

@@ -172,6 +172,30 @@ pub async fn failed(
     write(db, term, failed).await
 }
 
+/// Notes that the present step of a creation waits for somebody's limit, and when it is tried again.
+/// That is no failure of its own, so it counts as none. False when the provision is gone.
+///
+/// # Errors
+///
+/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
+/// [`Error`].
+pub async fn held(
+    db: &Db,
+    term: Term,
+    id: &InstanceId,
+    why: &str,
+    retry_after: Duration,
+) -> Result<bool, Error> {
+    let held = statement(
+        "UPDATE provisions SET last_error = $2, \
+         next_attempt_at = now() + $3 * interval '1 millisecond' WHERE id = $1",
+    )
+    .bind::<Text, _>(id.to_string())
+    .bind::<Text, _>(in_short(why))
+    .bind::<BigInt, _>(milliseconds(retry_after));
+    write(db, term, held).await
+}
+
 /// Runs one statement in the leader's term, and says whether it changed anything.
 pub(super) async fn write<V: Values + Send + Sync>(
     db: &Db,

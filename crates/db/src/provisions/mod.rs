@@ -7,6 +7,6 @@ mod destroy;
 mod load;
 
 pub(crate) use cancel::{cancel, step};
-pub use create::{Made, NewProvision, advance, begin_step, failed, intend};
+pub use create::{Made, NewProvision, advance, begin_step, failed, held, intend};
 pub use destroy::{begin_destruction, mark_destroyed, remove};
 pub use load::load;

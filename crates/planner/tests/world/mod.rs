@@ -99,6 +99,7 @@ pub(crate) fn snapshot(rows: Vec<Instance>, services: Vec<ObservedService>) -> S
     Snapshot {
         now: now(),
         rows,
+        unreadable: Vec::new(),
         provisions: Vec::new(),
         listing: Listing {
             started_at: now(),
@@ -127,12 +128,13 @@ pub(crate) fn quiet() -> Policy {
 /// By id.
 pub(crate) fn index(snapshot: &Snapshot) -> Index<'_> {
     Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing)
+        .with_unreadable(&snapshot.unreadable)
 }
 
 /// Plans as a leader does that has watched without a gap, and creates at full speed.
 pub(crate) fn decide(snapshot: &Snapshot, policy: &Policy) -> Plan {
     let mut history = History::new(Some(ago(1))).at_pace(Pace {
-        per_tick: Policy::CREATES_PER_TICK_MAX,
+        at_once: Policy::CREATES_PER_TICK_MAX,
         ..Pace::default()
     });
     let index = index(snapshot);

@@ -250,6 +250,8 @@ impl Promoter {
             info!(instance.id = %change.id, to = %change.to, reason = %change.reason, "promoted");
             tally.done.promoted.push(ChangeReport::from(&change));
         }
+        drop(tally);
+        leading.note_proven();
         Ok(())
     }
 }

@@ -48,6 +48,15 @@ pub(super) fn log(report: &Report, term: Term) {
     for row in &report.unreadable {
         warn!(row = %row, "a row cannot be read and was skipped");
     }
+    if let Some(trouble) = &report.replenish.pace.trouble {
+        warn!(
+            reason = %trouble.last,
+            since = %trouble.since,
+            failed = trouble.failed,
+            what_to_do = %trouble.what_to_do,
+            "instances are made that do not get ready, or cannot be made"
+        );
+    }
     if let Some(stopped) = &report.replenish.pace.stopped {
         warn!(
             reason = %stopped.why,

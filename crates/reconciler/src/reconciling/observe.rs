@@ -58,6 +58,7 @@ pub(crate) async fn observe(
     let mut snapshot = Snapshot {
         now: loaded.now,
         rows: loaded.rows,
+        unreadable: loaded.unreadable_services,
         provisions,
         listing,
         probes: said.probes,
@@ -70,7 +71,8 @@ pub(crate) async fn observe(
     show(leading, &snapshot);
     let mut failures = Vec::new();
     let candidates = {
-        let index = Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing);
+        let index = Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing)
+            .with_unreadable(&snapshot.unreadable);
         let found = adoption::candidates(&index, &snapshot.listing, &context.identity);
         found.into_iter().cloned().collect()
     };

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use pool_db::commands::{self, PendingCommand};
 use pool_db::provisions::NewProvision;
 use pool_db::{belongings, events, fuse, ticks};
-use pool_domain::{Pace, Policy, Report, Spent, fuse::counted_rows};
+use pool_domain::{InstanceId, Pace, Policy, Report, Spent, fuse::counted_rows};
 use pool_planner::{
     Destruction, History, Index, Occasion, Plan, Resume, plan, sweep_is_due, try_creating_in,
 };
@@ -122,11 +122,13 @@ impl Reconciler {
         let requested = asked.iter().map(requested_creates).sum();
         let observed = self.observe(occasion, requested, asked).await?;
         let snapshot = &observed.snapshot;
-        let index = Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing);
+        let index = Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing)
+            .with_unreadable(&snapshot.unreadable);
         let failed_lately = self.learn(&observed, &index).await?;
 
         let (policy, identity) = (&context.policy, &context.identity);
         let mut plan = plan(snapshot, &index, &self.history, policy, identity);
+        self.history.record_died(&plan.died, snapshot.now);
         let left = usize::try_from(context.railway.creates_left()).unwrap_or(usize::MAX);
         plan.hold_back_creates(left, requested);
         let mut report = std::mem::take(&mut plan.report);
@@ -149,14 +151,16 @@ impl Reconciler {
             &mut report,
         )
         .await?;
-        self.hand_over(
+        let made = self.hand_over(
             std::mem::take(&mut plan.destructions),
             resumes,
             intents,
             &plan,
         );
+        self.history.record_begun(made, snapshot.now);
+        leading.set_making_waits(plan.pace_holds_back);
 
-        let waits = plan.pace_holds_back || failed_lately;
+        let waits = plan.pace_holds_back || failed_lately || !plan.died.is_empty();
         let went = Went {
             is_listed_anew: observed.is_listed_anew,
             again_in: waits.then(|| try_creating_in(self.history.pace(), snapshot.now)),
@@ -188,31 +192,28 @@ impl Reconciler {
         } = self;
         let (policy, identity) = (&leading.context.policy, &leading.context.identity);
         history.record(snapshot, index, policy, identity);
-        let creations = {
-            let mut tally = leading.tally();
-            let in_flight = snapshot.in_flight.making.len();
-            let may_learn = Pace::may_learn(&tally.creations, in_flight);
-            may_learn.then(|| std::mem::take(&mut tally.creations))
-        };
-        if let Some(creations) = &creations {
-            history.record_creations(creations, snapshot.now);
-        }
+        let creations = std::mem::take(&mut leading.tally().creations);
+        history.record_creations(&creations, snapshot.now);
         self.volumes
             .remember(leading, index, &snapshot.listing)
             .await?;
-        Ok(creations.is_some_and(|creations| creations.failed > 0))
+        Ok(creations.failed > 0)
     }
 
-    /// From here on these are in flight, and the building loop's.
+    /// From here on these are in flight, and the building loop's. Says which are made.
     fn hand_over(
         &self,
         destructions: Vec<Destruction>,
         resumes: Vec<Resume>,
         mut intents: Vec<NewProvision>,
         plan: &Plan,
-    ) {
+    ) -> Vec<InstanceId> {
         // The others are finished by the next rounds.
         intents.truncate(plan.make_now);
+        let going_on = resumes.iter().map(|it| it.provision.id.clone());
+        let made = going_on
+            .chain(intents.iter().map(|it| it.id.clone()))
+            .collect();
         let leading = &self.leading;
         let entropy = &*leading.context.entropy;
         let endings = destructions.into_iter().map(|destruction| {
@@ -231,6 +232,7 @@ impl Reconciler {
             // Its loop ends only with this one.
             let _ = self.orders.send(order);
         }
+        made
     }
 
     fn sweep(&self, observed: &Observed, asked: &[PendingCommand]) -> Option<SweepOrder> {
@@ -282,7 +284,7 @@ impl Reconciler {
         report.changes.extend(since.promoted.iter().cloned());
         report.hold_back(
             "making intended instances",
-            "Railway wants no more of them for now",
+            "no more of them are wanted for now",
             since.held_back,
         );
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

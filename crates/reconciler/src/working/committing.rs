@@ -60,7 +60,7 @@ async fn send(tools: &Tools, batch: &[Made]) -> Result<(), (StepFailed, bool)> {
             step: STEP,
             why: format!("no answer within {} s", RAILWAY_STEP.as_secs()),
             may_have_happened: true,
-            is_limit: false,
+            limit: None,
         };
         (failed, false)
     })?;
@@ -76,7 +76,7 @@ async fn record(tools: &Tools, batch: Vec<Made>) -> Result<(), Error> {
         provisions::advance(&context.db, *term, id, Recorded::Nothing, Stage::Created).await?;
         tools.forget_key(id);
         let mut tally = tools.leading.tally();
-        tally.creations.whole += 1;
+        tally.creations.whole.push(id.clone());
         tally.done.created += 1;
         tools.leading.loops.building.went(None);
     }

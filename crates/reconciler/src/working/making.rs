@@ -1,6 +1,7 @@
 //! Makes one instance outside, all but its deployment: key, inbox, service, row, volume, domain. Every
 //! step is recorded before it is taken, and has a limit of its own.
 
+use pool_credentials::Deleted;
 use pool_db::provisions::{self, Made as Recorded};
 use pool_domain::write::NewInstance;
 use pool_domain::{CreateStep, InstanceId, ServiceId, Stage};
@@ -102,7 +103,7 @@ async fn limited<T>(
             step,
             why: format!("no answer within {} s", limit.as_secs()),
             may_have_happened: true,
-            is_limit: false,
+            limit: None,
         }))
     })
 }
@@ -141,7 +142,7 @@ fn refused(step: CreateStep, why: String) -> Stopped {
         step,
         why,
         may_have_happened: false,
-        is_limit: false,
+        limit: None,
     })
 }
 
@@ -149,22 +150,10 @@ fn refused(step: CreateStep, why: String) -> Stopped {
 async fn make_key(tools: &Tools, draft: &mut Draft) -> Result<(), Stopped> {
     const STEP: CreateStep = CreateStep::Key;
     let context = &tools.leading.context;
-    let failed = |error: pool_credentials::Error| {
-        // It is looked for by its name and deleted before the next try.
-        refused(STEP, error.to_string())
-    };
-    let old = if draft.is_fresh {
-        Vec::new()
-    } else {
-        context
-            .credentials
-            .find_keys(&draft.name)
-            .await
-            .map_err(failed)?
-    };
-    for hash in old.iter().chain(&draft.key_hash) {
-        context.credentials.delete_key(hash).await.map_err(failed)?;
-    }
+    let failed = |error| account_failed(STEP, &error);
+    // With the place in hand: others may have heard of a limit while this one waited for it.
+    unless_halted(tools, draft)?;
+    delete_unknown_keys(tools, draft).await.map_err(failed)?;
     if draft.step == STEP {
         begin(tools, &draft.id, STEP).await?;
     }
@@ -181,6 +170,29 @@ async fn make_key(tools: &Tools, draft: &mut Draft) -> Result<(), Stopped> {
     Ok(())
 }
 
+/// What an earlier try made, or an earlier leader: nobody knows its secret. The keys of the account are
+/// listed only where it is not known by which hash to delete it, or where that one is not found: then
+/// it was made anew before, and nobody heard of it.
+async fn delete_unknown_keys(tools: &Tools, draft: &Draft) -> Result<(), pool_credentials::Error> {
+    let credentials = &tools.leading.context.credentials;
+    if draft.is_fresh {
+        return Ok(());
+    }
+    if let Some(hash) = &draft.key_hash
+        && credentials.delete_key(hash).await? == Deleted::Now
+    {
+        return Ok(());
+    }
+    for hash in credentials.find_keys(&draft.name).await? {
+        credentials.delete_key(&hash).await?;
+    }
+    Ok(())
+}
+
+fn account_failed(step: CreateStep, error: &pool_credentials::Error) -> Stopped {
+    Stopped::Failed(StepFailed::of_account(step, error))
+}
+
 fn needs_inbox(tools: &Tools, draft: &Draft) -> bool {
     tools.leading.context.credentials.has_agentmail()
         && draft.inbox_id.is_none()
@@ -190,10 +202,8 @@ fn needs_inbox(tools: &Tools, draft: &Draft) -> bool {
 async fn make_inbox(tools: &Tools, draft: &mut Draft) -> Result<(), Stopped> {
     const STEP: CreateStep = CreateStep::Inbox;
     let context = &tools.leading.context;
-    let failed = |error: pool_credentials::Error| {
-        // It is looked for by its client id before the next try.
-        refused(STEP, error.to_string())
-    };
+    let failed = |error| account_failed(STEP, &error);
+    unless_halted(tools, draft)?;
     begin(tools, &draft.id, STEP).await?;
     fail_point!("create.inbox.before");
     let found = if draft.is_fresh {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use pool_db::provisions;
-use pool_domain::{CreateStep, InstanceId, KeyHash, Policy, Secret};
+use pool_domain::{CreateStep, InstanceId, KeyHash, Limit, Policy, Secret};
 use pool_planner::Halted;
 use pool_railway::ErrorClass;
 
@@ -72,20 +72,22 @@ impl Tools {
         failed: &StepFailed,
     ) -> Result<(), Error> {
         let Leading { context, term, .. } = &*self.leading;
-        if failed.is_limit {
+        let shows_after = failed
+            .may_have_happened
+            .then_some(context.policy.missing_grace);
+        let wait = Policy::after_failed_step(draft.attempts + 1, shows_after);
+        let (db, id) = (&context.db, &draft.id);
+        if let Some(limit) = &failed.limit {
             lock(&self.halted).at(failed.step);
+            let said = limit.wait.unwrap_or_default().min(Policy::LIMIT_HOLDS_MAX);
+            provisions::held(db, *term, id, &failed.why, wait.max(said)).await?;
+        } else {
+            provisions::failed(db, *term, id, &failed.why, wait).await?;
         }
-        let wait = Policy::after_failed_step(
-            draft.attempts + 1,
-            failed
-                .may_have_happened
-                .then_some(context.policy.missing_grace),
-        );
-        provisions::failed(&context.db, *term, &draft.id, &failed.why, wait).await?;
         let mut tally = self.leading.tally();
         tally.creations.last_error = Some(failed.why.clone());
-        if failed.is_limit {
-            tally.creations.limit = Some(failed.why.clone());
+        if failed.limit.is_some() {
+            tally.creations.limit.clone_from(&failed.limit);
         }
         let action = format!("creating: {:?}", failed.step).to_lowercase();
         tally.done.fail(Some(&draft.id), &action, &failed.why);
@@ -103,18 +105,51 @@ pub(super) struct StepFailed {
     pub(super) step: CreateStep,
     pub(super) why: String,
     pub(super) may_have_happened: bool,
-    /// Railway wants no more of what the step makes.
-    pub(super) is_limit: bool,
+    /// Somebody wants no more of what the step makes.
+    pub(super) limit: Option<Limit>,
 }
 
 impl StepFailed {
     pub(super) fn new(step: CreateStep, error: &pool_railway::Error) -> Self {
-        let limits = [ErrorClass::ResourceLimit, ErrorClass::CreationThrottled];
         Self {
             step,
             why: error.to_string(),
             may_have_happened: error.may_have_happened(),
-            is_limit: limits.contains(&error.class()),
+            limit: limit_of(error),
+        }
+    }
+
+    /// Surely not done: it is looked for by its name before the next try.
+    pub(super) fn of_account(step: CreateStep, error: &pool_credentials::Error) -> Self {
+        let limit = error.is_limit().then(|| Limit {
+            said: error.to_string(),
+            wait: error.wait(),
+            what_to_do: error.what_to_do().unwrap_or_else(|| PASSES.to_owned()),
+        });
+        Self {
+            step,
+            why: error.to_string(),
+            may_have_happened: false,
+            limit,
         }
     }
 }
+
+/// What everything else that is to be made will meet as well.
+fn limit_of(error: &pool_railway::Error) -> Option<Limit> {
+    let (wait, what_to_do) = match error.class() {
+        ErrorClass::ResourceLimit => (None, "raise the limit of Railway's plan"),
+        ErrorClass::CreationThrottled => (None, PASSES),
+        ErrorClass::RateLimited {
+            retry_after: Some(wait),
+        } if wait > Policy::TRY_CREATING_EVERY => (Some(wait), PASSES),
+        _ => return None,
+    };
+    Some(Limit {
+        said: format!("Railway said: {error}"),
+        wait,
+        what_to_do: what_to_do.to_owned(),
+    })
+}
+
+const PASSES: &str = "it passes by itself; where it goes on for long, lower POOL_MIN_IDLE";

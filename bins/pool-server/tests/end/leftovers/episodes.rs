@@ -294,6 +294,16 @@ async fn a_key_whose_answer_was_lost_goes_with_its_intent_though_lists_lag() -> 
         .inject(FaultRule::once(lost()).on("keyCreate"))?;
     let server = pool.start().await?;
     server
+        .until("the answer is lost", async |_| {
+            let failed = "SELECT count(*) FROM provisions WHERE attempts > 0";
+            Ok(pool.number(failed).await? > 0)
+        })
+        .await?;
+    // As if it had failed again and again: once is no reason to give it up.
+    let sql = pool_test_database::connect(pool.database.url()).await?;
+    sql.execute("UPDATE provisions SET attempts = 5", &[])
+        .await?;
+    server
         .until("the intent is given up", async |_| {
             let ending = "SELECT count(*) FROM provisions WHERE step = 'destroying'";
             Ok(pool.number(ending).await? > 0)
