@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod bad_day;
+mod day;
 mod life;
 mod log;
 mod many;
@@ -18,6 +20,7 @@ mod troubles;
 mod wire;
 mod workload;
 
+pub use day::BadDay;
 pub use many::{Summary, run_many, run_one};
 pub use run::{Options, Outcome, TROUBLE_TICKS};
 pub use scenario::{Person, Rates, Scenario};

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::process::ExitCode;
 
 use clap::Parser;
-use pool_simulation::{Kind, Options, Outcome, TROUBLE_TICKS, run_many, run_one};
+use pool_simulation::{BadDay, Kind, Options, Outcome, TROUBLE_TICKS, run_many, run_one};
 
 /// The whole manager in one process and in virtual time, with faults drawn from a seed.
 #[derive(Parser)]
@@ -22,6 +22,9 @@ struct Arguments {
     /// Begin no more of them once one has failed.
     #[arg(long, requires = "seeds")]
     until_one_fails: bool,
+    /// Nothing goes wrong but this, whatever the seed says: `bad-image`, for example.
+    #[arg(long, value_parser = day)]
+    day: Option<BadDay>,
     /// Every statement of the database, too.
     #[arg(long, requires = "seed")]
     statements: bool,
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let options = Options {
         trouble_ticks: arguments.ticks,
         is_told: arguments.seed.is_some(),
+        day: arguments.day,
     };
     let passed = match (arguments.seed, arguments.seeds) {
         (Some(seed), _) => tell(&run_one(seed, options)?, arguments.statements),
@@ -78,6 +82,13 @@ fn tell(outcome: &Outcome, statements: bool) -> bool {
             false
         }
     }
+}
+
+fn day(name: &str) -> Result<BadDay, String> {
+    BadDay::named(name).ok_or_else(|| {
+        let names = BadDay::ALL.map(|(name, _)| name);
+        format!("one of {}", names.join(", "))
+    })
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {

@@ -159,16 +159,27 @@ fn provision_fault(stage: &Stage) -> AgentFault {
     })
 }
 
-fn ail(stage: &Stage, fault: AgentFault) -> String {
-    let live = stage.simulator.world(|world| {
+/// Every service that lives, with its name.
+pub(crate) fn live_services(stage: &Stage) -> Vec<(ServiceId, String)> {
+    stage.simulator.world(|world| {
         let live = world.live_services();
         let live = live.iter().map(|it| (it.id.clone(), it.name.clone()));
-        live.collect::<Vec<_>>()
-    });
+        live.collect()
+    })
+}
+
+/// Its agent has this fault from now on, or none.
+pub(crate) fn give_fault(stage: &Stage, service: &ServiceId, fault: Option<AgentFault>) {
+    // One whose service is gone meanwhile has none.
+    let _ = stage.simulator.set_agent_fault(service, fault);
+}
+
+fn ail(stage: &Stage, fault: AgentFault) -> String {
+    let live = live_services(stage);
     let Some((id, name)) = stage.some(&live) else {
         return "no agent is there to ail".to_owned();
     };
-    let _ = stage.simulator.set_agent_fault(&id, Some(fault));
+    give_fault(stage, &id, Some(fault));
     format!("the agent of {name} has fault {fault:?}")
 }
 
@@ -207,7 +218,7 @@ fn fault(stage: &Stage) {
     switch_on(stage, rule);
 }
 
-fn switch_on(stage: &Stage, rule: FaultRule) {
+pub(crate) fn switch_on(stage: &Stage, rule: FaultRule) {
     stage.simulator.world(|world| world.faults.add(rule));
     stage.oracle.note_troubles();
 }

@@ -9,6 +9,8 @@ use pool_simulator::{Options as SimulatorOptions, Simulator};
 use tokio::runtime;
 use tokio::time::{Instant, sleep};
 
+use crate::bad_day;
+use crate::day::BadDay;
 use crate::oracle::Oracle;
 use crate::postgres::Database;
 use crate::scenario::{Scenario, seconds};
@@ -39,6 +41,8 @@ pub struct Options {
     pub trouble_ticks: u32,
     /// Whether to keep the story.
     pub is_told: bool,
+    /// The one thing that goes wrong, whatever the seed says.
+    pub day: Option<BadDay>,
 }
 
 impl Default for Options {
@@ -46,6 +50,7 @@ impl Default for Options {
         Self {
             trouble_ticks: TROUBLE_TICKS,
             is_told: false,
+            day: None,
         }
     }
 }
@@ -84,6 +89,10 @@ pub(crate) fn run(seed: u64, options: Options, database: &Arc<Database>) -> Resu
         .start_paused(true)
         .build()?;
     let scenario = Scenario::of(seed);
+    let scenario = match options.day {
+        Some(day) => scenario.on(day),
+        None => scenario,
+    };
     let described = scenario.to_string();
     let (trace, settled_after) = runtime.block_on(async {
         let clock = Arc::new(SimulatedClock::starting_now());
@@ -139,6 +148,7 @@ async fn play(stage: &Arc<Stage>, options: Options) -> Result<Option<u32>> {
     }
     tokio::spawn(workload::callers(Arc::clone(stage)));
     tokio::spawn(nemesis::strikes(Arc::clone(stage)));
+    tokio::spawn(bad_day::goes_by(Arc::clone(stage)));
     tokio::spawn(workload::look_after_fuse(Arc::clone(stage)));
     for _ in 0..options.trouble_ticks {
         if !pass(stage).await? {
@@ -172,7 +182,7 @@ async fn play(stage: &Arc<Stage>, options: Options) -> Result<Option<u32>> {
 /// One interval passes. False when something is wrong.
 async fn pass(stage: &Stage) -> Result<bool> {
     let interval = stage.scenario.tick_interval;
-    let every = if stage.scenario.rates.is_calm() {
+    let every = if stage.scenario.is_calm() {
         1
     } else {
         PROGRESS_LOOKED_AT

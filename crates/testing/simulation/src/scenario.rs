@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use pool_simulator::{RateLimits, Settings};
 
+use crate::day::BadDay;
+
 /// Everything that is drawn once.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -37,6 +39,8 @@ pub struct Scenario {
     pub rates: Rates,
     /// What a person does about a fuse that has tripped.
     pub person: Person,
+    /// The one thing that goes wrong, where it is only one.
+    pub day: Option<BadDay>,
 }
 
 /// A person who is told that the fuse holds something back.
@@ -92,7 +96,7 @@ impl Rates {
     }
 
     /// Nothing goes wrong but what callers and people do.
-    pub(crate) fn is_calm(&self) -> bool {
+    fn is_calm(&self) -> bool {
         self.nemesis()[1..].iter().all(|rate| *rate == 0.0) && self.cuts == 0.0 && self.chaos == 0.0
     }
 }
@@ -132,6 +136,7 @@ impl Scenario {
             has_agentmail: rng.u8(..4) > 0,
             statement_takes_max: Duration::from_millis([1, 5, 20][rng.usize(..3)]),
             rates,
+            day: None,
             person: [
                 Person::Careful,
                 Person::Careful,
@@ -144,6 +149,43 @@ impl Scenario {
 }
 
 impl Scenario {
+    /// The same pool on such a day, on which nothing else goes wrong.
+    #[must_use]
+    pub fn on(self, day: BadDay) -> Self {
+        let rates = Rates {
+            claims: 1.5,
+            // Where it is counted what servers throw away, people throw nothing away.
+            people: match day {
+                BadDay::AgentsRefuse | BadDay::BadImage => 0.0,
+                _ => 0.5,
+            },
+            ..Rates::default()
+        };
+        let is_small = self.world.limits.per_hour.is_some();
+        let limits = if is_small {
+            RateLimits::none()
+        } else {
+            self.world.limits
+        };
+        Self {
+            day: Some(day),
+            tick_interval: self.tick_interval.min(seconds(30)),
+            has_openrouter: true,
+            has_agentmail: true,
+            world: Settings {
+                limits,
+                ..self.world
+            },
+            rates,
+            ..self
+        }
+    }
+
+    /// Nothing goes wrong but what callers and people do.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.day.is_none() && self.rates.is_calm()
+    }
+
     /// Whether Railway counts requests so that a pool has to wait for the next hour.
     pub(crate) fn has_budget(&self) -> bool {
         let per_hour = self.world.limits.per_hour;
@@ -244,6 +286,9 @@ impl fmt::Display for Scenario {
         }
         if self.adoptees > 0 {
             write!(f, ", {} to adopt", self.adoptees)?;
+        }
+        if let Some(day) = self.day {
+            write!(f, "; a day of {day}")?;
         }
         write!(f, "; {:?}; in an interval: {:?}", self.person, self.rates)
     }

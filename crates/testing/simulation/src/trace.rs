@@ -120,6 +120,8 @@ const VIOLATIONS_KEPT: usize = 20;
 /// The errors by which the database refuses what must not be.
 const ILLEGAL_CHANGE: &str = "PO001";
 const STALE_TERM: &str = "PO002";
+/// Not the database's: a session was told again that it can only read.
+pub(crate) const SECOND_TIME: &str = "told twice";
 
 /// The record of one run.
 pub(crate) struct Trace {
@@ -202,6 +204,7 @@ impl Trace {
     pub(crate) fn refused(&self, code: &str, said: &str) {
         match code {
             ILLEGAL_CHANGE => self.violated("legal-change", said),
+            SECOND_TIME => self.violated("read-only-is-thrown-away", said),
             STALE_TERM => self.count(|counts| counts.stale += 1),
             _ => {}
         }

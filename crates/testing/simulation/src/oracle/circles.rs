@@ -19,6 +19,7 @@ impl Oracle {
         let counts = self.trace.counts();
         let blows = counts.kills + counts.freezes + counts.cuts + terms;
         let mut known = self.known();
+        known.asked_of_accounts += u32::from(making.what != "service");
         if making.what == "key" && !leads {
             known.made_late.insert(making.name.clone());
         }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
+use crate::trace::Counts;
+
 /// What was told and asked so far.
 #[derive(Default)]
 pub(super) struct Known {
@@ -17,6 +19,12 @@ pub(super) struct Known {
     pub(super) read_until: i64,
     /// Since when something is owed, by the rule that says so and whom it is owed to.
     pub(super) owed: BTreeMap<(&'static str, String), Instant>,
+    /// What goes wrong at this moment, on a bad day.
+    pub(super) spell: Option<Spell>,
+    /// How often the accounts were asked to make something.
+    pub(super) asked_of_accounts: u32,
+    /// Services whose agents somebody else set up.
+    pub(super) bound_outside: BTreeSet<String>,
     /// What was made outside.
     pub(super) made: BTreeMap<Making, Made>,
     /// Names under which a server made a key when another led already, since it stood still between its
@@ -47,4 +55,13 @@ pub(super) struct Made {
     pub(super) failed: u32,
     /// How often a server was struck or another led by when it was made first.
     pub(super) blows_at_first: u32,
+}
+
+/// A time in which one thing goes wrong.
+pub(super) struct Spell {
+    pub(super) began: Instant,
+    /// What there was when it began,
+    pub(super) counts: Counts,
+    /// and how much an account had been asked to make.
+    pub(super) asked: u32,
 }

@@ -40,7 +40,7 @@ impl Oracle {
             .filter(|it| matches!(it.status.as_str(), "idle" | "starting"))
             .count();
         let most = scenario.target + scenario.adoptees;
-        if scenario.rates.is_calm() && scenario.rates.people == 0.0 && free > most {
+        if scenario.is_calm() && scenario.rates.people == 0.0 && free > most {
             let sentence = format!(
                 "{free} idle or starting, and the target is {}",
                 scenario.target

@@ -1,6 +1,7 @@
 //! What must hold, checked from outside: by the event log of the database, by the rows, by what the
 //! world shows, and by what callers were told.
 
+mod bad_day;
 mod circles;
 mod exact;
 mod known;

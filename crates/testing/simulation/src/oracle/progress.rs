@@ -23,6 +23,9 @@ const AFTER_BLOW: Duration = Duration::from_secs(100);
 const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 /// How long one agent that was silent may wait for its next probe, with that probe's own time.
 const AFTER_SILENCE: Duration = Duration::from_secs(45);
+/// How much longer a new one waits for its turn behind 300 that are silent:
+/// `Policy::STARTING_PROBE_TIMEOUT`.
+const BEHIND_SILENT: Duration = Duration::from_secs(5);
 /// How many destructions go on at once: `Policy::DESTROYS_PER_TICK_MAX`.
 const DESTROYED_AT_ONCE: usize = 40;
 
@@ -30,8 +33,11 @@ impl Oracle {
     /// Looks at what is owed, and for how long. To be called every few seconds.
     pub(crate) fn look_at_progress(&self) -> Result<()> {
         self.note_troubles();
+        if let Some(day) = self.scenario.day {
+            self.check_spell(day);
+        }
         let instances = self.instances()?;
-        if self.scenario.rates.is_calm() {
+        if self.scenario.is_calm() {
             self.check_idle(&instances);
         }
         self.check_promoted(&instances);
@@ -74,14 +80,15 @@ impl Oracle {
                 && matches!(it.step.as_deref(), None | Some("created"))
                 && is_ready(&self.simulator, it)
         });
-        let is_calm = scenario.rates.is_calm();
+        let is_calm = scenario.is_calm();
         let (soon, others): (Vec<_>, Vec<_>) = ready.partition(|it| {
             is_calm || (it.is_new && it.step.is_some() && it.has_url && !self.ails(it))
         });
         let listed = 2 * scenario.tick_interval + seconds(120);
         let excuses = [(Trouble::Servers, AFTER_BLOW), (Trouble::Listing, listed)];
         let said = "the agent is ready, and the instance is not idle";
-        self.owed("idle-soon", &soon, PROMOTED_WITHIN, &excuses, said);
+        let within = PROMOTED_WITHIN + if is_calm { seconds(0) } else { BEHIND_SILENT };
+        self.owed("idle-soon", &soon, within, &excuses, said);
         let within = AFTER_SILENCE + scenario.tick_interval + scenario.world.read_lag;
         self.owed("idle-in-time", &others, within, &excuses, said);
     }

@@ -19,6 +19,11 @@ impl Oracle {
         };
         for row in rows {
             let id = &row.id;
+            let is_bound = self.known().bound_outside.contains(&row.service_id);
+            if is_bound && what == "service" && !self.known().asked.contains(id) {
+                let sentence = format!("the service of {id} is deleted, whose agent is somebody's");
+                self.trace.violated("bound-is-kept", sentence);
+            }
             let is_needed = match what {
                 // An instance in the making may be given another key.
                 "service" => row.status != "dead" && !row.delete_requested,

@@ -39,6 +39,8 @@ struct Inner {
     sessions: BTreeMap<SessionId, Session>,
     /// Ended ones whose clients hear of it only when they say something.
     unheard: BTreeSet<SessionId>,
+    /// Until when sessions that begin can only read, for all their life.
+    reads_until: Option<Instant>,
 }
 
 /// What the database knows of a session.
@@ -54,6 +56,8 @@ struct Session {
     reader: Option<Waker>,
     /// What came unasked, to be read by the client.
     unasked: Vec<u8>,
+    /// It can only read.
+    only_reads: bool,
 }
 
 impl Gate {
@@ -85,9 +89,28 @@ impl Gate {
             heard_at: Instant::now(),
             reader: None,
             unasked: Vec::new(),
+            only_reads: inner
+                .reads_until
+                .is_some_and(|until| Instant::now() < until),
         };
         inner.sessions.insert(id, session);
         id
+    }
+
+    /// Every session ends, and those that begin within this time can only read.
+    pub(crate) fn fail_over(&self, reads_for: Duration) {
+        let mut inner = self.lock();
+        inner.reads_until = Some(Instant::now() + reads_for);
+        let all: Vec<_> = inner.sessions.keys().copied().collect();
+        for id in all {
+            inner.end(id);
+        }
+    }
+
+    /// Whether the session can only read.
+    pub(super) fn only_reads(&self, id: SessionId) -> bool {
+        let inner = self.lock();
+        inner.sessions.get(&id).is_some_and(|it| it.only_reads)
     }
 
     /// Whether the session stands.

@@ -11,6 +11,9 @@ pub(crate) use connect::{Address, Route, dialer};
 pub(crate) use gate::Gate;
 pub(crate) use server::{Database, PostgreSql};
 
+/// What makes a session one of a standby.
+const READ_ONLY: &str = "SET default_transaction_read_only = on; ";
+
 /// The limits that the database counts in real time: a machine that is busy must not change what a
 /// seed does. The gate keeps them in virtual time.
 const NO_REAL_LIMITS: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \

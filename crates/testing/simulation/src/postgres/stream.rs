@@ -18,7 +18,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 use super::gate::{Gate, SessionId};
 use super::messages::{self, backend, frontend};
 use crate::node::Node;
-use crate::trace::Kind;
+use crate::trace::{Kind, SECOND_TIME};
 
 #[expect(
     clippy::struct_excessive_bools,
@@ -49,9 +49,14 @@ pub(crate) struct SimulatedStream {
     /// The virtual time that the session knows, in milliseconds.
     knows_time: Option<i64>,
     is_cut: bool,
+    /// It was told that it can only read, and should not be used again.
+    is_useless: bool,
     /// The answer is there, and what happens after it is not decided yet.
     is_answered: bool,
 }
+
+/// What the database says to whoever wants to write and cannot.
+const READ_ONLY_TRANSACTION: &str = "25006";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -80,6 +85,7 @@ impl SimulatedStream {
             notifies: false,
             knows_time: None,
             is_cut: false,
+            is_useless: false,
             is_answered: false,
         }
     }
@@ -128,7 +134,11 @@ impl SimulatedStream {
             return Ok(());
         }
         let is_first = self.knows_time.is_none();
-        let limits = if is_first { super::NO_REAL_LIMITS } else { "" };
+        let limits = match (is_first, self.gate.only_reads(self.id)) {
+            (true, false) => super::NO_REAL_LIMITS.to_owned(),
+            (true, true) => format!("{}{}", super::NO_REAL_LIMITS, super::READ_ONLY),
+            (false, _) => String::new(),
+        };
         let text = format!(
             "{limits}SET simulation.now = '{}'",
             self.node
@@ -216,6 +226,9 @@ impl SimulatedStream {
                 let said = messages::error_field(message.body, b'M');
                 self.node
                     .tell(Kind::Statement, || format!("ERROR {code}: {said}"));
+                if code == READ_ONLY_TRANSACTION && std::mem::replace(&mut self.is_useless, true) {
+                    self.node.refused(SECOND_TIME, said);
+                }
                 self.node.refused(code, said);
             }
             backend::DATA_ROW | backend::COMMAND_COMPLETE => self.node.fingerprint(message.body),
