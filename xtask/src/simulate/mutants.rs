@@ -96,8 +96,9 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a key is made anew beside the old one",
         file: "crates/reconciler/src/working/making.rs",
-        from: "for hash in old.iter().chain(&draft.key_hash) {",
-        to: "for hash in old.iter().take(0) {",
+        from: "    if let Some(hash) = &draft.key_hash\n        && credentials.delete_key",
+        to: "    if draft.attempts < 99 {\n        return Ok(());\n    }
+    if let Some(hash) = &draft.key_hash\n        && credentials.delete_key",
     },
     Mutant {
         name: "an agent that answers is ready, whatever it says",
