@@ -170,7 +170,7 @@ impl Refusal {
 }
 
 impl Author {
-    fn of(body: &[u8]) -> Self {
+    pub(crate) fn of(body: &[u8]) -> Self {
         let said: Value = serde_json::from_slice(body).unwrap_or_default();
         if said["error"].is_string() {
             Self::Agent

@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use pool_domain::{Conversation, Secret};
-use pool_http_client::BodyError;
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::AgentClient;
-use crate::client::{bearer, body};
+use crate::client::{Author, bearer, body};
 
 impl AgentClient {
     /// Asks the agent at `url` for its conversation, showing the pool's key.
@@ -58,18 +57,15 @@ impl AgentClient {
             }
         };
         let status = response.status();
-        let conversation = match status {
-            StatusCode::OK => match body(&mut response).await {
-                Ok(body) => read(&body),
-                Err(BodyError::TooLarge { .. }) => Conversation::None,
-                Err(BodyError::Broken { .. }) => Conversation::NoAnswer,
-            },
-            // These are the words of a proxy in front of the agent, not of the agent: its health
-            // may well be good while the part that knows of conversations is still starting.
-            StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Conversation::NoAnswer,
-            _ => Conversation::None,
+        let said = body(&mut response).await.ok();
+        let conversation = match (status, said) {
+            (StatusCode::OK, Some(body)) => read(&body),
+            (StatusCode::NOT_FOUND, Some(body)) if Author::of(&body) != Author::Somebody => {
+                Conversation::Unsupported
+            }
+            // Whatever else answers may be a proxy in front of the agent, or an agent of which the
+            // part that knows of conversations is still starting.
+            _ => Conversation::NoAnswer,
         };
         (Some(status), conversation)
     }
@@ -77,10 +73,11 @@ impl AgentClient {
 
 /// Three shapes are in the field: `{"conversationId": id}`, `{"conversation": {"id": id}}` and
 /// `{"conversationId": null, "pending": true}`, where somebody's join waits to be let in and the
-/// conversation is not known yet.
+/// conversation is not known yet. Only what says in one of them that there is none is none: what
+/// cannot be read says nothing.
 pub(crate) fn read(body: &[u8]) -> Conversation {
     let Ok(status) = serde_json::from_slice::<Value>(body) else {
-        return Conversation::None;
+        return Conversation::NoAnswer;
     };
     let conversation = &status["conversation"];
     let id = [
@@ -99,8 +96,18 @@ pub(crate) fn read(body: &[u8]) -> Conversation {
                 .find_map(text),
         },
         None if status["pending"] == Value::Bool(true) => Conversation::NoAnswer,
-        None => Conversation::None,
+        None if says_none(&status) => Conversation::None,
+        None => Conversation::NoAnswer,
     }
+}
+
+/// Whether it speaks of a conversation, and wherever it does says that there is none.
+fn says_none(status: &Value) -> bool {
+    let mut said = ["conversationId", "conversation"]
+        .into_iter()
+        .filter_map(|key| status.get(key))
+        .peekable();
+    said.peek().is_some() && said.all(|value| value.is_null() || value.as_str() == Some(""))
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -144,10 +151,25 @@ mod tests {
             br#"{"ready":true,"conversation":null,"streaming":false}"#,
             br#"{"conversationId":""}"#,
             br#"{"conversationId":null,"pending":false,"clean":true}"#,
-            b"[]",
-            b"not json",
         ] {
             assert_eq!(read(body), Conversation::None);
+        }
+    }
+
+    #[test]
+    fn what_does_not_speak_of_a_conversation_is_no_answer() {
+        for body in [
+            &b"[]"[..],
+            b"not json",
+            b"{}",
+            br#"{"ready":true}"#,
+            br#"{"status":"ok"}"#,
+            br#"{"conversation":{"topic":"t"}}"#,
+            br#"{"conversationId":null,"conversation":{}}"#,
+            br#"{"conversationId":7}"#,
+        ] {
+            let text = String::from_utf8_lossy(body);
+            assert_eq!(read(body), Conversation::NoAnswer, "{text}");
         }
     }
 

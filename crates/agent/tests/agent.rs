@@ -488,12 +488,7 @@ async fn every_call_of_a_peer_that_misbehaves_ends_in_time_and_says_what_is_know
         let (healthy, conversation, provisioned) =
             tokio::time::timeout(Duration::from_secs(60), calls).await??;
         assert!(healthy.is_err(), "{conduct:?}");
-        let asked = match conduct {
-            // It did answer, only not what was asked: its health decides.
-            Peer::NeverEnds => Conversation::None,
-            _ => Conversation::NoAnswer,
-        };
-        assert_eq!(conversation, asked, "{conduct:?}");
+        assert_eq!(conversation, Conversation::NoAnswer, "{conduct:?}");
         let Err(ProvisionFailure::Indeterminate { timed_out, reason }) = provisioned else {
             return Err(format!("{conduct:?}: {provisioned:?}").into());
         };
@@ -517,8 +512,20 @@ async fn an_adopted_agent_tells_its_conversation() -> TestResult {
             ResponseTemplate::new(200).set_body_json(json!({"conversationId": null})),
             Conversation::None,
         ),
-        (ResponseTemplate::new(404), Conversation::None),
-        (ResponseTemplate::new(401), Conversation::None),
+        (
+            ResponseTemplate::new(404).set_body_json(json!({"error": "Not Found"})),
+            Conversation::Unsupported,
+        ),
+        (
+            ResponseTemplate::new(404).set_body_json(json!({
+                "status": "error", "code": 404, "message": "Application not found",
+                "request_id": "r",
+            })),
+            Conversation::NoAnswer,
+        ),
+        (ResponseTemplate::new(404), Conversation::NoAnswer),
+        (ResponseTemplate::new(401), Conversation::NoAnswer),
+        (ResponseTemplate::new(500), Conversation::NoAnswer),
         (ResponseTemplate::new(502), Conversation::NoAnswer),
         (ResponseTemplate::new(503), Conversation::NoAnswer),
     ] {

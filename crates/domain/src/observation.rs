@@ -175,10 +175,26 @@ pub enum Conversation {
         /// How others join it, where the agent says.
         invite_url: Option<String>,
     },
-    /// It answered, and names none.
+    /// It answered in words that it is in none.
     None,
-    /// It gave no answer at all, so it has to be asked again.
+    /// It answered itself that it does not know the question, as the oldest runtimes do.
+    Unsupported,
+    /// It did not say, so it has to be asked again.
     NoAnswer,
+}
+
+impl Conversation {
+    /// What it amounts to beside what the agent said of its health in the same breath: one that does
+    /// not know the question is in none only while it is ready. Before that, whoever answers for it
+    /// may not know yet what it knows.
+    #[must_use]
+    pub fn beside(self, probe: Option<&Probe>) -> Self {
+        match self {
+            Self::Unsupported if probe == Some(&Probe::Ready) => Self::None,
+            Self::Unsupported => Self::NoAnswer,
+            said => said,
+        }
+    }
 }
 
 /// What the variables of a service tell about whose it is.

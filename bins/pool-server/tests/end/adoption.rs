@@ -1,6 +1,10 @@
 //! Services that run already are taken over, all of them, and none twice.
 
+use std::time::Duration;
+
+use pool_simulator::AgentFault;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::pool::Pool;
 
@@ -78,5 +82,40 @@ async fn a_service_with_anothers_key_is_reported_and_never_touched() -> anyhow::
     server.reconcile().await?;
     assert_eq!(pool.railway.request_counts().total, 1, "it is remembered");
     assert!(pool.live_services().contains(&name));
+    server.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_agent_whose_edge_hides_what_it_says_is_nobodys_to_hand_out() -> anyhow::Result<()>
+{
+    const AGENTS: usize = 3;
+    let first = Pool::new(0).await?;
+    first.seed(AGENTS)?;
+    let server = first.start().await?;
+    server.until_count("idle", AGENTS).await?;
+    for n in 0..AGENTS {
+        server.claim(&format!("caller {n}")).await?;
+    }
+    server.stop().await?;
+
+    let pool = first.with_an_empty_database().await?;
+    let agents = pool.railway.view().agents;
+    for agent in &agents {
+        let hidden = Some(AgentFault::EdgeHidesStatus);
+        pool.railway.set_agent_fault(&agent.service_id, hidden)?;
+    }
+    let server = pool.start().await?;
+    server.until_count("starting", AGENTS).await?;
+    for _ in 0..10 {
+        server.reconcile().await?;
+        assert_eq!(server.count("idle").await?, 0, "nobody knows whose they are");
+        sleep(Duration::from_millis(300)).await;
+    }
+    for agent in &agents {
+        pool.railway.set_agent_fault(&agent.service_id, None)?;
+    }
+    server.until_count("claimed", AGENTS).await?;
+    let agents = pool.railway.view().agents;
+    assert!(agents.iter().all(|agent| agent.provisions == 1), "{agents:?}");
     server.stop().await
 }

@@ -184,6 +184,13 @@ impl Pool {
         Ok(())
     }
 
+    /// The same Railway, and a database in which nothing was ever written.
+    pub(crate) async fn with_an_empty_database(mut self) -> anyhow::Result<Self> {
+        self.database = TestDatabase::create().await;
+        self.url = self.database.url().to_owned();
+        Ok(self)
+    }
+
     /// The names of the services that are alive, in order.
     pub(crate) fn live_services(&self) -> Vec<String> {
         let services = self.railway.view().services.into_iter();

@@ -37,6 +37,7 @@ pub(crate) async fn ask(
         } else {
             Some(probe(context, &target).await)
         };
+        let said = said.map(|said| said.beside(probe.as_ref()));
         (probe, said)
     };
     // One that is cut off before a probe's time is over has neither answered nor failed.

@@ -159,6 +159,8 @@ pub enum AgentFault {
     },
     /// Answers 500 to everything; nothing was done.
     Error,
+    /// The edge answers 404 in its place when it is asked for its conversation; healthy otherwise.
+    EdgeHidesStatus,
     /// Answers 200 with something that is not JSON; nothing was done.
     Garbage,
     /// Closes the connection without an answer; nothing was done.
@@ -190,6 +192,7 @@ impl AgentFault {
             "huge" => Self::Huge,
             "slow" => Self::Slow { ms: 10_000 },
             "error" => Self::Error,
+            "edge-hides-status" => Self::EdgeHidesStatus,
             "garbage" => Self::Garbage,
             "close" => Self::Close,
             "close-mid-answer" => Self::CloseMidAnswer,

@@ -186,6 +186,9 @@ impl Agent {
                 return AgentReply::json(200, begun).ending(Ending::Stalled);
             }
             Some(AgentFault::Redirect) => return AgentReply::text(307, "Temporary Redirect"),
+            Some(AgentFault::EdgeHidesStatus) if call.path == "/convos/status" => {
+                return AgentReply::edge(404, "Application not found");
+            }
             Some(AgentFault::Huge) => return AgentReply::text(200, "").ending(Ending::Huge),
             Some(AgentFault::Close) => return AgentReply::text(200, "").ending(Ending::Nothing),
             _ => {}

@@ -83,6 +83,17 @@ async fn an_agent_may_send_its_callers_in_a_circle() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_edge_may_hide_an_agents_status() -> Result<()> {
+    let (_simulator, client, domain) = ailing(AgentFault::EdgeHidesStatus).await?;
+    let hidden = client.agent(&domain, "/convos/status", KEY).await?;
+    let message = &hidden.json()["message"];
+    assert_eq!((hidden.status, message), (404, &json!("Application not found")));
+    let health = client.agent(&domain, "/pool/health", KEY).await?;
+    assert_eq!(health.status, 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_may_answer_two_gigabytes() -> Result<()> {
     let (_simulator, _client, domain) = ailing(AgentFault::Huge).await?;
     // Enough to see that it is streamed; whoever wants all of it may go on.
