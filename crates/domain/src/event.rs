@@ -7,8 +7,10 @@ use std::fmt;
 pub enum Event {
     /// Up or unknown, and the agent says ready. Of a crashed one: up and ready.
     Ready,
-    /// An adopted instance's agent names a conversation.
+    /// The agent of an instance of unverified ownership names a conversation.
     ConversationFound,
+    /// The records may be older than the world: restored, or failed over with a loss.
+    Restored,
     /// Starting for longer than the stuck timeout.
     Stuck,
     /// The deployment failed or was stopped. Of a claimed one: and its agent does not answer ready.
@@ -44,6 +46,7 @@ impl Event {
     pub const ALL: [Self; 16] = [
         Self::Ready,
         Self::ConversationFound,
+        Self::Restored,
         Self::Stuck,
         Self::DeploymentFailed,
         Self::ProbesFailed,
@@ -66,6 +69,7 @@ impl Event {
         match self {
             Self::Ready => "ready",
             Self::ConversationFound => "conversation found",
+            Self::Restored => "restored",
             Self::Stuck => "stuck",
             Self::DeploymentFailed => "deployment failed",
             Self::ProbesFailed => "probes failed",

@@ -72,7 +72,7 @@ pub struct State {
     pub status: Status,
     /// A person asked for its destruction while it was claimed or crashed.
     pub delete_requested: bool,
-    /// Adopted, and its agent was not yet asked whether it holds a conversation.
+    /// Its ownership is unverified: nobody knows whether it is somebody's until its agent says so.
     pub unasked: bool,
     /// Claims that surely failed on it, in a row.
     pub failed_claims: u8,
@@ -125,6 +125,7 @@ impl State {
         match event {
             Event::Ready => self.prove_ready(),
             Event::ConversationFound => self.take_over(),
+            Event::Restored => self.doubt(),
             Event::Stuck => self.give_up(),
             Event::DeploymentFailed => self.fail(),
             Event::ProbesFailed => self.fail_probes(),
@@ -143,7 +144,7 @@ impl State {
         .map(Next::To)
     }
 
-    /// Starting becomes idle once it was asked; crashed becomes claimed again.
+    /// Starting becomes idle once it was asked; crashed becomes claimed again, where it was before.
     fn prove_ready(self) -> Transition {
         match self.status {
             // Whoever proves itself ready is forgiven the claims that failed on it.
@@ -151,23 +152,35 @@ impl State {
                 failed_claims: 0,
                 ..self.to(Status::Idle)
             }),
-            Status::Crashed if !self.delete_requested => Ok(self.to(Status::Claimed)),
+            Status::Crashed if !self.delete_requested && !self.unasked => {
+                Ok(self.to(Status::Claimed))
+            }
             _ => Err(self.refuse(Event::Ready)),
         }
     }
 
-    /// An adopted instance turns out to be somebody's.
+    /// One of unverified ownership turns out to be somebody's.
     fn take_over(self) -> Transition {
         match self.status {
-            Status::Starting if self.unasked => Ok(self.to(Status::Claimed)),
+            Status::Starting | Status::Crashed if self.unasked => Ok(self.to(Status::Claimed)),
             _ => Err(self.refuse(Event::ConversationFound)),
         }
+    }
+
+    /// The records may be older than the world: whatever they call free may be somebody's by now.
+    fn doubt(self) -> Transition {
+        let status = match self.status {
+            Status::Starting | Status::Idle => Status::Starting,
+            Status::Claiming => Status::Claiming,
+            _ => return Err(self.refuse(Event::Restored)),
+        };
+        Ok(self.unverified(status))
     }
 
     /// Starting for too long.
     fn give_up(self) -> Transition {
         match self.status {
-            Status::Starting => Ok(self.to(Status::Dead)),
+            Status::Starting => Ok(self.lose()),
             _ => Err(self.refuse(Event::Stuck)),
         }
     }
@@ -175,7 +188,7 @@ impl State {
     /// The deployment failed or was stopped.
     fn fail(self) -> Transition {
         match self.status {
-            Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
+            Status::Starting | Status::Idle => Ok(self.lose()),
             Status::Claimed if !self.delete_requested => Ok(self.to(Status::Crashed)),
             _ => Err(self.refuse(Event::DeploymentFailed)),
         }
@@ -200,7 +213,7 @@ impl State {
     /// The service is gone.
     fn vanish(self) -> Transition {
         match self.status {
-            Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
+            Status::Starting | Status::Idle => Ok(self.lose()),
             Status::Claimed if !self.delete_requested => Ok(self.to(Status::Crashed)),
             _ => Err(self.refuse(Event::Missing)),
         }
@@ -209,7 +222,7 @@ impl State {
     /// A person retires unclaimed stock.
     fn drain(self) -> Transition {
         match self.status {
-            Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
+            Status::Starting | Status::Idle if !self.unasked => Ok(self.to(Status::Dead)),
             _ => Err(self.refuse(Event::Drain)),
         }
     }
@@ -223,10 +236,7 @@ impl State {
     pub fn kill(self) -> Transition {
         match self.status {
             Status::Starting | Status::Idle => Ok(self.to(Status::Dead)),
-            Status::Claimed | Status::Crashed => Ok(Self {
-                delete_requested: true,
-                ..self
-            }),
+            Status::Claimed | Status::Crashed => Ok(self.to_be_destroyed()),
             Status::Dead => Ok(self),
             Status::Claiming => Err(self.refuse(Event::Kill)),
         }
@@ -239,10 +249,7 @@ impl State {
     /// [`IllegalTransition`] unless it is crashed.
     pub fn dismiss(self) -> Transition {
         match self.status {
-            Status::Crashed => Ok(Self {
-                delete_requested: true,
-                ..self
-            }),
+            Status::Crashed => Ok(self.to_be_destroyed()),
             _ => Err(self.refuse(Event::Dismiss)),
         }
     }
@@ -278,6 +285,7 @@ impl State {
     }
 
     /// The claim surely failed: back to idle, at the second time in a row to starting.
+    /// One that became unverified meanwhile has to be asked, however often it failed.
     ///
     /// # Errors
     ///
@@ -287,6 +295,12 @@ impl State {
             return Err(self.refuse(Event::Release));
         }
         let failed_claims = self.failed_claims.saturating_add(1);
+        if self.unasked {
+            return Ok(Self {
+                failed_claims,
+                ..self.unverified(Status::Starting)
+            });
+        }
         let status = match failed_claims {
             FAILED_CLAIMS_UNTIL_STARTING.. => Status::Starting,
             _ => Status::Idle,
@@ -300,7 +314,7 @@ impl State {
     /// Nobody can know whether the agent was provisioned: it is never handed to anybody else.
     fn abandon(self) -> Transition {
         match self.status {
-            Status::Claiming => Ok(self.to(Status::Dead)),
+            Status::Claiming => Ok(self.lose()),
             _ => Err(self.refuse(Event::Abandon)),
         }
     }
@@ -320,6 +334,31 @@ impl State {
         matches!(self.status, Status::Dead) || self.delete_requested
     }
 
+    /// Given up: dead, unless it may be somebody's. Then it waits for a person.
+    const fn lose(self) -> Self {
+        if self.unasked {
+            self.unverified(Status::Crashed)
+        } else {
+            self.to(Status::Dead)
+        }
+    }
+
+    const fn to_be_destroyed(self) -> Self {
+        Self {
+            delete_requested: true,
+            unasked: false,
+            ..self
+        }
+    }
+
+    const fn unverified(self, status: Status) -> Self {
+        Self {
+            status,
+            unasked: true,
+            ..self
+        }
+    }
+
     const fn to(self, status: Status) -> Self {
         Self {
             status,
@@ -336,24 +375,24 @@ impl State {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let plain = Self::new;
+        let unasked = |status| plain(status).unverified(status);
         vec![
             plain(Status::Starting),
-            Self {
-                unasked: true,
-                ..plain(Status::Starting)
-            },
+            unasked(Status::Starting),
             plain(Status::Idle),
             plain(Status::Claiming),
             Self {
                 failed_claims: 1,
                 ..plain(Status::Claiming)
             },
+            unasked(Status::Claiming),
             plain(Status::Claimed),
             Self {
                 delete_requested: true,
                 ..plain(Status::Claimed)
             },
             plain(Status::Crashed),
+            unasked(Status::Crashed),
             Self {
                 delete_requested: true,
                 ..plain(Status::Crashed)

@@ -180,10 +180,8 @@ fn refresh(
             .filter(|since| *since > counts_from(row, policy));
         refresh.missing_since = counts.or(Some(snapshot.listing.started_at));
     }
-    if matches!(
-        snapshot.conversations.get(&row.id),
-        Some(Conversation::None)
-    ) {
+    let said = snapshot.conversations.get(&row.id);
+    if row.status == Status::Starting && said == Some(&Conversation::None) {
         refresh.unasked = false;
     }
     (refresh != enrich::stored(row)).then_some(refresh)

@@ -52,7 +52,7 @@ pub fn probes(
         .collect()
 }
 
-/// The agents of adopted instances that were not yet asked for a conversation.
+/// The agents of instances of unverified ownership, which are to be asked for a conversation.
 #[must_use]
 pub fn conversations_to_ask(
     rows: &[Instance],
@@ -61,7 +61,7 @@ pub fn conversations_to_ask(
     identity: &Identity,
 ) -> Vec<ProbeTarget> {
     rows.iter()
-        .filter(|row| row.unasked && row.status == Status::Starting)
+        .filter(|row| row.unasked && matches!(row.status, Status::Starting | Status::Crashed))
         .filter(|row| is_probed(row, index, listing))
         .filter_map(|row| ProbeTarget::of(row, index, identity))
         .collect()

@@ -58,8 +58,10 @@ pub(crate) fn observed_event(
             let has_none = !has_url(row, index);
             failed(row, seen_class, index).filter(|_| is_silent || has_none)
         }
-        Status::Crashed => (seen_class == Some(DeployClass::Up) && probe == Some(&Probe::Ready))
-            .then(|| ObservedEvent::new(Event::Ready, "up and ready again")),
+        Status::Crashed => bound(row, snapshot.conversations.get(&row.id)).or_else(|| {
+            (seen_class == Some(DeployClass::Up) && probe == Some(&Probe::Ready))
+                .then(|| ObservedEvent::new(Event::Ready, "up and ready again"))
+        }),
         Status::Claiming | Status::Dead => None,
     }
 }
@@ -84,9 +86,11 @@ pub(crate) fn decided(
     })
 }
 
-/// The state that decides where it may go: an unasked one whose agent answered is asked.
+/// The state that decides where it may go: an unasked one whose agent says that it is in no
+/// conversation is asked. One that was given up waits for a person, whatever it says then: it may have
+/// forgotten whose it was.
 fn state_of(row: &Instance, said: Option<&Conversation>) -> State {
-    let answered = matches!(said, Some(Conversation::None));
+    let answered = row.status == Status::Starting && matches!(said, Some(Conversation::None));
     State {
         unasked: row.unasked && !answered,
         ..row.state()
@@ -141,17 +145,22 @@ fn starting(
         .or_else(|| stuck(row, seen_class, snapshot, index, history, policy))
 }
 
-/// What a starting one's agent proves of it, as soon as it answers.
+/// What the agent of a starting one, or of one that was given up unverified, proves of it as soon as it
+/// answers.
 pub(crate) fn proven(
     row: &Instance,
     index: &Index<'_>,
     probe: Option<&Probe>,
     said: Option<&Conversation>,
 ) -> Option<ObservedEvent> {
-    if row.status != Status::Starting || row.is_to_be_destroyed() {
+    if row.is_to_be_destroyed() {
         return None;
     }
-    bound(row, said).or_else(|| ready(row, index, probe))
+    match row.status {
+        Status::Starting => bound(row, said).or_else(|| ready(row, index, probe)),
+        Status::Crashed => bound(row, said),
+        _ => None,
+    }
 }
 
 fn bound(row: &Instance, said: Option<&Conversation>) -> Option<ObservedEvent> {

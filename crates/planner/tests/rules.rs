@@ -209,6 +209,47 @@ fn an_unasked_one_in_a_conversation_is_claimed_with_it() {
     assert_eq!(found.conversation_id, "c-1");
 }
 
+#[test]
+fn an_unverified_one_is_given_up_as_crashed_and_never_dead() {
+    let mut failed = unasked(None);
+    failed.listing.services = vec![with_status(service(1), "FAILED")];
+    failed.probes.clear();
+    let mut gone = unasked(None);
+    gone.listing.services.clear();
+    gone.rows[0].missing_since = Some(ago(60));
+    for snapshot in [failed, gone] {
+        let plan = decide(&snapshot, &quiet());
+        assert_eq!(plan.changes, [], "the fuse holds the only one there is");
+        let mut larger = snapshot;
+        larger.rows.push(row(2, Status::Claimed));
+        larger.listing.services.push(service(2));
+        let plan = decide(&larger, &quiet());
+        let to: Vec<_> = plan.changes.iter().map(|change| change.to).collect();
+        assert_eq!(to, [Status::Crashed]);
+        assert_eq!(plan.destructions, []);
+    }
+}
+
+#[test]
+fn one_that_crashed_unverified_comes_back_only_with_its_conversation() {
+    let crashed = |said| {
+        let mut snapshot = unasked(Some(said));
+        snapshot.rows[0].status = Status::Crashed;
+        snapshot
+    };
+    let none = crashed(Conversation::None);
+    assert_eq!(changes(&none), []);
+    assert!(
+        decide(&none, &quiet()).refreshes.iter().all(|it| it.unasked),
+        "it waits for a person"
+    );
+    let found = crashed(Conversation::In {
+        conversation_id: "c-1".into(),
+        invite_url: None,
+    });
+    assert_eq!(decide(&found, &quiet()).changes[0].to, Status::Claimed);
+}
+
 fn evidence(has_our_key: bool, last_event: Option<LastEvent>, aside: Option<&str>) -> Evidence {
     Evidence {
         variables: ServiceVariables {

@@ -102,7 +102,7 @@ async fn an_adopted_agent_whose_edge_hides_what_it_says_is_nobodys_to_hand_out()
     let agents = pool.railway.view().agents;
     for agent in &agents {
         let hidden = Some(AgentFault::EdgeHidesStatus);
-        pool.railway.set_agent_fault(&agent.service_id, hidden)?;
+        pool.railway.set_agent_fault(&agent.service_id.as_str().into(), hidden)?;
     }
     let server = pool.start().await?;
     server.until_count("starting", AGENTS).await?;
@@ -112,7 +112,7 @@ async fn an_adopted_agent_whose_edge_hides_what_it_says_is_nobodys_to_hand_out()
         sleep(Duration::from_millis(300)).await;
     }
     for agent in &agents {
-        pool.railway.set_agent_fault(&agent.service_id, None)?;
+        pool.railway.set_agent_fault(&agent.service_id.as_str().into(), None)?;
     }
     server.until_count("claimed", AGENTS).await?;
     let agents = pool.railway.view().agents;

@@ -8,7 +8,8 @@ WITH noted AS (
 ),
 abandoned AS (
     UPDATE instances
-    SET status = 'dead',
+    -- One whose ownership became unverified meanwhile waits for a person.
+    SET status = CASE WHEN unasked THEN 'crashed' ELSE 'dead' END,
         status_actor = 'claim',
         status_reason = $2,
         claim_token = NULL,

@@ -14,7 +14,8 @@ WITH confirmed AS (
         source_branch = $6,
         claimed_at = now(),
         claim_expires_at = NULL,
-        failed_claims = 0
+        failed_claims = 0,
+        unasked = false
     -- The token stays, so that a repeated confirmation is recognised. Also after the expiry, while
     -- nobody else has decided: the agent is this claimer's in any case.
     -- IS TRUE keeps the planner off the index of the statuses, which is full of leases long over.

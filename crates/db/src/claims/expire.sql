@@ -10,7 +10,8 @@ WITH expired AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE instances
-SET status = 'dead',
+-- One whose ownership became unverified meanwhile waits for a person.
+SET status = CASE WHEN unasked THEN 'crashed' ELSE 'dead' END,
     status_actor = 'lease expiry',
     status_reason = 'lease expired',
     claim_token = NULL,

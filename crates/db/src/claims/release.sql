@@ -10,7 +10,11 @@ WITH let_go AS (
     WHERE claim_token = $1 AND outcome IS NULL
 )
 UPDATE instances
-SET status = ($4::text[])[least(failed_claims, 1) + 1],
+-- One whose ownership became unverified meanwhile has to be asked.
+SET status = CASE
+        WHEN unasked THEN 'starting'
+        ELSE ($4::text[])[least(failed_claims, 1) + 1]
+    END,
     status_actor = 'claim',
     status_reason = $2,
     failed_claims = failed_claims + $3,

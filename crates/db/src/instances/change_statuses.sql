@@ -22,7 +22,8 @@ changed AS (
     SET status = asked.to_status,
         status_actor = $8,
         status_reason = asked.reason,
-        unasked = false,
+        -- One that may be somebody's is given up as such.
+        unasked = instances.unasked AND asked.to_status = 'crashed',
         -- Whoever proves itself ready is forgiven the claims that failed on it.
         failed_claims = CASE
             WHEN asked.to_status = 'idle' THEN 0

@@ -86,7 +86,8 @@ pub async fn set_url(db: &Db, term: Term, id: &InstanceId, url: &str) -> Result<
 }
 
 /// Inserts a row for each of these services, unless it or its id has one by now, and says which.
-/// Each is *unasked*: before it may be idle, its agent has to be asked for a conversation.
+/// Each that begins as starting is *unasked*: before it may be idle, its agent has to be asked for a
+/// conversation. Of one that begins as crashed the records say that it is somebody's.
 ///
 /// # Errors
 ///
@@ -200,7 +201,7 @@ impl<'a> NewRow<'a> {
             created_at: Some(adoption.created_at),
             claimed_at: adoption.claimed_at,
             status_reason: &adoption.reason,
-            unasked: true,
+            unasked: adoption.status == Status::Starting,
             ..Self::of(&adoption.id, adoption.service_id.as_str(), &adoption.name)
         }
     }

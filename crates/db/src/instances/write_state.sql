@@ -3,7 +3,7 @@
 UPDATE instances
 SET status = $2,
     delete_requested_at = CASE WHEN $3 THEN coalesce(delete_requested_at, now()) END,
-    unasked = unasked AND status = $2,
+    unasked = unasked AND status = $2 AND NOT $3,
     status_actor = $4,
     status_reason = $5
 WHERE id = $1

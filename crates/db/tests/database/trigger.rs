@@ -19,15 +19,18 @@ async fn the_database_allows_exactly_the_changes_of_the_state_machine() {
     let mut allowed = Vec::new();
     for from in Status::ALL {
         for to in Status::ALL.into_iter().filter(|to| *to != from) {
-            // Both kinds of starting: the change is legal if one of them may make it.
+            // Verified or not: the change is legal if one of them may make it.
             for unasked in [false, true] {
                 let id = format!("{from}-{to}-{unasked}");
                 fixture.row(&id, from.as_str()).await;
-                if unasked && from == Status::Starting {
+                if unasked && matches!(from, Status::Starting | Status::Claiming) {
                     let ask = format!("UPDATE instances SET unasked = true WHERE id = '{id}'");
                     fixture.execute(&ask).await;
                 }
-                let change = format!("UPDATE instances SET status = '{to}' WHERE id = '{id}'");
+                let change = format!(
+                    "UPDATE instances SET status = '{to}', \
+                     unasked = unasked AND '{to}' IN ('starting', 'crashed') WHERE id = '{id}'"
+                );
                 match code(&fixture, &change).await.as_str() {
                     "" => allowed.push((from, to)),
                     other => assert_eq!(other, "PO001", "{from} to {to}"),
@@ -76,6 +79,42 @@ async fn an_unasked_one_is_never_idle_and_an_asked_one_is_claimed_only_by_a_leas
     assert_eq!(code(&fixture, asked).await, "");
     let unasked = "UPDATE instances SET unasked = true";
     assert_eq!(code(&fixture, unasked).await, "PO001");
+}
+
+#[tokio::test]
+async fn only_one_of_unverified_ownership_crashes_that_was_nobodys_by_the_records() {
+    let fixture = Fixture::new().await;
+    for (id, status) in [("a", "starting"), ("b", "claiming")] {
+        fixture.row(id, status).await;
+        let crash =
+            format!("UPDATE instances SET status = 'crashed', unasked = true WHERE id = '{id}'");
+        assert_eq!(code(&fixture, &crash).await, "PO001");
+        let doubt = format!("UPDATE instances SET unasked = true WHERE id = '{id}'");
+        fixture.execute(&doubt).await;
+        let forget =
+            format!("UPDATE instances SET status = 'crashed', unasked = false WHERE id = '{id}'");
+        assert_eq!(code(&fixture, &forget).await, "PO001");
+        let dead = format!("UPDATE instances SET status = 'dead' WHERE id = '{id}'");
+        assert_eq!(code(&fixture, &dead).await, "PO001", "it is said to be asked");
+        assert_eq!(code(&fixture, &crash).await, "");
+    }
+    for status in [Status::Claimed, Status::Dead, Status::Idle, Status::Crashed] {
+        fixture.row(status.as_str(), status.as_str()).await;
+        let doubt = format!("UPDATE instances SET unasked = true WHERE id = '{status}'");
+        assert_eq!(code(&fixture, &doubt).await, "PO001", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_decided_before_an_instance_became_unverified_is_void() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "starting").await;
+    for _ in 0..2 {
+        fixture.execute("UPDATE instances SET unasked = true").await;
+    }
+    assert_eq!(fixture.text("SELECT epoch::text FROM instances").await, "1");
+    let events = fixture.events("a").await;
+    assert!(events.contains("starting>starting"), "{events}");
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ pub(crate) fn execute(plan: &Plan, mut snapshot: Snapshot) -> Snapshot {
         row.status = change.to;
         row.epoch = Epoch(row.epoch.0 + 1);
         row.status_changed_at = snapshot.now;
-        row.unasked = false;
+        row.unasked &= change.to == Status::Crashed;
         if change.is_loss {
             let losses = &mut snapshot.fuse.losses;
             losses.insert(change.id.clone(), snapshot.now);
@@ -184,7 +184,7 @@ pub(crate) fn execute(plan: &Plan, mut snapshot: Snapshot) -> Snapshot {
             gateway_token: adoption.gateway_token.clone(),
             agentmail_inbox_id: adoption.agentmail_inbox_id.clone(),
             status_changed_at: snapshot.now,
-            unasked: true,
+            unasked: adoption.status == Status::Starting,
             ..row(0, adoption.status)
         });
     }

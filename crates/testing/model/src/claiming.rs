@@ -342,7 +342,11 @@ fn release_effects(world: &World, token: Token) -> Vec<World> {
     };
     let code = world.rows[row].code;
     let put_back = code.state().map(|state| State {
-        status: Status::Idle,
+        status: if state.unasked {
+            Status::Starting
+        } else {
+            Status::Idle
+        },
         ..state
     });
     let codes = [code.after(Event::Release), put_back.map(Code::of)];

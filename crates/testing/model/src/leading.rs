@@ -109,6 +109,10 @@ fn decisions(world: &World, instance: usize, rules: &Rules) -> impl Iterator<Ite
         if in_conversation && rules.adopted_are_asked {
             return from.after(Event::ConversationFound);
         }
+        // One that was given up waits for a person, and a claim is never observed.
+        if state.status != Status::Starting {
+            return None;
+        }
         Some(Code::of(State {
             unasked: false,
             ..state

@@ -88,6 +88,12 @@ impl Code {
         self.state().is_some_and(|state| state.delete_requested)
     }
 
+    /// Whether its ownership is unverified.
+    #[must_use]
+    pub fn is_unasked(self) -> bool {
+        self.state().is_some_and(|state| state.unasked)
+    }
+
     /// Whether only destruction follows.
     #[must_use]
     pub fn is_to_be_destroyed(self) -> bool {
@@ -111,10 +117,17 @@ impl Code {
                 let claimed_without_lease = from.status == Status::Starting
                     && to.status == Status::Claimed
                     && !from.unasked;
+                let crashed_without_doubt = to.status == Status::Crashed
+                    && from.status != Status::Claimed
+                    && !(from.unasked && to.unasked);
+                let ended_in_doubt =
+                    to.unasked && matches!(to.status, Status::Claimed | Status::Dead);
                 LEGAL.contains(&(from.status, to.status))
                     && !from.delete_requested
                     && !unasked_idle
                     && !claimed_without_lease
+                    && !crashed_without_doubt
+                    && !ended_in_doubt
             }
             _ => false,
         }

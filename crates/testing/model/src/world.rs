@@ -201,7 +201,8 @@ impl World {
     pub fn set(&mut self, instance: usize, code: Code) {
         let before = std::mem::replace(&mut self.rows[instance].code, code);
         let moved_on = before.status() != code.status()
-            || before.delete_requested() != code.delete_requested();
+            || before.delete_requested() != code.delete_requested()
+            || (code.is_unasked() && !before.is_unasked());
         for server in &mut self.servers {
             if let Plan::Change {
                 instance: planned,

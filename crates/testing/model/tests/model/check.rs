@@ -42,9 +42,14 @@ pub(crate) fn idle() -> Code {
 
 /// Found without a row, in a stranger's conversation, and not yet asked for it.
 pub(crate) fn adopted() -> Code {
+    unasked(Status::Starting)
+}
+
+/// In a stranger's conversation, of which the records say nothing.
+pub(crate) fn unasked(status: Status) -> Code {
     Code::of(State {
         unasked: true,
-        ..State::new(Status::Starting)
+        ..State::new(status)
     })
 }
 

@@ -6,7 +6,7 @@ use pool_model::protocol::Scope;
 use pool_model::state::Code;
 use pool_model::world::{Claim, Lead, Plan, Row, Server, Statement};
 
-use crate::check::{ALL, CLAIMS, LEADERS, adopted, holds, idle, reached};
+use crate::check::{ALL, CLAIMS, LEADERS, adopted, holds, idle, reached, unasked};
 
 #[test]
 fn what_must_hold_holds_in_every_state_of_two_claims_and_two_instances() {
@@ -45,8 +45,13 @@ fn what_must_hold_holds_in_every_state_of_adopted_instances() {
         late_statements: false,
         ..CLAIMS
     };
-    let begins = [[adopted(), idle()], [adopted(), adopted()]];
-    holds("two claims, adopted instances", scope, &begins, 1_000);
+    let begins = [
+        [adopted(), idle()],
+        [adopted(), adopted()],
+        [unasked(Status::Claiming), idle()],
+        [unasked(Status::Crashed), unasked(Status::Claiming)],
+    ];
+    holds("two claims, unverified instances", scope, &begins, 1_000);
 }
 
 #[test]
