@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Down,
     /// Drop the tables of earlier generations, once everything of them was taken over.
     DropLegacy(DropLegacy),
+    /// Say that the database was put back to an earlier state, by a disk's snapshot for example. Every
+    /// instance that is not somebody's by its rows is handed to nobody until its agent says whose it
+    /// is. Of every other restore the servers know by themselves.
+    AfterRestore,
     /// Fill from Railway what rows lack, and insert a row for each service of ours without one.
     Enrich(Enrich),
 }

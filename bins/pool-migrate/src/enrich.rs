@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use pool_db::{Db, DbSettings, budget, events, instances, provisions, set_aside};
+use pool_db::{Db, budget, events, instances, provisions, set_aside};
 use pool_domain::write::{Adoption, Refresh};
 use pool_domain::{
     Completeness, Instance, InstanceId, ObservedService, Report, Secret, ServiceId,
@@ -14,6 +14,7 @@ use pool_planner::{Evidence, Identity, Index, adoption};
 use pool_railway::{EnvironmentClient, Railway};
 
 use crate::cli::Enrich;
+use crate::database;
 use crate::failure::Failure;
 use crate::settings::RailwaySettings;
 
@@ -40,17 +41,7 @@ pub(crate) struct Enriched {
 
 pub(crate) async fn enrich(url: &str, how: &Enrich) -> Result<Enriched, Failure> {
     let settings = RailwaySettings::resolve(&how.railway)?;
-    let db = Db::connect(&DbSettings {
-        pool_size: 2,
-        claim_pool_size: 1,
-        ..DbSettings::new(Secret::new(url))
-    })
-    .await?;
-    if !db.is_contracted().await? {
-        return Err(Failure::refused(
-            "rows are enriched only after contraction: run `pool-migrate up --contract` first",
-        ));
-    }
+    let db = database::contracted(url).await?;
     let railway = Railway::new(settings.client)?;
     let environment = railway.resolve_environment(&settings.environment).await?;
     let railway = railway.in_environment(environment.id);

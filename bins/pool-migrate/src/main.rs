@@ -1,6 +1,7 @@
 //! Brings a database to the schema of the warm pool, tells how far one is, and takes steps back.
 
 mod cli;
+mod database;
 mod enrich;
 mod failure;
 mod outcome;

@@ -21,6 +21,7 @@ pub(crate) enum Outcome {
     Status(SchemaStatus, Generations),
     Down(Option<String>),
     Dropped(Vec<LegacyTable>),
+    Doubted(u64),
     Enriched(Enriched),
 }
 
@@ -56,6 +57,7 @@ impl Outcome {
             Self::Status(status, left) => status_json(status, left),
             Self::Down(reverted) => json!({ "reverted": reverted }),
             Self::Dropped(tables) => json!({ "dropped": tables_json(tables) }),
+            Self::Doubted(instances) => json!({ "unverified": instances }),
             Self::Enriched(done) => enriched_json(done),
         }
     }
@@ -96,6 +98,9 @@ impl Outcome {
                 .iter()
                 .map(|table| format!("Dropped: {} ({} rows)", table.name, table.rows))
                 .collect(),
+            Self::Doubted(instances) => vec![format!(
+                "{instances} instances are handed to nobody until their agents say whose they are."
+            )],
             Self::Enriched(done) => enriched_lines(done),
         }
     }

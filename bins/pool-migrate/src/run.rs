@@ -3,12 +3,13 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use pool_db::migrations;
+use pool_db::{migrations, record};
 use pool_legacy_schema::{Moved, Progress};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::cli::{Cli, Command, DropLegacy, Up};
+use crate::database;
 use crate::enrich::enrich;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -32,6 +33,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         )),
         Command::Down => Ok(Outcome::Down(migrations::revert_one(url).await?)),
         Command::DropLegacy(how) => drop_legacy(url, &how).await,
+        Command::AfterRestore => after_restore(url).await,
         Command::Enrich(how) => Ok(Outcome::Enriched(enrich(url, &how).await?)),
     }
 }
@@ -72,6 +74,12 @@ async fn drop_legacy(url: &str, how: &DropLegacy) -> Result<Outcome, Failure> {
     Ok(Outcome::Dropped(
         pool_legacy_schema::drop_tables(url).await?,
     ))
+}
+
+async fn after_restore(url: &str) -> Result<Outcome, Failure> {
+    let db = database::contracted(url).await?;
+    let doubted = record::doubt(&db, "a person said that it was put back").await?;
+    Ok(Outcome::Doubted(doubted.instances))
 }
 
 /// Where nobody can answer, the answer is no.

@@ -178,6 +178,12 @@ fn claim_answer(error: &ClaimError) -> (StatusCode, String, Option<Duration>) {
             "The pool is being taken over from its previous version. Try again in a few minutes.",
             Some(TAKEN_OVER_IN),
         ),
+        ClaimError::Unverified => (
+            S::SERVICE_UNAVAILABLE,
+            "The database was restored or failed over, and the pool asks its agents whose they \
+             are. Try again shortly.",
+            Some(ASK_AGAIN_IN),
+        ),
         ClaimError::ShuttingDown => (
             S::SERVICE_UNAVAILABLE,
             "This server is stopping. Try again.",

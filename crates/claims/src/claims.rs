@@ -161,9 +161,12 @@ impl Claims {
         move || breaker.report()
     }
 
-    /// Ends the leases that ran out now.
+    /// Ends the leases that ran out now, by records that are not older than the world.
     pub async fn expire_leases(&self) {
-        let expire = pool_db::claims::expire(&self.shared.db, self.shared.settings.lease);
+        let expire = async {
+            self.shared.verify().await?;
+            pool_db::claims::expire(&self.shared.db, self.shared.settings.lease).await
+        };
         match timeout(EXPIRE_TIMEOUT, expire).await {
             Ok(Ok(ids)) => {
                 if !ids.is_empty() {

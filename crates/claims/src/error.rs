@@ -22,6 +22,9 @@ pub enum ClaimError {
     /// The database is not yet taken over from the previous generation.
     #[error("the database is not taken over yet")]
     NotContracted,
+    /// The records may be older than the world, and are being verified.
+    #[error("the records may be older than the world")]
+    Unverified,
     /// This server is stopping.
     #[error("the server is stopping")]
     ShuttingDown,

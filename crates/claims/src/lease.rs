@@ -23,7 +23,7 @@ impl Claim {
     pub(crate) async fn lease(&mut self) -> Result<Option<Held>, ClaimError> {
         let mut repeats = ClaimSettings::LEASE_REPEATS.into_iter();
         loop {
-            if let Some(held) = self.ask().await? {
+            if let Some(held) = self.ask_of_verified().await? {
                 if let Some(keyed) = &mut self.keyed {
                     keyed.leased_before = Some(held.token);
                 }
@@ -37,6 +37,17 @@ impl Claim {
                 return Ok(None);
             }
             sleep(pause).await;
+        }
+    }
+
+    /// Asks for one lease; once more where the records had to be verified first.
+    async fn ask_of_verified(&self) -> Result<Option<Held>, ClaimError> {
+        match self.ask().await {
+            Err(ClaimError::Unverified) => {
+                self.shared.verify().await.map_err(ClaimError::Lease)?;
+                self.ask().await
+            }
+            asked => asked,
         }
     }
 
@@ -63,6 +74,7 @@ impl Claim {
                             }))
                         }
                         Leased::NoneIdle => Ok(None),
+                        Leased::Unverified => Err(ClaimError::Unverified),
                         // Somebody repeated this claim at the very same moment, and was first.
                         Leased::KeyTaken => Err(ClaimError::KeyInProgress {
                             decided_in: settings.lease,

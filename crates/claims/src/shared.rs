@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pool_agent::AgentClient;
-use pool_db::Db;
+use pool_db::{Db, record};
 use pool_domain::Entropy;
 use tokio::sync::Notify;
 
@@ -43,6 +43,15 @@ impl Shared {
             changes: AtomicU64::new(0),
             taken: Arc::default(),
         }
+    }
+
+    /// Makes sure that the records are not older than the world, or that nothing is taken on their word.
+    pub(crate) async fn verify(&self) -> Result<(), pool_db::Error> {
+        if let Some(doubted) = record::verify(&self.db).await? {
+            self.changed();
+            tracing::error!("{doubted}");
+        }
+        Ok(())
     }
 
     /// Notes that a claim may have changed a row.

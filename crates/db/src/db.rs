@@ -12,6 +12,7 @@ use crate::connection::{DbSettings, Session};
 use crate::error::Error;
 use crate::migrations;
 use crate::pool::{Connection, Pool};
+use crate::record::Seen;
 use crate::scope::Scope;
 use crate::statement::statement;
 
@@ -22,6 +23,7 @@ pub struct Db {
     claim_pool: Pool,
     scope: Arc<Scope>,
     contracted: Arc<AtomicBool>,
+    seen: Seen,
 }
 
 impl Db {
@@ -44,6 +46,7 @@ impl Db {
             claim_pool,
             scope: Arc::new(scope),
             contracted: Arc::default(),
+            seen: Seen::default(),
         })
     }
 
@@ -99,6 +102,11 @@ impl Db {
     /// What is this pool's alone in the database.
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// What this server has seen of the records.
+    pub(crate) const fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// A connection for anything but claims.

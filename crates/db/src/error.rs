@@ -56,6 +56,10 @@ pub enum Error {
     /// Another server leads by now: this one's decisions are stale and change nothing.
     #[error("another server leads by now, so nothing was written")]
     StaleTerm,
+    /// The records may be older than the world, so nobody decides from them: see
+    /// [`record::verify`](crate::record::verify).
+    #[error("the records may be older than the world, so nothing was written")]
+    UnverifiedRecord,
     /// The transition trigger refused the change.
     #[error("the database refused the change: {0}")]
     RefuseChange(String),
@@ -167,6 +171,7 @@ pub(crate) fn ends_session(error: &diesel::result::Error) -> bool {
 fn of_server(information: &dyn DatabaseErrorInformation) -> Option<Error> {
     match information.constraint_name() {
         Some("newest_leader_term") => return Some(Error::StaleTerm),
+        Some("unbroken_record") => return Some(Error::UnverifiedRecord),
         Some("instances_legal_change") => {
             return Some(Error::RefuseChange(information.message().to_owned()));
         }

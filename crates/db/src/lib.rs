@@ -16,6 +16,7 @@ pub mod leadership;
 pub mod migrations;
 mod pool;
 pub mod provisions;
+pub mod record;
 mod room;
 mod schema;
 mod scope;

@@ -26,6 +26,8 @@ pub struct Report {
     pub adopted: Vec<ServiceId>,
     /// Services that bear our prefix and are not provably ours. Never touched.
     pub foreign: Vec<ForeignService>,
+    /// Instances that may be somebody's, as far as anybody knows; none where there are none.
+    pub unverified: Option<UnverifiedReport>,
     /// What was held back, capped or skipped.
     pub held_back: Vec<HeldBack>,
     /// Why the fuse has tripped, and which losses it holds back; none while it is whole.
@@ -133,6 +135,36 @@ pub struct ForeignService {
     pub name: String,
     /// Why it is not taken for ours.
     pub why: String,
+}
+
+/// Instances of unverified ownership: adopted, or older by the records than their agents, and their
+/// agents have not said yet whether they are somebody's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnverifiedReport {
+    /// How many.
+    pub instances: usize,
+    /// How many of them were given up, and wait for a person.
+    pub crashed: usize,
+    /// What that means, in a sentence.
+    pub why: String,
+}
+
+impl UnverifiedReport {
+    /// Of so many; none of none.
+    #[must_use]
+    pub fn of(instances: usize, crashed: usize) -> Option<Self> {
+        (instances > 0).then(|| Self {
+            instances,
+            crashed,
+            why: format!(
+                "{instances} instances may be somebody's: they were adopted, or the database was \
+                 restored or failed over, and their agents have not said yet. They are handed to \
+                 nobody, and destroyed only where a person asks for it; {crashed} of them were \
+                 given up and wait for a person"
+            ),
+        })
+    }
 }
 
 /// Something that the plan would have done.

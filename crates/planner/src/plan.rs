@@ -1,6 +1,6 @@
 //! The decision: every part's, in order, and what the parts have to know of one another.
 
-use pool_domain::report::{ChangeReport, ListingReport, ProbeReport};
+use pool_domain::report::{ChangeReport, ListingReport, ProbeReport, UnverifiedReport};
 use pool_domain::write::{Refresh, StatusChange};
 use pool_domain::{
     Completeness, Conversation, Instance, InstanceId, Policy, Probe, Report, ResourceRecord, Stage,
@@ -122,6 +122,11 @@ fn has_open_creations(snapshot: &Snapshot, resumes: &[Resume]) -> bool {
 }
 
 fn observed(snapshot: &Snapshot) -> Report {
+    let unverified = |status: &[Status]| {
+        let rows = snapshot.rows.iter();
+        rows.filter(|row| row.unasked && status.contains(&row.status))
+            .count()
+    };
     let listing = &snapshot.listing;
     let ready = snapshot
         .probes
@@ -144,6 +149,7 @@ fn observed(snapshot: &Snapshot) -> Report {
             ready,
             failed: snapshot.probes.len() - ready,
         },
+        unverified: UnverifiedReport::of(unverified(&Status::ALL), unverified(&[Status::Crashed])),
         ..Report::default()
     }
 }

@@ -240,7 +240,10 @@ fn one_that_crashed_unverified_comes_back_only_with_its_conversation() {
     let none = crashed(Conversation::None);
     assert_eq!(changes(&none), []);
     assert!(
-        decide(&none, &quiet()).refreshes.iter().all(|it| it.unasked),
+        decide(&none, &quiet())
+            .refreshes
+            .iter()
+            .all(|it| it.unasked),
         "it waits for a person"
     );
     let found = crashed(Conversation::In {

@@ -203,3 +203,26 @@ async fn four_at_once_do_the_work_once_and_all_end_with_0() {
     }
     assert_eq!(contracted, 1);
 }
+
+#[tokio::test]
+async fn after_a_restore_nothing_is_handed_out_until_its_agent_was_asked() {
+    let database = TestDatabase::create().await;
+    let client = database.client().await;
+    let rows = "INSERT INTO instances (id, service_id, name, status) \
+                SELECT status, status, status, status \
+                FROM unnest('{starting,idle,claiming,claimed,crashed,dead}'::text[]) AS status";
+    client.batch_execute(rows).await.unwrap();
+    let output = migrate(database.url(), &["after-restore"]).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output),
+        "3 instances are handed to nobody until their agents say whose they are.\n"
+    );
+    let marked = "SELECT string_agg(id || ' ' || status, ', ' ORDER BY id) \
+                  FROM instances WHERE unasked";
+    let marked: String = client.query_one(marked, &[]).await.unwrap().get(0);
+    assert_eq!(
+        marked,
+        "claiming claiming, idle starting, starting starting"
+    );
+}

@@ -86,8 +86,8 @@ async fn a_service_with_anothers_key_is_reported_and_never_touched() -> anyhow::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_adopted_agent_whose_edge_hides_what_it_says_is_nobodys_to_hand_out() -> anyhow::Result<()>
-{
+async fn an_adopted_agent_whose_edge_hides_what_it_says_is_nobodys_to_hand_out()
+-> anyhow::Result<()> {
     const AGENTS: usize = 3;
     let first = Pool::new(0).await?;
     first.seed(AGENTS)?;
@@ -102,20 +102,29 @@ async fn an_adopted_agent_whose_edge_hides_what_it_says_is_nobodys_to_hand_out()
     let agents = pool.railway.view().agents;
     for agent in &agents {
         let hidden = Some(AgentFault::EdgeHidesStatus);
-        pool.railway.set_agent_fault(&agent.service_id.as_str().into(), hidden)?;
+        pool.railway
+            .set_agent_fault(&agent.service_id.as_str().into(), hidden)?;
     }
     let server = pool.start().await?;
     server.until_count("starting", AGENTS).await?;
     for _ in 0..10 {
         server.reconcile().await?;
-        assert_eq!(server.count("idle").await?, 0, "nobody knows whose they are");
+        assert_eq!(
+            server.count("idle").await?,
+            0,
+            "nobody knows whose they are"
+        );
         sleep(Duration::from_millis(300)).await;
     }
     for agent in &agents {
-        pool.railway.set_agent_fault(&agent.service_id.as_str().into(), None)?;
+        pool.railway
+            .set_agent_fault(&agent.service_id.as_str().into(), None)?;
     }
     server.until_count("claimed", AGENTS).await?;
     let agents = pool.railway.view().agents;
-    assert!(agents.iter().all(|agent| agent.provisions == 1), "{agents:?}");
+    assert!(
+        agents.iter().all(|agent| agent.provisions == 1),
+        "{agents:?}"
+    );
     server.stop().await
 }

@@ -22,6 +22,7 @@ mod migrating;
 mod pool;
 mod proxy;
 mod read_only;
+mod restored;
 mod secrets;
 mod seeds;
 mod shutdown;

@@ -191,6 +191,52 @@ impl Pool {
         Ok(self)
     }
 
+    /// Copies what every table holds now, to be put back later.
+    pub(crate) async fn dump(&self) -> anyhow::Result<()> {
+        self.execute(
+            "CREATE SCHEMA saved; \
+             DO $$ DECLARE it text; BEGIN \
+                 FOR it IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP \
+                     EXECUTE format('CREATE TABLE saved.%1$I AS TABLE public.%1$I', it); \
+                 END LOOP; \
+             END $$",
+        )
+        .await
+    }
+
+    /// Puts it back as a restore from a dump does, the identity of the record too.
+    pub(crate) async fn restore(&self) -> anyhow::Result<()> {
+        self.bring_back("TRUE").await
+    }
+
+    /// Puts it back as a disk is: nothing in it tells.
+    pub(crate) async fn put_back(&self) -> anyhow::Result<()> {
+        self.bring_back("tablename <> 'record_identity'").await
+    }
+
+    /// Beside it, `saved.claimed` says what was claimed since.
+    async fn bring_back(&self, which: &str) -> anyhow::Result<()> {
+        self.execute(&format!(
+            "BEGIN; \
+             CREATE TABLE saved.claimed AS SELECT service_id FROM instances WHERE status = 'claimed'; \
+             SET LOCAL session_replication_role = replica; \
+             DO $$ DECLARE it text; BEGIN \
+                 FOR it IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND {which} LOOP \
+                     EXECUTE format('TRUNCATE public.%1$I', it); \
+                     EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE SELECT * FROM saved.%1$I', it); \
+                 END LOOP; \
+             END $$; \
+             COMMIT"
+        ))
+        .await
+    }
+
+    /// A statement of a person's, or several.
+    pub(crate) async fn execute(&self, sql: &str) -> anyhow::Result<()> {
+        let client = pool_test_database::connect(&self.url).await?;
+        Ok(client.batch_execute(sql).await?)
+    }
+
     /// The names of the services that are alive, in order.
     pub(crate) fn live_services(&self) -> Vec<String> {
         let services = self.railway.view().services.into_iter();
@@ -226,6 +272,16 @@ impl Server {
             .get(format!("{}{path}", self.base))
             .bearer_auth(KEY);
         Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// What `/readyz` says.
+    pub(crate) async fn ready(&self) -> anyhow::Result<(u16, Value)> {
+        let answer = self
+            .http
+            .get(format!("{}/readyz", self.base))
+            .send()
+            .await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {

@@ -28,6 +28,9 @@ pub(crate) async fn render(shared: &Shared) -> Result<Markup, ApiError> {
         }
         @if let Some(tripped) = &last_tick.fuse { (fuse::render(tripped, last_tick.now)) }
         @if let Some(failing) = shared.app.claims.agents() { (agents::render(&failing)) }
+        @if let Some(unverified) = last_tick.report().and_then(|it| it.unverified.as_ref()) {
+            p.bad role="alert" { (unverified.why) "." }
+        }
         h2 { "Last tick" }
         @match last_tick.tick.as_ref() {
             Some(tick) => (tick_part(shared, tick, last_tick.now)),

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
+use pool_domain::report::UnverifiedReport;
 use pool_domain::{AgentsReport, BudgetReport, FuseReport, LoopsReport, Pace, Stopped, Trouble};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -42,6 +43,8 @@ pub(crate) struct Readiness {
     fuse: Option<FuseReport>,
     /// What agents answer, where that is why this server refuses claims.
     agents: Option<AgentsReport>,
+    /// Instances that may be somebody's, as that tick found them; null where there are none.
+    unverified: Option<UnverifiedReport>,
     /// How Railway's budget stood at the end of that tick.
     budget: Option<BudgetReport>,
     /// What goes wrong with making instances; null while nothing does.
@@ -129,6 +132,7 @@ async fn read(shared: &Everything) -> Readiness {
                 making: report
                     .as_ref()
                     .and_then(|report| Making::of(&report.replenish.pace)),
+                unverified: report.as_ref().and_then(|report| report.unverified.clone()),
                 budget: report.and_then(|report| report.budget),
                 loops: live.or_else(|| Some(aged(then?, age?))),
                 cannot_lead: shared.app.loops.hindrance(),
@@ -164,6 +168,7 @@ impl Readiness {
             leader: false,
             last_tick_age_ms: None,
             fuse: None,
+            unverified: None,
             budget: None,
             making: None,
             loops: None,

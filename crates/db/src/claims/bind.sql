@@ -15,7 +15,8 @@ SET status = 'claimed',
     claimed_at = coalesce(claimed_at, now()),
     claim_token = NULL,
     claim_expires_at = NULL,
-    failed_claims = 0
+    failed_claims = 0,
+    unasked = false
 -- The instance is named, too: a lease that takes effect after it was given up puts the token on
 -- another one, whose agent said nothing.
 -- IS TRUE keeps the planner off the index of the statuses, which is full of leases long over.

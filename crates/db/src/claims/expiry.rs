@@ -18,10 +18,13 @@ use crate::statement::{milliseconds, statement};
 /// # Errors
 /// As every statement: see [`Error`]; whatever ran out is found the next time.
 pub async fn expire(db: &Db, lease: Duration) -> Result<Vec<InstanceId>, Error> {
+    let (generation, tick) = db.seen().newest();
     let mut connection = db.claim_connection().await?;
     let expired: Vec<Expired> = answer(
         statement(include_str!("expire.sql"))
             .bind::<BigInt, _>(milliseconds(lease))
+            .bind::<BigInt, _>(generation)
+            .bind::<BigInt, _>(tick)
             .load(&mut connection),
     )
     .await?;

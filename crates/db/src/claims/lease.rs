@@ -47,6 +47,9 @@ pub enum Leased {
     NoneIdle,
     /// Another claim has the key. Nothing was written.
     KeyTaken,
+    /// The records may be older than the world: see [`verify`](crate::record::verify). Nothing was
+    /// written.
+    Unverified,
 }
 
 /// Leases the oldest idle instance that is not excluded. Asked again with the same token, it gives the
@@ -64,12 +67,13 @@ pub async fn lease_idle(
     request: Option<&KeyedRequest>,
 ) -> Result<Leased, Error> {
     let mut connection = db.claim_connection().await?;
-    match answer(ask(&mut connection, token, lease, exclude, request)).await {
+    let seen = db.seen().newest();
+    match answer(ask(&mut connection, token, lease, exclude, request, seen)).await {
         // The first ask with this token was still under way, and has its lease now.
         Err(Error::Query(diesel::result::Error::DatabaseError(
             DatabaseErrorKind::UniqueViolation,
             _,
-        ))) => answer(ask(&mut connection, token, lease, exclude, request)).await,
+        ))) => answer(ask(&mut connection, token, lease, exclude, request, seen)).await,
         other => other,
     }
 }
@@ -131,6 +135,7 @@ async fn ask(
     lease: Duration,
     exclude: &[InstanceId],
     request: Option<&KeyedRequest>,
+    (generation, tick): (i64, i64),
 ) -> Result<Leased, Error> {
     let keep = request.map(|it| milliseconds(it.keep.saturating_add(lease)));
     let before = request.and_then(|it| it.leased_before);
@@ -142,12 +147,17 @@ async fn ask(
         .bind::<Nullable<Bytea>, _>(request.map(|it| it.fingerprint.0.to_vec()))
         .bind::<Nullable<BigInt>, _>(keep)
         .bind::<Nullable<SqlUuid>, _>(before.map(ClaimToken::as_uuid))
+        .bind::<BigInt, _>(generation)
+        .bind::<BigInt, _>(tick)
         .load(connection)
         .await?;
     Ok(match rows.pop() {
         None => Leased::NoneIdle,
-        Some(row) if row.key_taken => Leased::KeyTaken,
-        Some(row) => Leased::Yes(row.into()),
+        Some(row) => match row.refusal.as_deref() {
+            None => Leased::Yes(row.into()),
+            Some("key taken") => Leased::KeyTaken,
+            Some(_unverified) => Leased::Unverified,
+        },
     })
 }
 
@@ -171,8 +181,8 @@ struct NextRow {
 
 #[derive(QueryableByName)]
 struct Row {
-    #[diesel(sql_type = Bool)]
-    key_taken: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    refusal: Option<String>,
     #[diesel(sql_type = Text)]
     id: String,
     #[diesel(sql_type = Text)]

@@ -2,6 +2,7 @@
 -- $1 the token, $2 the length of the lease in milliseconds, $3 ids that are not wanted. Where the
 -- caller gave a key: $4 it, $5 the body's fingerprint, $6 for how long to keep it in milliseconds,
 -- $7 the token of the lease that the same claim took before, if any. Otherwise these are null.
+-- $8 and $9 the newest state of the records that this server has seen.
 
 -- What this token holds already, when its first answer was lost. It is found by the token alone: the
 -- index of the statuses is full of leases that are long over.
@@ -10,6 +11,10 @@ WITH held AS MATERIALIZED (
     FROM instances
     WHERE claim_token = $1
 ),
+-- Nothing is taken where the records may be older than the world, or than what this server has seen.
+trusted AS MATERIALIZED (
+    SELECT FROM unbroken_record WHERE (generation, tick) >= ($8, $9)
+),
 -- The first idle one of the queue that nobody else is taking at this moment: the oldest, and those that
 -- claims put back behind them. The status is a literal, because
 -- a plan made for any status could not use the index of the idle ones.
@@ -17,6 +22,7 @@ free AS MATERIALIZED (
     SELECT id
     FROM instances
     WHERE status = 'idle' AND id <> ALL ($3) AND NOT EXISTS (SELECT FROM held)
+        AND EXISTS (SELECT FROM trusted)
     ORDER BY coalesce(put_back_at, created_at), id
     LIMIT 1
     FOR UPDATE SKIP LOCKED
@@ -55,14 +61,17 @@ leased AS (
     RETURNING instances.id, service_id, name, url, gateway_token, claim_expires_at, epoch,
         failed_claims
 )
-SELECT false AS key_taken, id, service_id, name, url, gateway_token, claim_expires_at, epoch,
+SELECT NULL AS refusal, id, service_id, name, url, gateway_token, claim_expires_at, epoch,
     failed_claims
 FROM leased
 UNION ALL
-SELECT false, id, service_id, name, url, gateway_token, claim_expires_at, epoch, failed_claims
+SELECT NULL, id, service_id, name, url, gateway_token, claim_expires_at, epoch, failed_claims
 FROM held
 WHERE status = 'claiming'
 UNION ALL
-SELECT true, id, '', '', NULL, NULL, now(), 0, 0::smallint
+SELECT 'key taken', id, '', '', NULL, NULL, now(), 0, 0::smallint
 FROM free
 WHERE $4 IS NOT NULL AND NOT EXISTS (SELECT FROM noted)
+UNION ALL
+SELECT 'unverified', '', '', '', NULL, NULL, now(), 0, 0::smallint
+WHERE NOT EXISTS (SELECT FROM trusted) AND NOT EXISTS (SELECT FROM held)

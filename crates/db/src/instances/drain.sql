@@ -6,6 +6,7 @@ WITH oldest AS MATERIALIZED (
     WHERE status IN ('idle', 'starting')
         -- One whose agent was not yet asked may turn out to be somebody's.
         AND NOT unasked
+        AND EXISTS (SELECT FROM unbroken_record)
     ORDER BY created_at, id
     LIMIT $1
     -- One that is being claimed at this moment is claimed.

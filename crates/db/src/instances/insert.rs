@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use pool_domain::write::{Adoption, NewInstance};
 use pool_domain::{DeploymentStatus, InstanceId, Policy, Secret, Stage, Status, Term};
@@ -12,9 +13,11 @@ use crate::error::Error;
 use crate::fencing::{check_term, check_term_if_led};
 use crate::provisions;
 use crate::schema::instances;
+use crate::statement::statement;
 
-/// Inserts the row of an instance that is being made. Repeated, it only brings the key and the inbox
-/// up to date. False where it is to be destroyed by now: then there must be no row.
+/// Inserts the row of an instance that is being made: unasked where its making began before the records
+/// were last found to be possibly older than the world. Repeated, it only brings the key and the inbox up
+/// to date. False where it is to be destroyed by now: then there must be no row.
 ///
 /// # Errors
 ///
@@ -22,7 +25,7 @@ use crate::schema::instances;
 /// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
 /// [`Error`].
 pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<bool, Error> {
-    let row = NewRow {
+    let mut row = NewRow {
         status: Status::Starting.as_str(),
         openrouter_key_hash: new.openrouter_key_hash.as_ref().map(ToString::to_string),
         agentmail_inbox_id: new.agentmail_inbox_id.as_ref().map(ToString::to_string),
@@ -37,6 +40,12 @@ pub async fn insert_created(db: &Db, term: Term, new: &NewInstance) -> Result<bo
         if provisions::step(connection, &new.id).await? == Some(Stage::Destroying) {
             return Ok(false);
         }
+        let begun: Option<Begun> = statement(include_str!("was_begun_before.sql"))
+            .bind::<Text, _>(row.id)
+            .get_result(connection)
+            .await
+            .optional()?;
+        row.unasked = begun.is_some_and(|it| it.is_unverified);
         let inserted = diesel::insert_into(instances::table)
             .values(&row)
             .on_conflict_do_nothing()
@@ -140,6 +149,12 @@ async fn insert_adopted_if_led(
         inserted.extend(ids.into_iter().map(InstanceId::from));
     }
     Ok(inserted)
+}
+
+#[derive(QueryableByName)]
+struct Begun {
+    #[diesel(sql_type = Bool)]
+    is_unverified: bool,
 }
 
 #[derive(Insertable)]

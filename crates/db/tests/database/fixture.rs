@@ -103,6 +103,7 @@ pub(crate) async fn lease_idle(
         Leased::Yes(lease) => Ok(Some(lease)),
         Leased::NoneIdle => Ok(None),
         Leased::KeyTaken => panic!("there is no key"),
+        Leased::Unverified => panic!("the records were not restored"),
     }
 }
 

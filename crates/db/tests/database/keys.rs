@@ -140,7 +140,7 @@ async fn of_many_that_lease_under_one_key_at_once_one_does() {
             match ask.await.unwrap().unwrap() {
                 Leased::Yes(_) => leases += 1,
                 Leased::KeyTaken => {}
-                Leased::NoneIdle => panic!("there are as many idle ones as callers"),
+                other => panic!("there are as many idle ones as callers: {other:?}"),
             }
         }
         assert_eq!(leases, 1);

@@ -20,6 +20,7 @@ mod plans;
 mod pooler;
 mod probing;
 mod provisioning;
+mod record;
 mod records;
 mod replicated;
 mod session;

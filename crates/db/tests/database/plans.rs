@@ -15,10 +15,10 @@ async fn plan(fixture: &Fixture, mode: &str, key: &str) -> String {
     fixture
         .execute(&format!(
             "DEALLOCATE ALL; SET plan_cache_mode = {mode}; \
-             PREPARE lease (uuid, bigint, text[], text, bytea, bigint, uuid) AS {LEASE_IDLE}"
+             PREPARE lease (uuid, bigint, text[], text, bytea, bigint, uuid, bigint, bigint) AS {LEASE_IDLE}"
         ))
         .await;
-    let lease = format!("lease (gen_random_uuid(), 90000, '{{x}}', {key})");
+    let lease = format!("lease (gen_random_uuid(), 90000, '{{x}}', {key}, 0, 0)");
     explain(fixture, &lease).await
 }
 

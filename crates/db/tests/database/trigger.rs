@@ -95,7 +95,11 @@ async fn only_one_of_unverified_ownership_crashes_that_was_nobodys_by_the_record
             format!("UPDATE instances SET status = 'crashed', unasked = false WHERE id = '{id}'");
         assert_eq!(code(&fixture, &forget).await, "PO001");
         let dead = format!("UPDATE instances SET status = 'dead' WHERE id = '{id}'");
-        assert_eq!(code(&fixture, &dead).await, "PO001", "it is said to be asked");
+        assert_eq!(
+            code(&fixture, &dead).await,
+            "PO001",
+            "it is said to be asked"
+        );
         assert_eq!(code(&fixture, &crash).await, "");
     }
     for status in [Status::Claimed, Status::Dead, Status::Idle, Status::Crashed] {

@@ -45,6 +45,9 @@ pub(super) fn log(report: &Report, term: Term) {
             "the fuse has tripped: no instance is given up until it is whole or a person confirms"
         );
     }
+    if let Some(unverified) = &report.unverified {
+        warn!("{}", unverified.why);
+    }
     for row in &report.unreadable {
         warn!(row = %row, "a row cannot be read and was skipped");
     }

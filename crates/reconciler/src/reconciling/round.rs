@@ -5,14 +5,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use pool_db::commands::{self, PendingCommand};
 use pool_db::provisions::NewProvision;
-use pool_db::{belongings, events, fuse, ticks};
+use pool_db::{belongings, events, fuse, record, ticks};
 use pool_domain::{InstanceId, Pace, Policy, Report, Spent, fuse::counted_rows};
 use pool_planner::{
     Destruction, History, Index, Occasion, Plan, Resume, plan, sweep_is_due, try_creating_in,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Duration, Instant};
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::commands::{answer_round, confirmed_losses, is_sweep, requested_creates};
 use super::evidence::Foreign;
@@ -82,6 +82,9 @@ impl Reconciler {
         let began = Instant::now();
         let leading = Arc::clone(&self.leading);
         let (db, term) = (&leading.context.db, leading.term);
+        if let Some(doubted) = record::verify(db).await? {
+            error!("{doubted}");
+        }
         let started_at = db.now().await?;
         let mut asked = commands::pending(db, term).await?;
         asked.retain(|command| !leading.last_sweep().handed_over.contains(&command.id));

@@ -27,9 +27,12 @@ const CLOCK: &str = "
         SELECT coalesce(nullif(pg_catalog.current_setting('simulation.now', true), '')::timestamptz, pg_catalog.clock_timestamp())
     $$;";
 
-/// When the schema was made is the same in all runs.
+/// When the schema was made is the same in all runs. The second statement on `record_identity` lets it go
+/// on naming the transaction that wrote it.
 const SAME_TIME: &str = "
-    UPDATE pool_schema SET found_at = timestamptz '2027-01-01', contracted_at = timestamptz '2027-01-01'";
+    UPDATE pool_schema SET found_at = timestamptz '2027-01-01', contracted_at = timestamptz '2027-01-01';
+    UPDATE record_identity SET verified_at = timestamptz '2027-01-01';
+    UPDATE record_identity SET written_by = xmin";
 
 /// Tables are made in the first schema, and functions found in the first that has them.
 const SEARCH_PATH: &str = "public, simulation, pg_catalog";
@@ -148,7 +151,8 @@ const EMPTY: &str = "
     WHERE datname = current_database() AND pid <> pg_backend_pid();
     DO $$ DECLARE tables text; BEGIN
         SELECT string_agg(format('%I', tablename), ', ') INTO tables FROM pg_tables
-        WHERE schemaname = 'public' AND tablename NOT IN ('__diesel_schema_migrations', 'pool_schema');
+        WHERE schemaname = 'public' AND tablename NOT IN
+            ('__diesel_schema_migrations', 'pool_schema', 'record_identity');
         EXECUTE 'TRUNCATE ' || tables || ' RESTART IDENTITY CASCADE';
     END $$";
 

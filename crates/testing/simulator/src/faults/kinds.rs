@@ -171,6 +171,8 @@ pub enum AgentFault {
     OtherKey,
     /// Refuses to be provisioned with this status; healthy otherwise.
     RefuseProvision { status: u16 },
+    /// Lets itself be provisioned again, as if it were in no conversation.
+    TakesAnother,
     /// Is provisioned, and answers 500 nevertheless.
     ErrorAfterProvision,
     /// Is provisioned, and closes the connection without an answer.
@@ -198,6 +200,7 @@ impl AgentFault {
             "close-mid-answer" => Self::CloseMidAnswer,
             "other-key" => Self::OtherKey,
             "refuse-provision" => Self::RefuseProvision { status: 503 },
+            "takes-another" => Self::TakesAnother,
             "error-after-provision" => Self::ErrorAfterProvision,
             "lose-provision" => Self::LoseProvision,
             "hang-after-provision" => Self::HangAfterProvision,

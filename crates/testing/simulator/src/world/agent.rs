@@ -279,7 +279,7 @@ impl Agent {
         if let Some(status) = refused {
             return AgentReply::json(status, json!({"error": "provisioning is refused"}));
         }
-        if outcome == Outcome::Twice {
+        if outcome == Outcome::Twice && self.fault != Some(AgentFault::TakesAnother) {
             return AgentReply::json(409, json!({"error": "already in a conversation"}));
         }
         let id = format!("{:032x}", rng.u128(..));

@@ -87,9 +87,22 @@ async fn the_edge_may_hide_an_agents_status() -> Result<()> {
     let (_simulator, client, domain) = ailing(AgentFault::EdgeHidesStatus).await?;
     let hidden = client.agent(&domain, "/convos/status", KEY).await?;
     let message = &hidden.json()["message"];
-    assert_eq!((hidden.status, message), (404, &json!("Application not found")));
+    assert_eq!(
+        (hidden.status, message),
+        (404, &json!("Application not found"))
+    );
     let health = client.agent(&domain, "/pool/health", KEY).await?;
     assert_eq!(health.status, 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_may_take_another() -> Result<()> {
+    let (_simulator, client, domain) = ailing(AgentFault::TakesAnother).await?;
+    for name in ["Ada", "Bob"] {
+        let body = json!({"agentName": name, "instructions": ""});
+        assert_eq!(client.provision(&domain, KEY, body).await?.status, 200);
+    }
     Ok(())
 }
 
