@@ -59,8 +59,18 @@ pub(crate) enum Command {
     /// instance that is not somebody's by its rows is handed to nobody until its agent says whose it
     /// is. Of every other restore the servers know by themselves.
     AfterRestore,
+    /// Take over the services that another manager made. Its servers must be stopped for good: from now
+    /// on these services are this database's, and are adopted.
+    TakeOver(TakeOver),
     /// Fill from Railway what rows lack, and insert a row for each service of ours without one.
     Enrich(Enrich),
+}
+
+/// Whose services.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TakeOver {
+    /// The `POOL_MANAGER_ID` of its services, as the report says under `foreign`.
+    pub(crate) manager_id: String,
 }
 
 /// Whether to ask.

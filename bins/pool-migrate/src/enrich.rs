@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use pool_db::{Db, budget, events, instances, provisions, set_aside};
+use pool_db::{Db, budget, events, instances, managers, provisions, set_aside};
 use pool_domain::write::{Adoption, Refresh};
 use pool_domain::{
     Completeness, Instance, InstanceId, ObservedService, Report, Secret, ServiceId,
@@ -115,7 +115,15 @@ async fn decide(
     let refreshes = refreshes(&looked_at, read, identity, &mut done);
     let evidence = evidence(db, candidates, read, identity).await?;
     let mut report = Report::default();
-    let adopted = adoption::decide(&index, &listing, &evidence, identity, &mut report);
+    let managers = managers::load(db).await?;
+    let adopted = adoption::decide(
+        &index,
+        &listing,
+        &evidence,
+        &managers,
+        identity,
+        &mut report,
+    );
     done.adoptions = adopted.adoptions;
     let foreign = report.foreign.into_iter();
     done.foreign = foreign.map(|it| (it.name, it.why)).collect();

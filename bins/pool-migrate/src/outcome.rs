@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use pool_db::migrations::{Group, SchemaStatus};
+use pool_domain::ManagerId;
 use pool_legacy_schema::{Generations, LegacyTable, Moved};
 use serde_json::{Value, json};
 
@@ -22,6 +23,7 @@ pub(crate) enum Outcome {
     Down(Option<String>),
     Dropped(Vec<LegacyTable>),
     Doubted(u64),
+    TookOver(ManagerId),
     Enriched(Enriched),
 }
 
@@ -58,6 +60,7 @@ impl Outcome {
             Self::Down(reverted) => json!({ "reverted": reverted }),
             Self::Dropped(tables) => json!({ "dropped": tables_json(tables) }),
             Self::Doubted(instances) => json!({ "unverified": instances }),
+            Self::TookOver(manager) => json!({ "tookOver": manager.as_str() }),
             Self::Enriched(done) => enriched_json(done),
         }
     }
@@ -100,6 +103,9 @@ impl Outcome {
                 .collect(),
             Self::Doubted(instances) => vec![format!(
                 "{instances} instances are handed to nobody until their agents say whose they are."
+            )],
+            Self::TookOver(manager) => vec![format!(
+                "What manager {manager} made until now is ours, and is adopted by the next round."
             )],
             Self::Enriched(done) => enriched_lines(done),
         }

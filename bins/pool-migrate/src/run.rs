@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use pool_db::{migrations, record};
+use pool_db::{managers, migrations, record};
+use pool_domain::ManagerId;
 use pool_legacy_schema::{Moved, Progress};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -34,6 +35,12 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Down => Ok(Outcome::Down(migrations::revert_one(url).await?)),
         Command::DropLegacy(how) => drop_legacy(url, &how).await,
         Command::AfterRestore => after_restore(url).await,
+        Command::TakeOver(whose) => {
+            let db = database::contracted(url).await?;
+            let manager = ManagerId::new(whose.manager_id);
+            managers::take_over(&db, &manager).await?;
+            Ok(Outcome::TookOver(manager))
+        }
         Command::Enrich(how) => Ok(Outcome::Enriched(enrich(url, &how).await?)),
     }
 }

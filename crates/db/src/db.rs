@@ -12,8 +12,8 @@ use crate::connection::{DbSettings, Session};
 use crate::error::Error;
 use crate::migrations;
 use crate::pool::{Connection, Pool};
-use crate::record::Seen;
 use crate::scope::Scope;
+use crate::seen::Seen;
 use crate::statement::statement;
 
 /// The database. Cheap to clone.

@@ -2,7 +2,6 @@
 //! call free may be somebody's, and is unverified until its agent says so.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -11,6 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::Db;
 use crate::answer::answer;
 use crate::error::Error;
+use crate::seen::Seen;
 use crate::statement::statement;
 
 /// The records were found to be possibly older than the world.
@@ -81,22 +81,6 @@ async fn look(
         why,
         instances: u64::try_from(looked.doubted.unwrap_or_default()).unwrap_or_default(),
     }))
-}
-
-/// The newest state of the records that this server has seen: an older one was restored.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<(i64, i64)>>);
-
-impl Seen {
-    /// How often the records were doubted, and the newest tick.
-    pub(crate) fn newest(&self) -> (i64, i64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, generation: i64, tick: i64) {
-        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *newest = (*newest).max((generation, tick));
-    }
 }
 
 #[derive(QueryableByName)]

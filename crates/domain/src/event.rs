@@ -43,7 +43,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, in the order of the table in `docs/LIFECYCLE.md`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Ready,
         Self::ConversationFound,
         Self::Restored,

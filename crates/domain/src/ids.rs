@@ -71,6 +71,16 @@ text_ids! {
     KeyHash;
     /// AgentMail's id of an inbox.
     InboxId;
+    /// The random id of a manager's database: `POOL_MANAGER_ID` of the services that it makes.
+    ManagerId;
+}
+
+impl ManagerId {
+    /// A new one, as unlikely to be drawn twice as an instance's.
+    #[must_use]
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        Self(InstanceId::generate(entropy).into_string())
+    }
 }
 
 impl InstanceId {

@@ -12,6 +12,7 @@ mod ids;
 mod instance;
 pub mod joinlink;
 mod loops;
+mod managers;
 pub mod observation;
 pub mod open;
 mod pace;
@@ -33,11 +34,12 @@ pub use event::Event;
 pub use fuse::{FuseRecord, FuseReport, HeldLoss, RowCount};
 pub use idempotency::{BadKey, Fingerprint, IdempotencyKey};
 pub use ids::{
-    ClaimToken, DeploymentId, EnvironmentId, Epoch, InboxId, InstanceId, KeyHash, ProjectId,
-    ServiceId, ServicePrefix, Term, VolumeId,
+    ClaimToken, DeploymentId, EnvironmentId, Epoch, InboxId, InstanceId, KeyHash, ManagerId,
+    ProjectId, ServiceId, ServicePrefix, Term, VolumeId,
 };
 pub use instance::{Instance, LastEvent};
 pub use loops::{LoopReport, LoopsReport};
+pub use managers::Managers;
 pub use observation::{
     Completeness, Conversation, Listing, ObservedDeployment, ObservedService, ObservedVolume,
     Probe, ServiceVariables,

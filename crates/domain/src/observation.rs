@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::{DeployClass, DeploymentId, DeploymentStatus, InboxId, Secret, ServiceId, VolumeId};
+use crate::{
+    DeployClass, DeploymentId, DeploymentStatus, InboxId, ManagerId, Secret, ServiceId, VolumeId,
+};
 
 /// One listing of the environment: every page of services and volumes that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,6 +208,8 @@ pub struct ServiceVariables {
     pub gateway_token: Option<Secret>,
     /// Its `AGENTMAIL_INBOX_ID`, which is deleted with it.
     pub inbox_id: Option<InboxId>,
+    /// Its `POOL_MANAGER_ID`: who made it.
+    pub manager_id: Option<ManagerId>,
 }
 
 impl ServiceVariables {
@@ -224,6 +228,7 @@ impl ServiceVariables {
             has_our_key: value("POOL_API_KEY") == Some(pool_api_key),
             gateway_token: value("OPENCLAW_GATEWAY_TOKEN").cloned(),
             inbox_id: value("AGENTMAIL_INBOX_ID").map(|secret| InboxId::new(secret.expose())),
+            manager_id: value("POOL_MANAGER_ID").map(|secret| ManagerId::new(secret.expose())),
         }
     }
 }

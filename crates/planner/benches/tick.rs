@@ -106,6 +106,7 @@ fn foreign() -> Evidence {
             has_our_key: false,
             gateway_token: None,
             inbox_id: None,
+            manager_id: None,
         },
         last_event: None,
         set_aside: None,

@@ -5,7 +5,7 @@ use pool_domain::report::ForeignService;
 use pool_domain::write::Adoption;
 use pool_domain::write::OwnedResources;
 use pool_domain::{
-    DestroyStep, InstanceId, LastEvent, Listing, ObservedService, Policy, Report, Status,
+    DestroyStep, InstanceId, LastEvent, Listing, Managers, ObservedService, Policy, Report, Status,
 };
 
 use crate::{Destruction, Evidence, Identity, Index};
@@ -46,6 +46,7 @@ pub fn decide<S: std::hash::BuildHasher>(
     index: &Index<'_>,
     listing: &Listing,
     evidence: &std::collections::HashMap<pool_domain::ServiceId, Evidence, S>,
+    managers: &Managers,
     identity: &Identity,
     report: &mut Report,
 ) -> Adopted {
@@ -77,7 +78,13 @@ pub fn decide<S: std::hash::BuildHasher>(
                     .foreign
                     .push(foreign(service, "its POOL_API_KEY is not ours"));
             }
-            Some(known) => adopted.adoptions.extend(adoption(service, known, identity)),
+            Some(known) => {
+                let maker = known.variables.manager_id.as_ref();
+                match managers.refuses(maker, service.created_at) {
+                    Some(why) => report.foreign.push(foreign(service, &why)),
+                    None => adopted.adoptions.extend(adoption(service, known, identity)),
+                }
+            }
         }
     }
     let over = adopted

@@ -66,7 +66,8 @@ fn is_ending(
 ) -> bool {
     match provision.stage {
         Stage::Destroying => true,
-        Stage::Creating(_) if index.is_name_taken(provision) => true,
+        // One that was begun before the records were restored may have been finished since.
+        Stage::Creating(_) if index.is_name_taken(provision) => !snapshot.is_unverified(provision),
         Stage::Creating(step) if step > CreateStep::Row => true,
         Stage::Creating(_) => {
             !may_go_on(provision)

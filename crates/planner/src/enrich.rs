@@ -197,6 +197,7 @@ mod tests {
             has_our_key: true,
             gateway_token: Some(Secret::new("hunter2")),
             inbox_id: Some("inbox".into()),
+            manager_id: None,
         };
         let row = claimed_row();
         let after = enriched(&row, Some(&service()), Some(&variables), &identity());

@@ -53,6 +53,7 @@ pub fn plan(
         index,
         &snapshot.listing,
         &snapshot.evidence,
+        &snapshot.managers,
         identity,
         report,
     );

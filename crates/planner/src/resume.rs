@@ -29,7 +29,8 @@ pub(crate) fn resumes(
         if index.is_name_taken(provision) || is_given_up(provision, step, snapshot, index, policy) {
             continue;
         }
-        if is_settled(provision, step, snapshot, index, policy) {
+        let may_be_there = snapshot.is_unverified(provision) && !snapshot.listing.is_complete();
+        if !may_be_there && is_settled(provision, step, snapshot, index, policy) {
             resumes.push(resume(provision, step, index));
         } else {
             waiting += 1;

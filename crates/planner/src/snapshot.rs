@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pool_domain::{
-    Conversation, FuseRecord, Instance, InstanceId, LastEvent, Listing, ObservedService,
+    Conversation, FuseRecord, Instance, InstanceId, LastEvent, Listing, Managers, ObservedService,
     ObservedVolume, Probe, ResourceRecord, ServiceId, ServicePrefix, ServiceVariables, VolumeId,
 };
 
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub conversations: HashMap<InstanceId, Conversation>,
     /// What is known of services that may be ours. A candidate that is not in here is undecided.
     pub evidence: HashMap<ServiceId, Evidence>,
+    /// Whose services may be ours.
+    pub managers: Managers,
     /// How many instances a person asked to create.
     pub requested_creates: usize,
     /// What is recorded of the fuse.
@@ -34,6 +36,14 @@ pub struct Snapshot {
     /// What is worked on while this is planned. Read before rows and provisions, so that these tell
     /// how that ended which is not in it.
     pub in_flight: InFlight,
+}
+
+impl Snapshot {
+    /// Whether it was begun before the records were last found to be possibly older than the world: then
+    /// it may be further than it says, and its agent somebody's.
+    pub(crate) fn is_unverified(&self, provision: &ResourceRecord) -> bool {
+        provision.created_at < self.managers.recorded_since
+    }
 }
 
 /// Instances that somebody works on at this moment: no plan is made for these.

@@ -111,6 +111,7 @@ fn strangers(n: usize) -> impl Strategy<Value = (ObservedService, Option<Evidenc
                     has_our_key,
                     gateway_token: None,
                     inbox_id: None,
+                    manager_id: None,
                 },
                 last_event,
                 set_aside: set_aside.map(str::to_owned),

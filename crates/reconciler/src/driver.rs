@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future;
 use pool_db::leadership::Candidate;
-use pool_db::{DbSettings, ticks};
-use pool_domain::{Term, chain};
+use pool_db::{DbSettings, managers, ticks};
+use pool_domain::{ManagerId, Term, chain};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Duration, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -109,9 +109,12 @@ impl Driver {
         let last_complete_at = ticks::last_complete_at(&self.context.db).await?;
         let last_tick = ticks::last(&self.context.db).await?;
         let report = last_tick.and_then(|tick| tick.report).unwrap_or_default();
+        let new = ManagerId::generate(self.context.entropy.as_ref());
+        let manager = managers::own(&self.context.db, &new).await?;
         let leading = Arc::new(Leading::new(
             Arc::clone(&self.context),
             term,
+            manager,
             Arc::clone(&self.wake),
             Arc::clone(&self.loops),
             report.sweep,

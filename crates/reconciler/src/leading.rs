@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use pool_db::commands::CommandId;
 use pool_domain::report::{ChangeReport, Failure};
 use pool_domain::{
-    Creations, InstanceId, Listing, LoopReport, LoopsReport, Report, ResourceRecord, SweepReport,
-    Term,
+    Creations, InstanceId, Listing, LoopReport, LoopsReport, ManagerId, Report, ResourceRecord,
+    SweepReport, Term,
 };
 use pool_planner::{InFlight, ProbeBook};
 use tokio::sync::Notify;
@@ -23,6 +23,8 @@ use crate::Context;
 pub(crate) struct Leading {
     pub(crate) context: Arc<Context>,
     pub(crate) term: Term,
+    /// Whose services we make.
+    pub(crate) manager: ManagerId,
     /// Wakes the rounds.
     pub(crate) wake: Arc<Notify>,
     /// Wakes promoting: Railway was listed.
@@ -131,6 +133,7 @@ impl Leading {
     pub(crate) fn new(
         context: Arc<Context>,
         term: Term,
+        manager: ManagerId,
         wake: Arc<Notify>,
         loops: Arc<Loops>,
         last_sweep: Option<SweepReport>,
@@ -138,6 +141,7 @@ impl Leading {
         Self {
             context,
             term,
+            manager,
             wake,
             listed: Notify::new(),
             loops,

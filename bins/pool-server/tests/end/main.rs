@@ -18,6 +18,7 @@ mod leaders;
 mod leftovers;
 mod liar;
 mod making;
+mod managers;
 mod migrating;
 mod pool;
 mod proxy;

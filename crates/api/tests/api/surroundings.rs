@@ -181,7 +181,7 @@ async fn without_the_database_everything_says_so_and_the_page_still_shows() {
         ready.json(),
         json!({
             "ready": false, "why": null, "agents": null, "database": false, "writes": false,
-            "leader": false, "lastTickAgeMs": null, "fuse": null, "making": null, "budget": null, "loops": null,
+            "leader": false, "lastTickAgeMs": null, "fuse": null, "unverified": null, "making": null, "budget": null, "loops": null,
             "cannotLead": null
         })
     );

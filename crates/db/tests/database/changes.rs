@@ -124,6 +124,7 @@ async fn an_adopted_one_that_is_somebodys_becomes_claimed_with_its_conversation(
             conversation_id: "c1".to_owned(),
             invite_url: None,
         }),
+        epoch: Epoch(1),
         ..change("a", Status::Starting, Status::Claimed)
     };
     instances::change_statuses(&fixture.db, term, &[found], "reconciler")

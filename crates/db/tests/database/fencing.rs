@@ -21,7 +21,7 @@ use crate::fixture::Fixture;
 /// What writes without a term, and why it may: the claim's side, whose guard is its token; people,
 /// whose statements look at the row that they lock; what several processes do under a lock of their
 /// own; and what only adds to a record.
-const WRITES_WITHOUT_A_TERM: [&str; 16] = [
+const WRITES_WITHOUT_A_TERM: [&str; 20] = [
     "budget::add",
     "claims::abandon",
     "claims::bind",
@@ -36,12 +36,16 @@ const WRITES_WITHOUT_A_TERM: [&str; 16] = [
     "instances::insert_adopted_unled",
     "instances::kill",
     "instances::refresh_unled",
+    "managers::own",
+    "managers::take_over",
     "migrations::revert_one",
     "migrations::run",
+    "record::doubt",
+    "record::verify",
 ];
 
 /// What only reads, or only wakes.
-const READS: [&str; 21] = [
+const READS: [&str; 22] = [
     "belongings::owners",
     "budget::load",
     "claims::idle_exists",
@@ -58,6 +62,7 @@ const READS: [&str; 21] = [
     "instances::load",
     "instances::load_probed",
     "instances::views",
+    "managers::load",
     "migrations::status",
     "provisions::load",
     "set_aside::reasons",

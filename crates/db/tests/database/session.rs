@@ -78,13 +78,13 @@ async fn claims_have_connections_of_their_own() {
     let fixture = Fixture::with_claim_connections(1).await;
     fixture.row("a", "idle").await;
     let busy = fixture.database.client().await;
-    busy.batch_execute("BEGIN; LOCK TABLE ticks IN ACCESS EXCLUSIVE MODE")
+    busy.batch_execute("BEGIN; LOCK TABLE fuse IN ACCESS EXCLUSIVE MODE")
         .await
         .unwrap();
     let waiting: Vec<_> = (0..2)
         .map(|_| {
             let db = fixture.db.clone();
-            tokio::spawn(async move { pool_db::ticks::last(&db).await })
+            tokio::spawn(async move { pool_db::fuse::tripped(&db).await })
         })
         .collect();
     let lease = lease_idle(&fixture.db, token(1), &[]);

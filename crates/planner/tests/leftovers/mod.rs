@@ -149,6 +149,7 @@ fn a_removed_service_that_shows_again_is_destroyed_though_its_variables_are_gone
             has_our_key: false,
             gateway_token: None,
             inbox_id: None,
+            manager_id: None,
         },
         last_event: Some(LastEvent::Removed),
         set_aside: None,

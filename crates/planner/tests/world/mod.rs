@@ -111,6 +111,7 @@ pub(crate) fn snapshot(rows: Vec<Instance>, services: Vec<ObservedService>) -> S
         probes: std::collections::HashMap::new(),
         conversations: std::collections::HashMap::new(),
         evidence: std::collections::HashMap::new(),
+        managers: Managers::default(),
         requested_creates: 0,
         fuse: FuseRecord::default(),
         in_flight: InFlight::default(),

@@ -3,13 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pool_domain::{InstanceId, LastEvent, ObservedService, Policy, ServiceId, ServiceVariables};
+use pool_domain::{
+    InstanceId, LastEvent, Managers, ObservedService, Policy, ServiceId, ServiceVariables,
+};
 use pool_planner::{Evidence, adoption};
 use tokio::time::timeout;
 
 use crate::{Context, Error, limits};
 
-/// Services that bear our prefix and hold another's key, and when that was read: reading it again
+/// Services that bear our prefix and are another's by their variables, and when that was read: reading it again
 /// every round would cost a request each time.
 pub(crate) type Foreign = HashMap<ServiceId, (Evidence, DateTime<Utc>)>;
 
@@ -18,6 +20,7 @@ pub(crate) type Foreign = HashMap<ServiceId, (Evidence, DateTime<Utc>)>;
 pub(super) async fn evidence(
     context: &Context,
     candidates: Vec<ObservedService>,
+    managers: &Managers,
     foreign: &mut Foreign,
     now: DateTime<Utc>,
     may_ask: bool,
@@ -37,6 +40,10 @@ pub(super) async fn evidence(
     if unknown.is_empty() {
         return Ok(known);
     }
+    let made_at: HashMap<_, _> = unknown
+        .iter()
+        .map(|service| (service.service_id.clone(), service.created_at))
+        .collect();
     let recorded = recorded(context, unknown).await?;
     // What was removed is known by that alone, and its variables may be gone with it.
     let (removed, unknown): (Vec<_>, Vec<_>) = recorded
@@ -69,7 +76,11 @@ pub(super) async fn evidence(
             variables,
             ..evidence
         };
-        if !evidence.variables.has_our_key {
+        let maker = evidence.variables.manager_id.as_ref();
+        let is_refused = made_at
+            .get(&service)
+            .is_some_and(|made_at| managers.refuses(maker, *made_at).is_some());
+        if !evidence.variables.has_our_key || is_refused {
             foreign.insert(service.clone(), (evidence.clone(), now));
         }
         known.insert(service, evidence);
@@ -114,6 +125,7 @@ async fn recorded(
             has_our_key: false,
             gateway_token: None,
             inbox_id: None,
+            manager_id: None,
         };
         let last_event = events.get(&service.service_id).copied();
         (

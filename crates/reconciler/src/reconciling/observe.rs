@@ -64,6 +64,7 @@ pub(crate) async fn observe(
         probes: said.probes,
         conversations: said.conversations,
         evidence: HashMap::new(),
+        managers: pool_db::managers::load(&context.db).await?,
         requested_creates,
         fuse: pool_db::fuse::load(&context.db).await?,
         in_flight,
@@ -81,6 +82,7 @@ pub(crate) async fn observe(
     let known = evidence(
         context,
         candidates,
+        &snapshot.managers,
         foreign,
         now,
         is_listed_anew,

@@ -1,6 +1,6 @@
 //! What a new agent is made of: image, start command, limits, volume, variables.
 
-use pool_domain::{Entropy, InboxId, Secret, ServiceId};
+use pool_domain::{Entropy, InboxId, ManagerId, Secret, ServiceId};
 use pool_railway::ServicePatch;
 
 /// What every new agent is given.
@@ -28,6 +28,7 @@ impl Blueprint {
     pub(crate) fn patch(&self, parts: &Parts, entropy: &dyn Entropy) -> ServicePatch {
         let mut variables = self.variables.clone();
         let mut add = |name: &str, value: Secret| variables.push((name.to_owned(), value));
+        add("POOL_MANAGER_ID", Secret::new(parts.manager.as_str()));
         add("OPENCLAW_GATEWAY_TOKEN", parts.gateway_token.clone());
         add(
             "SETUP_PASSWORD",
@@ -59,6 +60,7 @@ impl Blueprint {
 /// The parts that are one agent's own.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
+    pub(crate) manager: ManagerId,
     pub(crate) service_id: ServiceId,
     pub(crate) gateway_token: Secret,
     pub(crate) openrouter_key: Option<Secret>,
@@ -97,6 +99,7 @@ mod tests {
 
     fn parts() -> Parts {
         Parts {
+            manager: "manager".into(),
             service_id: "service".into(),
             gateway_token: new_gateway_token(&SeededEntropy::new(1)),
             openrouter_key: Some(Secret::new("own")),

@@ -12,7 +12,7 @@ use super::making::Made;
 use super::tools::{StepFailed, Tools};
 use crate::leading::Leading;
 use crate::limits::RAILWAY_STEP;
-use crate::{Context, Error, budget};
+use crate::{Error, budget};
 
 const STEP: CreateStep = CreateStep::Commit;
 
@@ -52,7 +52,10 @@ async fn begun(tools: &Tools, batch: Vec<Made>) -> Result<Vec<Made>, Error> {
 
 async fn send(tools: &Tools, batch: &[Made]) -> Result<(), (StepFailed, bool)> {
     let context = &tools.leading.context;
-    let patches: Vec<_> = batch.iter().map(|made| patch(context, made)).collect();
+    let patches: Vec<_> = batch
+        .iter()
+        .map(|made| patch(&tools.leading, made))
+        .collect();
     fail_point!("create.commit.before");
     let sent = timeout(RAILWAY_STEP, context.railway.commit(&patches)).await;
     let sent = sent.map_err(|_elapsed| {
@@ -104,8 +107,10 @@ fn is_refusal(error: &pool_railway::Error) -> bool {
         )
 }
 
-fn patch(context: &Context, made: &Made) -> ServicePatch {
+fn patch(leading: &Leading, made: &Made) -> ServicePatch {
+    let context = &leading.context;
     let parts = Parts {
+        manager: leading.manager.clone(),
         service_id: made.service_id.clone(),
         gateway_token: made.draft.gateway_token.clone(),
         openrouter_key: made.draft.key.clone(),

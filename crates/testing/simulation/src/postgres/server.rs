@@ -154,7 +154,8 @@ const EMPTY: &str = "
         WHERE schemaname = 'public' AND tablename NOT IN
             ('__diesel_schema_migrations', 'pool_schema', 'record_identity');
         EXECUTE 'TRUNCATE ' || tables || ' RESTART IDENTITY CASCADE';
-    END $$";
+    END $$;
+    UPDATE pool_schema SET manager_id = NULL";
 
 async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
