@@ -27,17 +27,34 @@ pub(crate) async fn write_rows(
     report: &mut Report,
 ) -> Result<(), Error> {
     let db = &context.db;
-    report.done.refreshed = instances::refresh(db, term, &plan.refreshes).await?;
+    let refreshed = instances::refresh(db, term, &plan.refreshes).await;
+    report.done.refreshed = unless_refused(refreshed, "writing what was observed", report)?;
     let changed = instances::change_statuses(db, term, &plan.changes, ACTOR).await?;
     let changed: HashSet<_> = changed.into_iter().collect();
     report.confirmed.retain(|id| changed.contains(id));
     report.done.changed = changed.len();
     report.done.overtaken = plan.changes.len() - changed.len();
     if !plan.adoptions.is_empty() {
-        let adopted = instances::insert_adopted(db, term, &plan.adoptions).await?;
+        let adopted = instances::insert_adopted(db, term, &plan.adoptions).await;
+        let adopted = unless_refused(adopted, "inserting what is adopted", report)?;
         report.done.overtaken += plan.adoptions.len() - adopted.len();
     }
     Ok(())
+}
+
+/// What somebody else's constraint or trigger refuses is told, and the round goes on without it.
+fn unless_refused<T: Default>(
+    written: Result<T, pool_db::Error>,
+    action: &str,
+    report: &mut Report,
+) -> Result<T, Error> {
+    match written {
+        Err(error) if error.is_refusal() => {
+            fail(report, None, action, chain(&error));
+            Ok(T::default())
+        }
+        written => Ok(written?),
+    }
 }
 
 /// Removes the rows and provisions of which nothing is left outside.

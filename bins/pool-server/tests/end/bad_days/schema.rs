@@ -1,7 +1,7 @@
 //! Other people's additions to our tables: what only looks on changes nothing, and what holds a row
 //! holds that row alone.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::pool::Pool;
 
@@ -63,6 +63,48 @@ async fn what_others_add_to_our_tables_holds_only_the_rows_that_it_holds() -> an
         })
         .await?;
     second.stop().await?;
+    server.stop().await
+}
+
+/// Nothing can be inserted then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_somebody_must_fill_stops_nothing_but_new_rows() -> anyhow::Result<()> {
+    let pool = Pool::new(3).await?;
+    let server = pool.start().await?;
+    server.until_count("idle", 3).await?;
+    let others = pool.database.client().await;
+    let add = "ALTER TABLE instances ADD COLUMN owner text NOT NULL DEFAULT 'us'; \
+               ALTER TABLE instances ALTER COLUMN owner DROP DEFAULT";
+    others.batch_execute(add).await?;
+    pool.seed(1)?;
+    server.claim("Ada").await?;
+    server
+        .post("/api/pool/drain", &json!({ "count": 1 }))
+        .await?;
+    server.until_count("dead", 0).await?;
+    let says_so = |report: &Value| {
+        let failures = report["done"]["failures"].as_array().into_iter().flatten();
+        let mut errors = failures.map(|failure| failure["error"].to_string());
+        errors.any(|error| error.contains("owner"))
+    };
+    server
+        .until("a report says so", async |server| {
+            Ok(says_so(&server.reconcile().await?))
+        })
+        .await?;
+    assert!(
+        pool.live_services().len() <= 5,
+        "{:?}",
+        pool.live_services()
+    );
+
+    let drop = "ALTER TABLE instances DROP COLUMN owner";
+    others.batch_execute(drop).await?;
+    server
+        .until("the stock is full", async |server| {
+            Ok(server.count("idle").await? >= 3)
+        })
+        .await?;
     server.stop().await
 }
 
