@@ -33,6 +33,8 @@ pub enum Heard {
     Nothing,
     /// That there is no connection to it.
     NoConnection,
+    /// Nothing could be heard: this machine had no means to make a connection.
+    NotCalled,
 }
 
 /// A provision that did not succeed.
@@ -45,6 +47,13 @@ pub enum ProvisionFailure {
         reason: String,
         /// The agent's answer, where there was one.
         status: Option<u16>,
+    },
+    /// It definitely did not happen, and says nothing of the agent: this machine had no means to make a
+    /// connection.
+    #[error("not called: {reason}")]
+    NotCalled {
+        /// Why, in a few words.
+        reason: String,
     },
     /// It is in somebody's conversation already: it is neither this caller's nor anybody else's to have.
     #[error("it is somebody's already: {reason}")]

@@ -68,7 +68,9 @@ impl AgentClient {
         }
         let request = self.request(Method::GET, url, "/pool/health", timeout);
         let not_sent = |error: SendError| NotReady {
-            heard: if error.is_unsent() && !error.is_timeout() {
+            heard: if error.is_our_own() {
+                Heard::NotCalled
+            } else if error.is_unsent() && !error.is_timeout() {
                 Heard::NoConnection
             } else {
                 Heard::Nothing

@@ -53,9 +53,10 @@ impl AgentClient {
     ///
     /// # Errors
     ///
-    /// [`ProvisionFailure::Definite`] where the agent surely is nobody's, so that it may be offered
-    /// to somebody else; [`ProvisionFailure::Bound`] where it is somebody's already;
-    /// [`ProvisionFailure::Indeterminate`] where nobody can know, which does not pass by itself.
+    /// [`ProvisionFailure::Definite`] and [`ProvisionFailure::NotCalled`] where the agent surely is
+    /// nobody's, so that it may be offered to somebody else; [`ProvisionFailure::Bound`] where it is
+    /// somebody's already; [`ProvisionFailure::Indeterminate`] where nobody can know, which does not
+    /// pass by itself.
     pub async fn provision(
         &self,
         url: &str,
@@ -64,7 +65,10 @@ impl AgentClient {
     ) -> Result<Provisioned, ProvisionFailure> {
         let outcome = self.send_provision(url, request, timeout).await;
         if let Err(failure) = &outcome {
-            let definite = matches!(failure, ProvisionFailure::Definite { .. });
+            let definite = matches!(
+                failure,
+                ProvisionFailure::Definite { .. } | ProvisionFailure::NotCalled { .. }
+            );
             let reason = failure.to_string();
             tracing::warn!(agent.url = url, reason, definite, "provision failed");
         }
@@ -126,7 +130,9 @@ fn callers_own(request: &ProvisionRequest) -> impl Iterator<Item = Secret> {
 /// arrived.
 fn not_answered(error: &SendError) -> ProvisionFailure {
     let reason = error.to_string();
-    if error.is_unsent() {
+    if error.is_our_own() {
+        ProvisionFailure::NotCalled { reason }
+    } else if error.is_unsent() {
         ProvisionFailure::Definite {
             reason,
             status: None,

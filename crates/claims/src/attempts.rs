@@ -183,6 +183,9 @@ impl Claim {
                 }),
                 None => Outcome::unsent(reason, Heard::NoConnection),
             },
+            Err(ProvisionFailure::NotCalled { reason }) => {
+                Outcome::unsent(reason, Heard::NotCalled)
+            }
             Err(ProvisionFailure::Bound { conversation, .. }) => {
                 Outcome::Bound(match conversation {
                     Some(named) => Some(named),
@@ -229,10 +232,11 @@ impl Claim {
     }
 
     /// It failed; whether it is to blame depends on whether others do not. One that says nothing may
-    /// only be slow, which its probes find out; and who is tried while all fail is to blame for nothing.
+    /// only be slow, which its probes find out; one that was not called did nothing; and who is tried while all fail is to blame for nothing.
     async fn blame(&self, held: &Held, reason: &str, heard: Heard) {
         let stands_out = self.shared.breaker.failed(&held.lease.id, reason, heard);
-        let is_to_blame = stands_out && heard != Heard::Nothing && !self.pass.is_trial();
+        let says_something = matches!(heard, Heard::Answer | Heard::NoConnection);
+        let is_to_blame = stands_out && says_something && !self.pass.is_trial();
         self.release(held, reason, is_to_blame).await;
     }
 

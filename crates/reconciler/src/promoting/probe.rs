@@ -1,5 +1,6 @@
 //! Asks one agent: whether it is in a conversation, where nobody knows, and whether it is ready.
 
+use pool_agent::Heard;
 use pool_domain::{Conversation, Policy, Probe, Secret};
 use pool_planner::ProbeTarget;
 use tokio::time::{Duration, Instant, sleep, timeout};
@@ -10,7 +11,8 @@ use crate::Context;
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) target: ProbeTarget,
-    /// None where it was not asked, having told already whose it is, or having said nothing at all.
+    /// None where it was not asked, having told already whose it is, or having said nothing at all, or as this
+    /// machine could not call it.
     pub(crate) probe: Option<Probe>,
     /// What an unasked one said.
     pub(crate) said: Option<Conversation>,
@@ -35,7 +37,7 @@ pub(crate) async fn ask(
         let probe = if is_bound {
             None
         } else {
-            Some(probe(context, &target).await)
+            probe(context, &target).await
         };
         let said = said.map(|said| said.beside(probe.as_ref()));
         (probe, said)
@@ -56,7 +58,8 @@ pub(crate) async fn ask(
     }
 }
 
-async fn probe(context: &Context, target: &ProbeTarget) -> Probe {
+/// None where this machine could not call it.
+async fn probe(context: &Context, target: &ProbeTarget) -> Option<Probe> {
     let repeats = if target.repeat {
         Policy::PROBE_REPEATS
     } else {
@@ -66,12 +69,13 @@ async fn probe(context: &Context, target: &ProbeTarget) -> Probe {
     loop {
         let limit = Policy::PROBE_TIMEOUT;
         match context.agent.health(&target.url, limit).await {
-            Ok(_health) => return Probe::Ready,
+            Ok(_health) => return Some(Probe::Ready),
+            Err(not_ready) if not_ready.heard == Heard::NotCalled => return None,
             Err(not_ready) if times >= repeats => {
-                return Probe::Failed {
+                return Some(Probe::Failed {
                     times: times + 1,
                     reason: not_ready.reason,
-                };
+                });
             }
             Err(_repeated) => times += 1,
         }

@@ -2,6 +2,7 @@
 //! each comes from is in `docs/BAD-DAYS.md`.
 
 mod defaults;
+mod files;
 mod log;
 mod process;
 mod provider;

@@ -104,6 +104,19 @@ impl Process {
         Ok(asked.send().await?.status().as_u16())
     }
 
+    /// Over a connection of its own.
+    pub(super) async fn health_anew(&self) -> anyhow::Result<u16> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(ANSWERS_WITHIN);
+        let asked = client.build()?.get(format!("{}/healthz", self.base));
+        Ok(asked.send().await?.status().as_u16())
+    }
+
+    pub(super) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     pub(super) async fn counts(&self) -> anyhow::Result<Value> {
         let asked = self.http.get(format!("{}/api/pool/counts", self.base));
         Ok(asked.send().await?.json().await?)
