@@ -200,6 +200,7 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         provisions::begin_step => provisions::begin_step(db, term, &id(), CreateStep::Key),
         provisions::advance => provisions::advance(db, term, &id(), Made::Nothing, Stage::Created),
         provisions::failed => provisions::failed(db, term, &id(), "no", old),
+        provisions::held => provisions::held(db, term, &id(), "not yet", old),
         provisions::begin_destruction => provisions::begin_destruction(db, term, &belongings),
         provisions::mark_destroyed => provisions::mark_destroyed(db, term, &id(), DestroyStep::Key),
         provisions::remove => provisions::remove(db, term, &[id()]),
