@@ -52,7 +52,11 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::ReadAddress(_) | Error::LoadCertificates(_) | Error::RefuseLogin(_) => 2,
+            Error::ReadAddress(_)
+            | Error::LoadCertificates(_)
+            | Error::RefuseLogin(_)
+            | Error::ThroughPooler
+            | Error::FindSchema => 2,
             Error::AwaitMigration { .. } => 3,
             error if error.is_unavailable() => 3,
             _ => 1,
