@@ -231,7 +231,7 @@ pub(crate) fn context(
         agentmail: credentials.has_agentmail(),
     };
     Ok(pool_reconciler::Context {
-        db: parts.db.clone(),
+        db: parts.db.for_leading(),
         railway: railway.in_environment(environment),
         agent: parts.agent.clone(),
         credentials,

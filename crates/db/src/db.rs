@@ -1,4 +1,5 @@
-//! The handle that everything else takes: two pools, one of them for claims alone.
+//! The handle that everything else takes: three pools, one of them for claims alone, and one for the
+//! leader.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,14 +22,15 @@ use crate::statement::statement;
 pub struct Db {
     pool: Pool,
     claim_pool: Pool,
+    leader_pool: Pool,
     scope: Arc<Scope>,
     contracted: Arc<AtomicBool>,
     seen: Seen,
 }
 
 impl Db {
-    /// Connects, and fills both pools: sixteen cold connections would cost the first burst of
-    /// claims half a second.
+    /// Connects, and fills the pools: sixteen cold connections would cost the first burst of claims
+    /// half a second.
     ///
     /// # Errors
     ///
@@ -37,17 +39,28 @@ impl Db {
     pub async fn connect(settings: &DbSettings) -> Result<Self, Error> {
         let pool = Pool::new(settings, Session::GENERAL, settings.pool_size)?;
         let claim_pool = Pool::new(settings, Session::CLAIM, settings.claim_pool_size)?;
-        for pool in [&pool, &claim_pool] {
+        let leader_pool = Pool::new(settings, Session::GENERAL, settings.leader_pool_size)?;
+        for pool in [&pool, &claim_pool, &leader_pool] {
             pool.fill().await?;
         }
         let scope = Scope::of(&mut *pool.get().await?).await?;
         Ok(Self {
             pool,
             claim_pool,
+            leader_pool,
             scope: Arc::new(scope),
             contracted: Arc::default(),
             seen: Seen::default(),
         })
+    }
+
+    /// The same database for the leader's loops: on connections of their own, however many ask the API.
+    #[must_use]
+    pub fn for_leading(&self) -> Self {
+        Self {
+            pool: self.leader_pool.clone(),
+            ..self.clone()
+        }
     }
 
     /// Asks the database for nothing but an answer.

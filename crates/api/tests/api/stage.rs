@@ -46,6 +46,7 @@ impl Stage {
         let database = TestDatabase::create().await;
         let settings = DbSettings {
             pool_size: 4,
+            leader_pool_size: 1,
             claim_pool_size: 2,
             ..DbSettings::new(Secret::new(database.url()))
         };

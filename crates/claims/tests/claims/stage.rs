@@ -176,6 +176,7 @@ impl Stage {
 async fn server(url: &str, seed: u64, settings: ClaimSettings) -> Claims {
     let few_connections = DbSettings {
         pool_size: 2,
+        leader_pool_size: 1,
         claim_pool_size: 4,
         ..DbSettings::new(Secret::new(url))
     };

@@ -20,8 +20,10 @@ use pool_domain::Secret;
 pub struct DbSettings {
     /// `DATABASE_URL`, with its password.
     pub url: Secret,
-    /// Connections for everything but claims.
+    /// Connections for the API, but for claims.
     pub pool_size: usize,
+    /// Connections for the leader's loops, so that nobody who asks the API keeps them waiting.
+    pub leader_pool_size: usize,
     /// Connections for claims alone, so that no tick and no list can keep a claim waiting.
     pub claim_pool_size: usize,
     /// What makes the connections, where it is not the network.
@@ -29,8 +31,10 @@ pub struct DbSettings {
 }
 
 impl DbSettings {
-    /// The reconciler uses a handful at once, the API's lists and people's commands the rest.
-    pub const POOL_SIZE: usize = 12;
+    /// What lists and people ask for is read once for all, or takes a moment.
+    pub const POOL_SIZE: usize = 5;
+    /// A round reads and writes on one or two, promoting on another; workers share the rest.
+    pub const LEADER_POOL_SIZE: usize = 7;
     /// Sixteen gave 6,000 claims a second with 32 callers; more gain nothing on few cores.
     pub const CLAIM_POOL_SIZE: usize = 16;
 
@@ -40,16 +44,17 @@ impl DbSettings {
         Self {
             url,
             pool_size: Self::POOL_SIZE,
+            leader_pool_size: Self::LEADER_POOL_SIZE,
             claim_pool_size: Self::CLAIM_POOL_SIZE,
             dialer: None,
         }
     }
 
-    /// What one server takes of the database's connections at most: both pools, the one that leads or
+    /// What one server takes of the database's connections at most: its pools, the one that leads or
     /// would, and one that contracts while it leads.
     #[must_use]
     pub const fn connections(&self) -> usize {
-        self.pool_size + self.claim_pool_size + 2
+        self.pool_size + self.leader_pool_size + self.claim_pool_size + 2
     }
 
     /// The password in the URL, as it is sent: what nobody may be told, even by those who quote it.

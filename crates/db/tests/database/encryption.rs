@@ -65,6 +65,7 @@ impl Encrypted {
 async fn connect(url: &str) -> Result<Db, Error> {
     let settings = DbSettings {
         pool_size: 1,
+        leader_pool_size: 1,
         claim_pool_size: 1,
         ..DbSettings::new(Secret::new(url))
     };

@@ -27,6 +27,7 @@ impl Fixture {
         let database = TestDatabase::create().await;
         let settings = DbSettings {
             pool_size: 2,
+            leader_pool_size: 1,
             claim_pool_size,
             ..settings(&database)
         };

@@ -11,6 +11,7 @@ use crate::fixture::{Fixture, lease_idle, token};
 async fn connect(url: &str) -> Error {
     let settings = DbSettings {
         pool_size: 1,
+        leader_pool_size: 1,
         claim_pool_size: 1,
         ..DbSettings::new(Secret::new(url))
     };
@@ -28,14 +29,39 @@ async fn a_database_that_is_away_is_unavailable_and_a_bad_address_is_not() {
 }
 
 #[tokio::test]
-async fn both_pools_are_filled_at_the_start_and_named() {
+async fn whoever_keeps_the_apis_connections_keeps_no_leader_waiting() {
+    let fixture = Fixture::new().await;
+    let mut blocker = fixture.database.client().await;
+    let blocking = blocker.transaction().await.unwrap();
+    blocking
+        .batch_execute("LOCK TABLE ticks IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let readers = (0..8).map(|_| {
+        let db = fixture.db.clone();
+        tokio::spawn(async move { pool_db::ticks::last(&db).await })
+    });
+    let readers: Vec<_> = readers.collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let second = Duration::from_secs(1);
+    assert!(timeout(second, fixture.db.now()).await.is_err(), "all wait");
+    let leading = fixture.db.for_leading();
+    timeout(second, leading.now()).await.unwrap().unwrap();
+    blocking.rollback().await.unwrap();
+    for reader in readers {
+        reader.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_pools_are_filled_at_the_start_and_named() {
     let fixture = Fixture::with_claim_connections(3).await;
     let names = "SELECT string_agg(n, ', ' ORDER BY n) FROM (SELECT application_name || ' ' || \
                  count(*) AS n FROM pg_stat_activity WHERE datname = current_database() \
                  AND application_name LIKE 'pool-server%' GROUP BY application_name) AS names";
     assert_eq!(
         fixture.text(names).await,
-        "pool-server 2, pool-server claims 3"
+        "pool-server 3, pool-server claims 3"
     );
 }
 

@@ -123,6 +123,7 @@ async fn start(
     };
     let settings = DbSettings {
         pool_size: POOL_SIZE,
+        leader_pool_size: POOL_SIZE,
         claim_pool_size: CLAIM_POOL_SIZE,
         dialer: surroundings.dialer.clone(),
         ..DbSettings::new(config.database_url.clone())

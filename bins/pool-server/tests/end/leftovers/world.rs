@@ -57,6 +57,7 @@ impl World {
         let settings = DbSettings {
             url: pool_domain::Secret::new(database.url()),
             pool_size: 1,
+            leader_pool_size: 1,
             claim_pool_size: 1,
             dialer: None,
         };
