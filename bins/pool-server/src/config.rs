@@ -217,6 +217,11 @@ fn policy(read: &Reader, flags: &Flags, has_volume: bool) -> Policy {
             &flags.pool_stuck_timeout_ms,
             standard.stuck_timeout,
         ),
+        in_progress_timeout: ms(
+            "POOL_IN_PROGRESS_TIMEOUT_MS",
+            &flags.pool_in_progress_timeout_ms,
+            standard.in_progress_timeout,
+        ),
         missing_grace: ms(
             "POOL_MISSING_GRACE_MS",
             &flags.pool_missing_grace_ms,

@@ -24,9 +24,12 @@ pub struct Flags {
     /// How many instances there may be in all [default: 100]
     #[arg(long, env = "POOL_MAX_TOTAL")]
     pub pool_max_total: Option<String>,
-    /// How long an instance may be starting, in ms [default: 900000]
+    /// How long an instance that is deployed may be starting, in ms [default: 900000]
     #[arg(long, env = "POOL_STUCK_TIMEOUT_MS")]
     pub pool_stuck_timeout_ms: Option<String>,
+    /// How long Railway may take to deploy one, in ms [default: 3600000]
+    #[arg(long, env = "POOL_IN_PROGRESS_TIMEOUT_MS")]
+    pub pool_in_progress_timeout_ms: Option<String>,
     /// From one tick to the next, in ms [default: 30000]
     #[arg(long, env = "TICK_INTERVAL_MS")]
     pub tick_interval_ms: Option<String>,

@@ -14,6 +14,10 @@ pub struct Policy {
     pub tick_interval: Duration,
     /// How long an instance may be starting (`POOL_STUCK_TIMEOUT_MS`).
     pub stuck_timeout: Duration,
+    /// How long Railway may take until a deployment is up (`POOL_IN_PROGRESS_TIMEOUT_MS`): in its
+    /// incidents queues and builds stood for tens of minutes, and whoever gives its place up only waits
+    /// again at their end.
+    pub in_progress_timeout: Duration,
     /// How many probes in a row must fail before an idle instance is idle no more
     /// (`POOL_UNHEALTHY_AFTER`).
     pub unhealthy_after: u32,
@@ -58,9 +62,6 @@ impl Policy {
     /// For how long making waits at most where somebody says when to come again: it may have meant
     /// another unit, and a person who has seen to it should not have to wait for longer.
     pub const LIMIT_HOLDS_MAX: Duration = Duration::from_secs(3_600);
-    /// How long Railway may take until a deployment is up: in its incidents queues and builds stood
-    /// for tens of minutes, and whoever gives its place up only waits again at their end.
-    pub const IN_PROGRESS_MAX: Duration = Duration::from_secs(3_600);
     /// While none are begun, a single one is tried so often, and a creation that failed is taken up
     /// again after this at the latest: with a listing and a creation of 5 s each on top, making
     /// goes on within 30 s once the cause is gone.
@@ -160,12 +161,6 @@ impl Policy {
             .min(Self::RETRY_AFTER_MAX)
     }
 
-    /// How long an instance may be starting while Railway says that its deployment is in progress.
-    #[must_use]
-    pub fn in_progress_timeout(&self) -> Duration {
-        Self::IN_PROGRESS_MAX.max(self.stuck_timeout)
-    }
-
     /// What to wait before an interrupted creation is taken up again. That the trouble is Railway's
     /// and not this instance's is the pace's business, so that one alone never waits for long.
     #[must_use]
@@ -250,6 +245,7 @@ impl Default for Policy {
             max_total: 100,
             tick_interval: Duration::from_secs(30),
             stuck_timeout: Duration::from_secs(900),
+            in_progress_timeout: Duration::from_secs(3_600),
             unhealthy_after: 3,
             missing_grace: Duration::from_secs(120),
             claim_lease: Duration::from_secs(90),

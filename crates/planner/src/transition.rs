@@ -256,7 +256,7 @@ fn stuck(
     }
     let is_in_progress = seen_class == Some(DeployClass::InProgress);
     let (since, limit) = if is_in_progress {
-        (row.status_changed_at, policy.in_progress_timeout())
+        (row.status_changed_at, policy.in_progress_timeout)
     } else {
         (history.could_be_ready_since(row), policy.stuck_timeout)
     };

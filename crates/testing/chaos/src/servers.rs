@@ -211,6 +211,7 @@ fn settings(stage: &Stage, nth: usize, armed: Option<&str>) -> Vec<(&'static str
         ),
         ("POOL_CLAIM_LEASE_MS", LEASE_MS.to_string()),
         ("POOL_STUCK_TIMEOUT_MS", STUCK_MS.to_string()),
+        ("POOL_IN_PROGRESS_TIMEOUT_MS", STUCK_MS.to_string()),
         ("POOL_AGENT_SCHEME", "http".to_owned()),
         ("RAILWAY_API_URL", railway.graphql_url.clone()),
         ("RAILWAY_API_TOKEN", railway.token.clone()),

@@ -149,6 +149,7 @@ fn config(stage: &Stage) -> anyhow::Result<Config> {
         pool_max_total: Some(scenario.cap.to_string()),
         tick_interval_ms: millis(scenario.tick_interval),
         pool_stuck_timeout_ms: millis(scenario.stuck_timeout),
+        pool_in_progress_timeout_ms: millis(scenario.stuck_timeout),
         pool_volume_mount_path: (!scenario.has_volume).then(|| "none".to_owned()),
         railway_api_url: Some(simulator.graphql_url()),
         railway_project_id: Some(simulator.project_id().to_string()),

@@ -135,6 +135,9 @@ impl Oracle {
             let begun = usize::try_from(begun).unwrap_or_default();
             missing = stock + begun < scenario.target && instances.len() + begun < scenario.cap;
         }
+        if missing {
+            missing = !self.waits_for_proof()?;
+        }
         let refused = 2 * scenario.tick_interval + seconds(180);
         let excuses = [
             (Trouble::Servers, AFTER_BLOW),
@@ -156,6 +159,16 @@ impl Oracle {
         };
         self.owed_to("refilled-in-time", whom, within, &excuses, said);
         Ok(())
+    }
+
+    /// Whether as many are under way as may be before one of them is proven ready, or none may be begun
+    /// at all, by the record of the last round.
+    fn waits_for_proof(&self) -> Result<bool> {
+        let pace = "SELECT coalesce((SELECT pace->'stopped' <> 'null' \
+                    OR jsonb_array_length(pace->'unproven') >= (pace->>'atOnce')::int \
+                    FROM (SELECT report->'replenish'->'pace' AS pace FROM public.ticks \
+                    ORDER BY id DESC LIMIT 1) AS last), false)";
+        Ok(self.database.query(pace, &[])?[0].get(0))
     }
 
     fn owed(
