@@ -18,9 +18,9 @@ pub struct ClaimSettings {
 impl ClaimSettings {
     /// Instances that one claim tries,
     pub const INSTANCES_MAX: usize = 3;
-    /// and so many where nothing was sent to those that failed: twenty that are not reached take
+    /// and so many where nothing was sent to those that failed: thirty that are not reached take
     /// milliseconds, or a second each, and as long as others are reached a caller need not hear of it.
-    pub const UNSENT_MAX: usize = 20;
+    pub const UNSENT_MAX: usize = 30;
     /// While claims are refused, a trial tries no further after this: it walks past those to which
     /// there is no connection, and waits for no more than a few that say nothing.
     pub const TRIAL_WALKS_FOR: Duration = Duration::from_secs(3);
