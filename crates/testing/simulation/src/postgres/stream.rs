@@ -10,9 +10,10 @@ use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::gate::{Gate, SessionId};
@@ -49,14 +50,17 @@ pub(crate) struct SimulatedStream {
     /// The virtual time that the session knows, in milliseconds.
     knows_time: Option<i64>,
     is_cut: bool,
-    /// It was told that it can only read, and should not be used again.
-    is_useless: bool,
+    /// When it was first told that it can only read, and should not be used again.
+    can_only_read_since: Option<Instant>,
     /// The answer is there, and what happens after it is not decided yet.
     is_answered: bool,
 }
 
 /// What the database says to whoever wants to write and cannot.
 const READ_ONLY_TRANSACTION: &str = "25006";
+/// The program takes a session that it has just proven for one that can write for a second, whatever a
+/// statement said meanwhile.
+const THROWN_AWAY_WITHIN: Duration = Duration::from_millis(1_200);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -85,7 +89,7 @@ impl SimulatedStream {
             notifies: false,
             knows_time: None,
             is_cut: false,
-            is_useless: false,
+            can_only_read_since: None,
             is_answered: false,
         }
     }
@@ -226,8 +230,11 @@ impl SimulatedStream {
                 let said = messages::error_field(message.body, b'M');
                 self.node
                     .tell(Kind::Statement, || format!("ERROR {code}: {said}"));
-                if code == READ_ONLY_TRANSACTION && std::mem::replace(&mut self.is_useless, true) {
-                    self.node.refused(SECOND_TIME, said);
+                if code == READ_ONLY_TRANSACTION {
+                    let since = *self.can_only_read_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > THROWN_AWAY_WITHIN {
+                        self.node.refused(SECOND_TIME, said);
+                    }
                 }
                 self.node.refused(code, said);
             }
