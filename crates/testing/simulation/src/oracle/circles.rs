@@ -11,6 +11,10 @@ impl Oracle {
     /// A request of this server, which may make something.
     pub(crate) fn sees_making(&self, request: &Request<Bytes>, server: usize) -> Option<Making> {
         let making = makes(request)?;
+        if making.what == "service" && self.has_service(&making.name) {
+            // Railway answers that the name is taken, and makes nothing.
+            return None;
+        }
         if making.what == "service" {
             self.trace.count(|counts| counts.created += 1);
         }
@@ -23,12 +27,14 @@ impl Oracle {
         if making.what == "key" && !leads {
             known.made_late.insert(making.name.clone());
         }
-        if making.what == "key" && !known.made_late.contains(&making.name) {
-            self.check_older_keys(&making.name);
-        }
+        let is_late = known.made_late.contains(&making.name);
         let made = known.made.entry(making.clone()).or_default();
         if made.times == 0 {
             made.blows_at_first = blows;
+        }
+        // What a server that was struck left unrecorded is the sweep's.
+        if making.what == "key" && !is_late && blows == made.blows_at_first {
+            self.check_older_keys(&making.name);
         }
         made.times += 1;
         let explained = made.failed + blows - made.blows_at_first;
@@ -46,6 +52,11 @@ impl Oracle {
         };
         made.failed += u32::from(self.troubles.is_on(trouble));
         Some(making)
+    }
+
+    fn has_service(&self, name: &str) -> bool {
+        self.simulator
+            .world(|world| world.services().values().any(|it| it.name == name))
     }
 
     /// One that was made before, and whose secret nobody knows any more, goes first.

@@ -21,6 +21,8 @@ use crate::troubles::Trouble;
 const AFTER_BLOW: Duration = Duration::from_secs(100);
 /// How long refused requests may have been put off: `Policy::RETRY_AFTER_MAX`.
 const AFTER_REFUSAL: Duration = Duration::from_secs(300);
+/// How long an edge that blocked us again and again is left alone, as its blocks here come to.
+const AFTER_EDGE_BLOCK: Duration = Duration::from_secs(1_200);
 /// How long one agent that was silent may wait for its next probe, with that probe's own time.
 const AFTER_SILENCE: Duration = Duration::from_secs(45);
 /// How much longer a new one waits for its turn behind 300 that are silent:
@@ -103,7 +105,7 @@ impl Oracle {
             .filter(|it| self.lives(&it.service_id))
             .collect();
         let listed = 2 * scenario.tick_interval + seconds(120);
-        let again = AFTER_REFUSAL + 2 * scenario.tick_interval;
+        let again = AFTER_EDGE_BLOCK + 2 * scenario.tick_interval;
         // A destruction that could not be recorded is another try, too.
         let is_cut = scenario.rates.cuts > 0.0;
         let after_blow = AFTER_BLOW + if is_cut { AFTER_REFUSAL } else { seconds(0) };
