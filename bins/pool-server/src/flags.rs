@@ -33,7 +33,8 @@ pub struct Flags {
     /// From one tick to the next, in ms [default: 30000]
     #[arg(long, env = "TICK_INTERVAL_MS")]
     pub tick_interval_ms: Option<String>,
-    /// How long a claim may hold its lease, in ms; more than the provision timeout [default: 90000]
+    /// How long a claim may hold its lease, in ms; a quarter more than the provision
+    /// timeout, or 10 s, at least [default: 90000]
     #[arg(long, env = "POOL_CLAIM_LEASE_MS")]
     pub pool_claim_lease_ms: Option<String>,
     /// How long an agent may take to be provisioned, in ms [default: 60000]
@@ -87,7 +88,7 @@ pub struct Flags {
     /// The spending limit of each agent's `OpenRouter` key, in US dollars [default: 20]
     #[arg(long, env = "OPENROUTER_KEY_LIMIT")]
     pub openrouter_key_limit: Option<String>,
-    /// When that limit begins anew: daily, weekly or monthly [default: monthly]
+    /// When that limit begins anew: daily, weekly, monthly or none [default: monthly]
     #[arg(long, env = "OPENROUTER_KEY_LIMIT_RESET")]
     pub openrouter_key_limit_reset: Option<String>,
     /// `OpenRouter`'s address [default: <https://openrouter.ai>]

@@ -12,7 +12,7 @@ pub struct Policy {
     pub max_total: usize,
     /// From the start of one tick to the start of the next (`TICK_INTERVAL_MS`).
     pub tick_interval: Duration,
-    /// How long an instance may be starting (`POOL_STUCK_TIMEOUT_MS`).
+    /// How long an instance that is deployed may be starting (`POOL_STUCK_TIMEOUT_MS`).
     pub stuck_timeout: Duration,
     /// How long Railway may take until a deployment is up (`POOL_IN_PROGRESS_TIMEOUT_MS`): in its
     /// incidents queues and builds stood for tens of minutes, and whoever gives its place up only waits

@@ -86,7 +86,8 @@ pub struct ProbeReport {
 pub struct ReplenishReport {
     /// How many to keep idle: `POOL_MIN_IDLE`.
     pub min_idle: usize,
-    /// Idle, starting for under 5 minutes, being made, and undecided services.
+    /// Idle, being made, not deployed by Railway yet, up for under 5 minutes without having been ready,
+    /// and undecided services.
     pub towards_target: usize,
     /// How many may exist in all: `POOL_MAX_TOTAL`.
     pub max_total: usize,

@@ -21,8 +21,8 @@ pub enum Status {
     Claiming,
     /// Somebody was given it.
     Claimed,
-    /// Was claimed; its deployment died or its service is gone. Stays until a person dismisses it
-    /// or it recovers.
+    /// Was claimed, or may have been; it was given up, since its deployment died or its service is
+    /// gone, for example. Stays until a person dismisses it or it recovers.
     Crashed,
     /// To be destroyed outside, after which its row goes.
     Dead,

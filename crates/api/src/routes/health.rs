@@ -30,7 +30,7 @@ const TICKS_MISSED_MAX: u32 = 3;
 )]
 pub(crate) struct Readiness {
     ready: bool,
-    /// Why not, or what does not go although it is, in a sentence.
+    /// Why this server refuses claims, in a sentence, ready or not; null where it does not.
     why: Option<String>,
     /// Whether it answered in time.
     database: bool,
