@@ -209,9 +209,10 @@ fn kept(index: &Index<'_>, name: &str, answer: &Answer) -> Vec<Violation> {
 }
 
 /// The changes of status that there are; docs/LIFECYCLE.md.
-const LEGAL: [(&str, &str); 12] = [
+const LEGAL: [(&str, &str); 14] = [
     ("starting", "idle"),
     ("starting", "claimed"),
+    ("starting", "crashed"),
     ("starting", "dead"),
     ("idle", "starting"),
     ("idle", "claiming"),
@@ -219,6 +220,7 @@ const LEGAL: [(&str, &str); 12] = [
     ("claiming", "idle"),
     ("claiming", "starting"),
     ("claiming", "claimed"),
+    ("claiming", "crashed"),
     ("claiming", "dead"),
     ("claimed", "crashed"),
     ("crashed", "claimed"),
