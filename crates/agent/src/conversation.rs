@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use pool_domain::write::FoundConversation;
 use pool_domain::{Conversation, Secret};
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, StatusCode};
@@ -89,12 +90,12 @@ pub(crate) fn read(body: &[u8]) -> Conversation {
     .into_iter()
     .find_map(text);
     match id {
-        Some(conversation_id) => Conversation::In {
+        Some(conversation_id) => Conversation::In(FoundConversation {
             conversation_id,
             invite_url: [&status["inviteUrl"], &conversation["inviteUrl"]]
                 .into_iter()
                 .find_map(text),
-        },
+        }),
         None if status["pending"] == Value::Bool(true) => Conversation::NoAnswer,
         None if says_none(&status) => Conversation::None,
         None => Conversation::NoAnswer,
@@ -124,10 +125,10 @@ mod tests {
     use super::*;
 
     fn found(id: &str, invite_url: Option<&str>) -> Conversation {
-        Conversation::In {
+        Conversation::In(FoundConversation {
             conversation_id: id.to_owned(),
             invite_url: invite_url.map(str::to_owned),
-        }
+        })
     }
 
     #[test]

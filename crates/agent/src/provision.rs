@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use pool_domain::write::FoundConversation;
-use pool_domain::{Conversation, Redactor, Secret};
+use pool_domain::{Redactor, Secret};
 use pool_http_client::{BodyError, SendError};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -155,7 +154,7 @@ fn refused(refusal: Refusal) -> ProvisionFailure {
         // Whoever says so: it is better kept for nobody than taken from somebody.
         (409, _) => {
             return ProvisionFailure::Bound {
-                conversation: named(&refusal.body),
+                conversation: conversation::read(&refusal.body).named(),
                 reason: refusal.reason,
             };
         }
@@ -171,20 +170,6 @@ fn refused(refusal: Refusal) -> ProvisionFailure {
         }
     } else {
         indeterminate(refusal.reason)
-    }
-}
-
-/// The conversation that a refusal names.
-fn named(body: &[u8]) -> Option<FoundConversation> {
-    match conversation::read(body) {
-        Conversation::In {
-            conversation_id,
-            invite_url,
-        } => Some(FoundConversation {
-            conversation_id,
-            invite_url,
-        }),
-        _ => None,
     }
 }
 

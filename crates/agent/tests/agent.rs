@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use pool_agent::{AgentClient, Health, ProvisionFailure, ProvisionRequest, Provisioned};
+use pool_domain::write::FoundConversation;
 use pool_domain::{Conversation, Redactor, Secret};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -499,10 +500,10 @@ async fn every_call_of_a_peer_that_misbehaves_ends_in_time_and_says_what_is_know
 
 #[tokio::test]
 async fn an_adopted_agent_tells_its_conversation() -> TestResult {
-    let found = Conversation::In {
+    let found = Conversation::In(FoundConversation {
         conversation_id: "c1".to_owned(),
         invite_url: None,
-    };
+    });
     for (answer, expected) in [
         (
             ResponseTemplate::new(200).set_body_json(json!({"conversationId": "c1"})),
@@ -566,10 +567,10 @@ async fn a_runtime_that_wants_its_gateway_token_gets_it() -> TestResult {
     let (client, url) = (client()?, server.uri());
     let token = Secret::new("the-gateways-token");
     let answer = client.conversation_with_gateway_token(&url, &token, SOON);
-    let expected = Conversation::In {
+    let expected = Conversation::In(FoundConversation {
         conversation_id: "c1".to_owned(),
         invite_url: None,
-    };
+    });
     assert_eq!(answer.await, expected);
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use pool_agent::{Heard, NotReady, ProvisionFailure, Provisioned};
 use pool_db::claims::Lease;
-use pool_domain::Conversation;
 use pool_domain::write::FoundConversation;
 use pool_failpoints::fail_point;
 
@@ -212,16 +211,7 @@ impl Claim {
             }
             None => agent.conversation(url, limit).await,
         };
-        match asked {
-            Conversation::In {
-                conversation_id,
-                invite_url,
-            } => Some(FoundConversation {
-                conversation_id,
-                invite_url,
-            }),
-            _ => None,
-        }
+        asked.named()
     }
 
     /// The instance whose refusal no other one shared is at fault itself.
@@ -232,7 +222,8 @@ impl Claim {
     }
 
     /// It failed; whether it is to blame depends on whether others do not. One that says nothing may
-    /// only be slow, which its probes find out; one that was not called did nothing; and who is tried while all fail is to blame for nothing.
+    /// only be slow, which its probes find out; one that was not called did nothing; and who is tried
+    /// while all fail is to blame for nothing.
     async fn blame(&self, held: &Held, reason: &str, heard: Heard) {
         let stands_out = self.shared.breaker.failed(&held.lease.id, reason, heard);
         let says_something = matches!(heard, Heard::Answer | Heard::NoConnection);

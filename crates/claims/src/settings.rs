@@ -44,8 +44,9 @@ impl ClaimSettings {
     /// How many instances one claim may find to be somebody's already: those whose rows are older than
     /// what became of them, as after a restore of the database. None of them counts as tried.
     pub const BOUND_MAX: usize = 20;
-    /// What a claim may take on top of the time of one provision: two definite failures before it, each
-    /// at most a health check (1 s) and a connect timeout (5 s), and the database's part.
+    /// What a claim may take on top of the time of one provision: two that fail at a health check (1 s,
+    /// 5 s once one has failed) or at connecting (5 s), and the database's part. What takes longer
+    /// leaves no time for another try, and the claim ends.
     pub const BESIDE_PROVISION: Duration = Duration::from_secs(15);
     /// Another instance is tried only if it gets at least this much of the time: one that is cut
     /// off early would be lost for nothing.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::write::FoundConversation;
 use crate::{
     DeployClass, DeploymentId, DeploymentStatus, InboxId, ManagerId, Secret, ServiceId, VolumeId,
 };
@@ -171,12 +172,7 @@ impl Probe {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conversation {
     /// It is in this one.
-    In {
-        /// The id that the agent names; without it nothing is known of any.
-        conversation_id: String,
-        /// How others join it, where the agent says.
-        invite_url: Option<String>,
-    },
+    In(FoundConversation),
     /// It answered in words that it is in none.
     None,
     /// It answered itself that it does not know the question, as the oldest runtimes do.
@@ -186,6 +182,15 @@ pub enum Conversation {
 }
 
 impl Conversation {
+    /// The one that it named.
+    #[must_use]
+    pub fn named(self) -> Option<FoundConversation> {
+        match self {
+            Self::In(named) => Some(named),
+            _ => None,
+        }
+    }
+
     /// What it amounts to beside what the agent said of its health in the same breath: one that does
     /// not know the question is in none only while it is ready. Before that, whoever answers for it
     /// may not know yet what it knows.

@@ -26,12 +26,12 @@ pub struct StatusChange {
     pub is_loss: bool,
 }
 
-/// A conversation that an adopted instance's agent named.
+/// A conversation that an agent named as its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundConversation {
-    /// The conversation, as the agent names it.
+    /// The id that the agent names; without it nothing is known of any.
     pub conversation_id: String,
-    /// How others join it.
+    /// How others join it, where the agent says.
     pub invite_url: Option<String>,
 }
 

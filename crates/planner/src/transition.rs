@@ -164,18 +164,9 @@ pub(crate) fn proven(
 }
 
 fn bound(row: &Instance, said: Option<&Conversation>) -> Option<ObservedEvent> {
-    let Some(Conversation::In {
-        conversation_id,
-        invite_url,
-    }) = said.filter(|_| row.unasked)
-    else {
-        return None;
-    };
+    let named = said.filter(|_| row.unasked)?.clone().named()?;
     Some(ObservedEvent {
-        conversation: Some(FoundConversation {
-            conversation_id: conversation_id.clone(),
-            invite_url: invite_url.clone(),
-        }),
+        conversation: Some(named),
         ..ObservedEvent::new(Event::ConversationFound, "its agent is in a conversation")
     })
 }

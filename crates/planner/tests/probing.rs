@@ -10,6 +10,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pool_domain::write::FoundConversation;
 use pool_domain::*;
 use pool_planner::*;
 use world::{ago, decide, id, identity, index, now, quiet, row, service, snapshot, with_status};
@@ -218,10 +219,10 @@ fn what_is_proven_is_promoted_and_nothing_else_is_done() {
     let ready = [1, 4, 5, 6].map(|n| (id(n), Probe::Ready));
     let failed = [2, 3].map(|n| (id(n), failed(9)));
     let probes: BTreeMap<_, _> = ready.into_iter().chain(failed).collect();
-    let bound = Conversation::In {
+    let bound = Conversation::In(FoundConversation {
         conversation_id: "c".into(),
         invite_url: None,
-    };
+    });
     let said: BTreeMap<_, _> = [
         (id(5), Conversation::None),
         (id(6), Conversation::NoAnswer),

@@ -6,6 +6,7 @@
 )]
 mod world;
 
+use pool_domain::write::FoundConversation;
 use pool_domain::*;
 use pool_planner::*;
 use proptest::prelude::*;
@@ -153,10 +154,10 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
                 let said = match talk {
                     0 => Some(Conversation::None),
                     1 => Some(Conversation::NoAnswer),
-                    2 => Some(Conversation::In {
+                    2 => Some(Conversation::In(FoundConversation {
                         conversation_id: "c".into(),
                         invite_url: None,
-                    }),
+                    })),
                     _ => None,
                 };
                 snapshot

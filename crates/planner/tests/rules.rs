@@ -4,6 +4,7 @@ mod leftovers;
 mod world;
 
 use chrono::TimeDelta;
+use pool_domain::write::FoundConversation;
 use pool_domain::*;
 use pool_planner::*;
 use world::*;
@@ -199,10 +200,10 @@ fn an_unasked_one_is_idle_only_after_it_was_asked() {
 
 #[test]
 fn an_unasked_one_in_a_conversation_is_claimed_with_it() {
-    let said = Conversation::In {
+    let said = Conversation::In(FoundConversation {
         conversation_id: "c-1".into(),
         invite_url: None,
-    };
+    });
     let plan = decide(&unasked(Some(said)), &quiet());
     assert_eq!(plan.changes[0].to, Status::Claimed);
     let found = plan.changes[0].conversation.as_ref().unwrap();
@@ -245,10 +246,10 @@ fn one_that_crashed_unverified_comes_back_only_with_its_conversation() {
             .all(|it| it.unasked),
         "it waits for a person"
     );
-    let found = crashed(Conversation::In {
+    let found = crashed(Conversation::In(FoundConversation {
         conversation_id: "c-1".into(),
         invite_url: None,
-    });
+    }));
     assert_eq!(decide(&found, &quiet()).changes[0].to, Status::Claimed);
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn ask(
         if is_unasked {
             said = Some(conversation(context, &target, token.as_ref()).await);
         }
-        let is_bound = matches!(said, Some(Conversation::In { .. }));
+        let is_bound = matches!(said, Some(Conversation::In(_)));
         let probe = if is_bound {
             None
         } else {
