@@ -90,14 +90,7 @@ async fn an_adopted_agent_whose_edge_hides_what_it_says_is_nobodys_to_hand_out()
 -> anyhow::Result<()> {
     const AGENTS: usize = 3;
     let first = Pool::new(0).await?;
-    first.seed(AGENTS)?;
-    let server = first.start().await?;
-    server.until_count("idle", AGENTS).await?;
-    for n in 0..AGENTS {
-        server.claim(&format!("caller {n}")).await?;
-    }
-    server.stop().await?;
-
+    first.give_away(AGENTS).await?;
     let pool = first.with_an_empty_database().await?;
     let agents = pool.railway.view().agents;
     for agent in &agents {

@@ -103,14 +103,7 @@ impl Stage {
             .set("pool-max-total", stock)
             .set("tick-interval-ms", NO_TICKS_MS)
             .set("pool-provision-timeout-ms", provision_timeout_ms);
-        pool.seed(stock)?;
-        let leader = pool.start().await?;
-        leader
-            .until("all are idle", async |leader| {
-                leader.reconcile().await?;
-                Ok(leader.count("idle").await? == stock)
-            })
-            .await?;
+        let leader = pool.start_with_stock(stock).await?;
         let other = pool.start().await?;
         let probed = Mutex::new(Instant::now());
         leader.reconcile().await?;

@@ -21,19 +21,6 @@ use crate::pool::{KEY, Pool, Server};
 /// An hour: ticks come when the test asks for them.
 const NO_TICKS_MS: u64 = 3_600_000;
 
-/// Services that run, and a server that leads and found all of them ready.
-async fn with_stock(pool: &Pool, stock: usize) -> anyhow::Result<Server> {
-    pool.seed(stock)?;
-    let leader = pool.start().await?;
-    leader
-        .until("all are idle", async |leader| {
-            leader.reconcile().await?;
-            Ok(leader.count("idle").await? == stock)
-        })
-        .await?;
-    Ok(leader)
-}
-
 fn tell_all(pool: &Pool, fault: Option<AgentFault>) -> anyhow::Result<()> {
     for agent in pool.railway.view().agents {
         pool.railway
@@ -80,7 +67,7 @@ async fn while_every_agent_refuses_alike_a_patient_caller_costs_no_instance() ->
         AgentFault::RefuseProvision { status: 401 },
     ] {
         let pool = Pool::new(0).await?.set("pool-max-total", 20);
-        let leader = with_stock(&pool, 8).await?;
+        let leader = pool.start_with_stock(8).await?;
         tell_all(&pool, Some(fault))?;
         let refused = patient_caller(&pool, &leader, Duration::from_secs(12)).await?;
         let cost = cost(&pool).await?;
@@ -124,7 +111,7 @@ async fn with_a_fifth_of_the_stock_dead_at_the_network_every_caller_is_served() 
         .await?
         .set("pool-max-total", STOCK)
         .set("tick-interval-ms", NO_TICKS_MS);
-    let leader = Arc::new(with_stock(&pool, STOCK).await?);
+    let leader = Arc::new(pool.start_with_stock(STOCK).await?);
     let other = Arc::new(pool.start().await?);
     let sql = pool_test_database::connect(pool.database.url()).await?;
     // Nobody listens where ten of those are that claims take first, and nothing is where ten more are.
@@ -156,7 +143,7 @@ async fn with_a_fifth_of_the_stock_dead_at_the_network_every_caller_is_served() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_reaches_no_agent_blames_nobody_and_is_not_ready() -> anyhow::Result<()> {
     let pool = Pool::new(0).await?.set("tick-interval-ms", 2_000);
-    let leader = with_stock(&pool, 6).await?;
+    let leader = pool.start_with_stock(6).await?;
     let no_network = tower::service_fn(async |_: Request<Bytes>| {
         Err::<Response<Body>, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
     });
@@ -187,7 +174,7 @@ async fn a_server_that_reaches_no_agent_blames_nobody_and_is_not_ready() -> anyh
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_that_are_only_slow_are_waited_for_at_any_server() -> anyhow::Result<()> {
     let pool = Pool::new(0).await?.set("tick-interval-ms", NO_TICKS_MS);
-    let leader = with_stock(&pool, 12).await?;
+    let leader = pool.start_with_stock(12).await?;
     let other = pool.start().await?;
     tell_all(&pool, Some(AgentFault::Slow { ms: 1_500 }))?;
     for n in 0..4 {

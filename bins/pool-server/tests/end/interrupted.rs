@@ -1,14 +1,14 @@
 //! Answers lost and processes killed: what was begun is finished or destroyed, and nothing is made
 //! twice.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::ensure;
 use pool_simulator::{Fault, FaultRule};
 use tokio::time::{Instant, sleep};
 
-use crate::pool::{KEY, PATIENCE, Pool};
+use crate::pool::{PATIENCE, Pool, program};
 
 /// The pool is full and nothing is left over: a service, a volume, a row and a record each.
 async fn is_exact(pool: &Pool, target: usize) -> anyhow::Result<bool> {
@@ -89,19 +89,10 @@ async fn a_step_that_is_refused_is_taken_again() -> anyhow::Result<()> {
 }
 
 fn spawn(pool: &Pool, port: u16) -> anyhow::Result<Child> {
-    let railway = &pool.railway;
-    Ok(Command::new(env!("CARGO_BIN_EXE_pool-server"))
-        .env_clear()
-        .env("DATABASE_URL", pool.database.url())
-        .env("POOL_API_KEY", KEY)
-        .env("RAILWAY_API_TOKEN", railway.token())
-        .env("RAILWAY_PROJECT_ID", railway.project_id().as_str())
-        .env("RAILWAY_ENVIRONMENT_ID", railway.environment_id().as_str())
-        .env("RAILWAY_API_URL", railway.graphql_url())
+    Ok(program(pool.database.url(), &pool.railway)
         .env("POOL_MIN_IDLE", "6")
         .env("TICK_INTERVAL_MS", "300")
         .env("POOL_MISSING_GRACE_MS", "1500")
-        .env("POOL_AGENT_SCHEME", "http")
         .env("PORT", port.to_string())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

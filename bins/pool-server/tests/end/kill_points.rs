@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::pool::{KEY, PATIENCE, Pool, Server};
+use crate::pool::{KEY, PATIENCE, Pool, Server, program};
 
 /// How many agents are kept idle.
 const TARGET: usize = 4;
@@ -87,26 +87,16 @@ pub(crate) struct Victim {
 
 impl Victim {
     pub(crate) async fn start(pool: &Pool, n: usize, at: &str) -> anyhow::Result<Self> {
-        let railway = &pool.railway;
         let name = format!("{}-{n}.log", pool.database.name());
         let log = std::env::temp_dir().join(name);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pool-server"));
+        let mut command = program(pool.database.url(), &pool.railway);
         command
-            .env_clear()
-            .env("DATABASE_URL", pool.database.url())
-            .env("POOL_API_KEY", KEY)
-            .env("RAILWAY_API_TOKEN", railway.token())
-            .env("RAILWAY_PROJECT_ID", railway.project_id().as_str())
-            .env("RAILWAY_ENVIRONMENT_ID", railway.environment_id().as_str())
-            .env("RAILWAY_API_URL", railway.graphql_url())
-            .env("POOL_AGENT_SCHEME", "http")
             .env("POOL_CLAIM_LEASE_MS", LEASE_MS.to_string())
             .env(
                 "POOL_PROVISION_TIMEOUT_MS",
                 PROVISION_TIMEOUT_MS.to_string(),
             )
             .env("POOL_LOG_FORMAT", "json")
-            .env("PORT", "0")
             .stdout(Stdio::null())
             .stderr(Stdio::from(File::create(&log)?));
         if at != WHILE_CALLED {

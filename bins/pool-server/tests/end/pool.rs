@@ -1,6 +1,7 @@
 //! A pool of a test's own: a database, a simulated Railway, and one server or several.
 
 use std::collections::HashMap;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -184,6 +185,28 @@ impl Pool {
         Ok(())
     }
 
+    /// Services that run, and a server that leads and found all of them ready.
+    pub(crate) async fn start_with_stock(&self, stock: usize) -> anyhow::Result<Server> {
+        self.seed(stock)?;
+        let leader = self.start().await?;
+        leader
+            .until("all are idle", async |leader| {
+                leader.reconcile().await?;
+                Ok(leader.count("idle").await? == stock)
+            })
+            .await?;
+        Ok(leader)
+    }
+
+    /// Services that run, each in somebody's conversation, and no server any more.
+    pub(crate) async fn give_away(&self, count: usize) -> anyhow::Result<()> {
+        let server = self.start_with_stock(count).await?;
+        for n in 0..count {
+            server.claim(&format!("caller {n}")).await?;
+        }
+        server.stop().await
+    }
+
     /// The same Railway, and a database in which nothing was ever written.
     pub(crate) async fn with_an_empty_database(mut self) -> anyhow::Result<Self> {
         self.database = TestDatabase::create().await;
@@ -265,6 +288,22 @@ impl Pool {
     }
 }
 
+/// The program itself on this database and this Railway, listening where there is room.
+pub(crate) fn program(database_url: &str, railway: &Simulator) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_pool-server"));
+    program
+        .env_clear()
+        .env("DATABASE_URL", database_url)
+        .env("POOL_API_KEY", KEY)
+        .env("POOL_AGENT_SCHEME", "http")
+        .env("PORT", "0")
+        .env("RAILWAY_API_TOKEN", railway.token())
+        .env("RAILWAY_PROJECT_ID", railway.project_id().as_str())
+        .env("RAILWAY_ENVIRONMENT_ID", railway.environment_id().as_str())
+        .env("RAILWAY_API_URL", railway.graphql_url());
+    program
+}
+
 impl Server {
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let request = self
@@ -272,16 +311,6 @@ impl Server {
             .get(format!("{}{path}", self.base))
             .bearer_auth(KEY);
         Ok(request.send().await?.error_for_status()?.json().await?)
-    }
-
-    /// What `/readyz` says.
-    pub(crate) async fn ready(&self) -> anyhow::Result<(u16, Value)> {
-        let answer = self
-            .http
-            .get(format!("{}/readyz", self.base))
-            .send()
-            .await?;
-        Ok((answer.status().as_u16(), answer.json().await?))
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {

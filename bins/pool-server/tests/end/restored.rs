@@ -114,13 +114,7 @@ async fn an_empty_database_and_agents_out_of_reach_destroy_nothing_and_it_is_sai
 -> anyhow::Result<()> {
     const AGENTS: usize = 8;
     let first = Pool::new(0).await?;
-    first.seed(AGENTS)?;
-    let server = first.start().await?;
-    server.until_count("idle", AGENTS).await?;
-    for n in 0..AGENTS {
-        server.claim(&format!("caller {n}")).await?;
-    }
-    server.stop().await?;
+    first.give_away(AGENTS).await?;
     let pool = first
         .with_an_empty_database()
         .await?
@@ -136,7 +130,7 @@ async fn an_empty_database_and_agents_out_of_reach_destroy_nothing_and_it_is_sai
     assert_eq!(pool.live_services().len(), AGENTS, "none was destroyed");
     let said = &report["unverified"];
     assert_eq!(said["instances"], AGENTS, "{report}");
-    let (_, ready) = server.ready().await?;
+    let (_, ready) = server.readiness().await?;
     let sentence = ready["unverified"]["why"].as_str().unwrap_or_default();
     assert!(sentence.contains("may be somebody's"), "{ready}");
     assert_eq!(ready["unverified"], said.clone(), "{ready}");

@@ -1,14 +1,14 @@
 //! How long the pool is without a leader, whatever became of the one before: killed, frozen, or cut
 //! off from the database without a word.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use crate::pool::{KEY, PATIENCE, Pool};
+use crate::pool::{PATIENCE, Pool, program};
 use crate::proxy::{Proxy, Wire};
 
 const TICK: Duration = Duration::from_secs(5);
@@ -22,20 +22,10 @@ struct Process(Child);
 
 impl Process {
     fn start(pool: &Pool, target: usize) -> anyhow::Result<Self> {
-        let railway = &pool.railway;
-        let child = Command::new(env!("CARGO_BIN_EXE_pool-server"))
-            .env_clear()
-            .env("DATABASE_URL", pool.database.url())
-            .env("POOL_API_KEY", KEY)
-            .env("RAILWAY_API_TOKEN", railway.token())
-            .env("RAILWAY_PROJECT_ID", railway.project_id().as_str())
-            .env("RAILWAY_ENVIRONMENT_ID", railway.environment_id().as_str())
-            .env("RAILWAY_API_URL", railway.graphql_url())
+        let child = program(pool.database.url(), &pool.railway)
             .env("POOL_MIN_IDLE", target.to_string())
             .env("TICK_INTERVAL_MS", TICK.as_millis().to_string())
             .env("POOL_MISSING_GRACE_MS", "1500")
-            .env("POOL_AGENT_SCHEME", "http")
-            .env("PORT", "0")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;

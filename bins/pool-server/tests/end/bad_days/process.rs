@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
-use crate::pool::{KEY, PATIENCE, Pool};
+use crate::pool::{KEY, PATIENCE, Pool, program};
 
 /// More than an answer takes on a busy machine, and much less than anything hangs.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
@@ -26,20 +26,10 @@ pub(super) struct Process {
 impl Process {
     /// Runs it on this pool until it listens.
     pub(super) async fn start(pool: &Pool, more: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let railway = &pool.railway;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pool-server"))
-            .env_clear()
-            .env("DATABASE_URL", pool.database.url())
-            .env("POOL_API_KEY", KEY)
-            .env("RAILWAY_API_TOKEN", railway.token())
-            .env("RAILWAY_PROJECT_ID", railway.project_id().as_str())
-            .env("RAILWAY_ENVIRONMENT_ID", railway.environment_id().as_str())
-            .env("RAILWAY_API_URL", railway.graphql_url())
-            .env("POOL_AGENT_SCHEME", "http")
+        let mut child = Command::from(program(pool.database.url(), &pool.railway))
             .env("TICK_INTERVAL_MS", "500")
             .env("POOL_MISSING_GRACE_MS", "2000")
             .env("POOL_LOG_FORMAT", "json")
-            .env("PORT", "0")
             .envs(more.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

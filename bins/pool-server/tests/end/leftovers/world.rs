@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -17,7 +17,7 @@ use tokio_postgres::Client;
 
 use super::ledger;
 use super::steps::Cell;
-use crate::pool::{KEY, PATIENCE};
+use crate::pool::{PATIENCE, program};
 
 /// From one tick to the next.
 pub(super) const TICK: Duration = Duration::from_millis(500);
@@ -79,14 +79,7 @@ impl World {
         let railway = &self.railway;
         // Anew, so that what a test reads there is of this run.
         let log = File::create(&self.log)?;
-        let server = Command::new(env!("CARGO_BIN_EXE_pool-server"))
-            .env_clear()
-            .env("DATABASE_URL", self.database.url())
-            .env("POOL_API_KEY", KEY)
-            .env("RAILWAY_API_TOKEN", railway.token())
-            .env("RAILWAY_PROJECT_ID", railway.project_id().as_str())
-            .env("RAILWAY_ENVIRONMENT_ID", railway.environment_id().as_str())
-            .env("RAILWAY_API_URL", railway.graphql_url())
+        let server = program(self.database.url(), railway)
             .env("OPENROUTER_MANAGEMENT_KEY", railway.openrouter_key())
             .env("OPENROUTER_API_URL", railway.openrouter_url())
             .env("AGENTMAIL_API_KEY", railway.agentmail_key())
@@ -94,8 +87,6 @@ impl World {
             .env("POOL_MIN_IDLE", TARGET.to_string())
             .env("TICK_INTERVAL_MS", TICK.as_millis().to_string())
             .env("POOL_MISSING_GRACE_MS", GRACE.as_millis().to_string())
-            .env("POOL_AGENT_SCHEME", "http")
-            .env("PORT", "0")
             .envs(more.iter().map(|(name, value)| (*name, value)))
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
