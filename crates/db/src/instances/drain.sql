@@ -9,7 +9,7 @@ WITH oldest AS MATERIALIZED (
         AND EXISTS (SELECT FROM unbroken_record)
     ORDER BY created_at, id
     LIMIT $1
-    -- One that is being claimed at this moment is claimed.
+    -- One that is being claimed at this moment is claimed; what else holds one lets go in a moment.
     FOR UPDATE SKIP LOCKED
 )
 UPDATE instances

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use pool_domain::{IllegalTransition, InstanceId, Stage, State, Status};
+use tokio::time::sleep;
 
 use crate::Db;
 use crate::answer::answer;
@@ -29,12 +30,38 @@ pub enum Killed {
     },
 }
 
+/// When to look again where fewer were found than asked for: a leader's write holds the rows of its
+/// statement for milliseconds, and they are passed over meanwhile.
+const DRAIN_AGAIN_AFTER: [Duration; 3] = [
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+];
+
 /// Retires up to `count` unclaimed instances, oldest first, and says which.
 ///
 /// # Errors
 ///
 /// As every statement: see [`Error`]. Whoever repeats it asks for more.
 pub async fn drain(db: &Db, count: usize, actor: &str) -> Result<Vec<InstanceId>, Error> {
+    let mut drained = drain_free(db, count, actor).await?;
+    for pause in DRAIN_AGAIN_AFTER {
+        if drained.len() >= count {
+            break;
+        }
+        sleep(pause).await;
+        match drain_free(db, count - drained.len(), actor).await {
+            Ok(more) => drained.extend(more),
+            // Those that are retired are told.
+            Err(_) if !drained.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(drained)
+}
+
+/// Retires those that nobody holds at this moment.
+async fn drain_free(db: &Db, count: usize, actor: &str) -> Result<Vec<InstanceId>, Error> {
     let mut connection = db.connection().await?;
     let drained: Vec<Drained> = answer(
         statement(include_str!("drain.sql"))

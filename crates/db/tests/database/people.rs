@@ -32,6 +32,20 @@ async fn drain_retires_the_oldest_unclaimed_ones_and_nobodys_else() {
 }
 
 #[tokio::test]
+async fn what_a_write_holds_for_a_moment_is_drained_all_the_same() {
+    let fixture = Fixture::new().await;
+    fixture.row("a", "idle").await;
+    fixture
+        .execute("BEGIN; SELECT FROM instances FOR UPDATE")
+        .await;
+    let (drained, ()) = tokio::join!(instances::drain(&fixture.db, 1, "api"), async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        fixture.execute("ROLLBACK").await;
+    });
+    assert_eq!(drained.unwrap(), [InstanceId::from("a")]);
+}
+
+#[tokio::test]
 async fn kill_does_what_the_state_machine_says_for_each_status() {
     let fixture = Fixture::new().await;
     for status in Status::ALL {
