@@ -13,8 +13,8 @@ use anyhow::{Context, Result, ensure};
 
 use introspected::introspected;
 
-/// Has more than we use, so that it can stand for Railway's own.
-const SIMULATORS: &str = include_str!("../../crates/testing/simulator/schema.graphql");
+/// Has all that we use, so that it can stand for Railway's own.
+const OURS: &str = include_str!("../../crates/railway/schema/railway.graphql");
 
 const TOKEN: &str = "a-token-of-these-tests";
 
@@ -46,10 +46,10 @@ fn errors(output: &Output) -> String {
 fn it_ends_with_0_when_all_holds_with_1_when_not_and_with_2_when_it_cannot_tell() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let [whole, damaged, cut] = ["whole", "damaged", "cut"].map(|name| folder.path().join(name));
-    let answer = introspected(SIMULATORS)?;
+    let answer = introspected(OURS)?;
     fs::write(&whole, &answer)?;
     fs::write(&cut, &answer[..answer.len() / 2])?;
-    let nullable = SIMULATORS.replace("serviceName: String!", "serviceName: String");
+    let nullable = OURS.replace("serviceName: String!", "serviceName: String");
     fs::write(&damaged, introspected(&nullable)?)?;
 
     let output = schema_check().arg(&whole).output()?;
@@ -70,50 +70,6 @@ fn it_ends_with_0_when_all_holds_with_1_when_not_and_with_2_when_it_cannot_tell(
     assert_eq!(ending(&output), Some(2));
     let sentence = "missing cannot be opened: No such file or directory (os error 2)\n";
     assert!(errors(&output).ends_with(sentence), "{}", errors(&output));
-    let output = schema_check()
-        .arg(&whole)
-        .arg("--also")
-        .arg(&missing)
-        .output()?;
-    assert_eq!(ending(&output), Some(2));
-    assert!(
-        errors(&output).contains("missing cannot be read"),
-        "{}",
-        errors(&output)
-    );
-    Ok(())
-}
-
-#[test]
-fn another_part_of_the_schema_may_use_what_is_deprecated_but_not_what_is_gone() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let [railway, also] = ["railway", "also"].map(|name| folder.path().join(name));
-    let railways = SIMULATORS.replace(
-        "type ServiceInstance {",
-        "type ServiceInstance {\nold: Int @deprecated\n",
-    );
-    fs::write(&railway, introspected(&railways)?)?;
-
-    fs::write(
-        &also,
-        "type Query { projectToken: ProjectToken! } type ProjectToken { projectId: String! } type ServiceInstance { old: Int }",
-    )?;
-    let output = schema_check()
-        .arg(&railway)
-        .arg("--also")
-        .arg(&also)
-        .output()?;
-    assert_eq!(ending(&output), Some(0), "{}", errors(&output));
-
-    fs::write(&also, "type Query {\nelsewhere: Int }")?;
-    let output = schema_check()
-        .arg(&railway)
-        .arg("--also")
-        .arg(&also)
-        .output()?;
-    assert_eq!(ending(&output), Some(1), "{}", errors(&output));
-    let sentence = ":2: removed: Query.elsewhere is not in Railway's schema.\n";
-    assert!(errors(&output).contains(sentence), "{}", errors(&output));
     Ok(())
 }
 
@@ -177,7 +133,7 @@ fn serve(stream: TcpStream, status: &str, answer: &[u8]) -> Result<Asked> {
 
 #[test]
 fn a_server_is_asked_with_the_token_and_its_answer_is_kept() -> Result<()> {
-    let answer = introspected(SIMULATORS)?;
+    let answer = introspected(OURS)?;
     let folder = tempfile::tempdir()?;
     let kept = folder.path().join("introspection.json");
     for (name, header) in [
@@ -208,7 +164,7 @@ fn a_server_that_cannot_tell_of_inputs_is_asked_again_without() -> Result<()> {
     let refusal = br#"{"errors": [{"message": "Unknown argument \"includeDeprecated\""}]}"#;
     let server = Server::start(vec![
         ("400 Bad Request", refusal.to_vec()),
-        ("200 OK", introspected(SIMULATORS)?),
+        ("200 OK", introspected(OURS)?),
     ])?;
     let mut command = schema_check();
     let output = command

@@ -13,7 +13,7 @@ use apollo_compiler::{Name, Node, Schema};
 use super::deprecation;
 use super::finding::{Finding, Kind, Place};
 use super::nullability::{Difference, Direction, difference};
-use super::subset::{Deprecated, Subset};
+use super::subset::Subset;
 
 type Fields = IndexMap<Name, Component<FieldDefinition>>;
 
@@ -239,9 +239,6 @@ impl Comparison<'_> {
     }
 
     fn deprecated<T>(&mut self, node: &Node<T>, coordinate: &str, railways: &DirectiveList) {
-        if self.ours.deprecated == Deprecated::Tolerated {
-            return;
-        }
         if let Some(sentence) = deprecation::sentence(railways, coordinate) {
             self.find(node.location(), Kind::Deprecated, sentence);
         }

@@ -1,6 +1,6 @@
-//! `cargo xtask schema-check`: whether our SDL, the simulator's and our operations still hold in
-//! Railway's schema, as its introspection gives it. It ends with 0 when they do, 1 when something is
-//! refused and 2 when it cannot tell. docs/RAILWAY-SCHEMA.md says what to do about each kind.
+//! `cargo xtask schema-check`: whether our SDL and our operations still hold in Railway's schema, as its
+//! introspection gives it. It ends with 0 when they do, 1 when something is refused and 2 when it cannot
+//! tell. docs/RAILWAY-SCHEMA.md says what to do about each kind.
 
 mod compare;
 mod deprecation;
@@ -47,9 +47,6 @@ pub(crate) struct Arguments {
     /// Keep what Railway answered.
     #[arg(long, value_name = "FILE", requires = "live")]
     save: Option<PathBuf>,
-    /// Another part of Railway's schema, in which deprecated fields are allowed. May be repeated.
-    #[arg(long, value_name = "SDL")]
-    also: Vec<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
@@ -73,7 +70,7 @@ pub(crate) fn check_where_present() -> Result<()> {
         );
         return Ok(());
     };
-    let report = check_file(&file, &[])?;
+    let report = check_file(&file)?;
     report.print();
     if report.is_refused() {
         bail!("what we use of Railway's schema does not hold in it any more");
@@ -85,10 +82,10 @@ fn check_as_told(arguments: &Arguments) -> Result<Report> {
     if !arguments.live {
         let file = arguments.file.clone().or_else(usual_file);
         let file = file.with_context(|| format!("no file is given; {HOW_TO_FETCH}"))?;
-        return check_file(&file, &arguments.also);
+        return check_file(&file);
     }
     let endpoint = live::Endpoint::from_environment()?;
-    let ours = Ours::read(&arguments.also)?;
+    let ours = Ours::read()?;
     let answer = live::fetch(&endpoint)?;
     if let Some(path) = &arguments.save {
         live::save(&answer, path)?;
@@ -96,9 +93,9 @@ fn check_as_told(arguments: &Arguments) -> Result<Report> {
     Report::new(&answer, &endpoint.url, &ours)
 }
 
-fn check_file(file: &Path, also: &[PathBuf]) -> Result<Report> {
+fn check_file(file: &Path) -> Result<Report> {
     let place = file.display().to_string();
-    Report::new(&introspection::read_file(file)?, &place, &Ours::read(also)?)
+    Report::new(&introspection::read_file(file)?, &place, &Ours::read()?)
 }
 
 /// A file that is named must be there; the one in the usual place may.

@@ -22,10 +22,7 @@ impl Report {
     pub(super) fn new(answer: &[u8], place: &str, ours: &Ours) -> Result<Self> {
         let railway = introspection::schema(answer).with_context(|| place.to_owned())?;
         let checked = checked(ours, &railway, place);
-        let subsets = ours.subsets.iter();
-        let mut findings: Vec<_> = subsets
-            .flat_map(|subset| compare::compare(subset, &railway))
-            .collect();
+        let mut findings = compare::compare(&ours.subset, &railway);
         let mut unchecked = None;
         match railway.validate() {
             Ok(railway) => {
@@ -106,12 +103,10 @@ fn by_kind(kinds: &[Kind]) -> String {
 }
 
 fn checked(ours: &Ours, railway: &Schema, place: &str) -> String {
-    let types = ours.subsets.iter().map(|file| own_types(&file.schema));
     let operations = ours.operations.iter().map(Operations::count);
     format!(
-        "{} in {} and {} against the {} of {place}",
-        counted(types.sum(), "type"),
-        counted(ours.subsets.len(), "SDL file"),
+        "{} and {} against the {} of {place}",
+        counted(own_types(&ours.subset.schema), "type"),
         counted(operations.sum(), "operation"),
         counted(own_types(railway), "type"),
     )

@@ -2,7 +2,7 @@
 //! is an error, since half a check says nothing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use apollo_compiler::validation::DiagnosticList;
@@ -12,20 +12,11 @@ use pool_harness::checkout;
 
 const OUR_SDL: &str = "crates/railway/schema/railway.graphql";
 const OUR_OPERATIONS: &str = "crates/railway/operations";
-const SIMULATOR_SDL: &str = "crates/testing/simulator/schema.graphql";
 
-/// What is deprecated we do not use ourselves; the simulator serves it to older clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deprecated {
-    Refused,
-    Tolerated,
-}
-
-/// A part of Railway's schema, as one file of ours has it.
+/// A part of Railway's schema, as a file of ours has it.
 pub(super) struct Subset {
     pub(super) file: String,
     pub(super) schema: Schema,
-    pub(super) deprecated: Deprecated,
 }
 
 /// One file of operations.
@@ -36,39 +27,23 @@ pub(super) struct Operations {
 
 /// All that is checked.
 pub(super) struct Ours {
-    pub(super) subsets: Vec<Subset>,
+    pub(super) subset: Subset,
     pub(super) operations: Vec<Operations>,
 }
 
 impl Ours {
-    /// What this checkout has, and the SDL files that the caller adds.
-    pub(super) fn read(also: &[PathBuf]) -> Result<Self> {
+    /// What this checkout has.
+    pub(super) fn read() -> Result<Self> {
         let root = checkout::root();
-        let mut subsets = vec![
-            Subset::read(&root.join(OUR_SDL), OUR_SDL, Deprecated::Refused)?,
-            Subset::read(
-                &root.join(SIMULATOR_SDL),
-                SIMULATOR_SDL,
-                Deprecated::Tolerated,
-            )?,
-        ];
-        for path in also {
-            let shown = path.display().to_string();
-            subsets.push(Subset::read(path, &shown, Deprecated::Tolerated)?);
-        }
         Ok(Self {
-            subsets,
+            subset: Subset::parse(&read(&root.join(OUR_SDL), OUR_SDL)?, OUR_SDL)?,
             operations: read_operations(&root.join(OUR_OPERATIONS), OUR_OPERATIONS)?,
         })
     }
 }
 
 impl Subset {
-    fn read(path: &Path, shown: &str, deprecated: Deprecated) -> Result<Self> {
-        Self::parse(&read(path, shown)?, shown, deprecated)
-    }
-
-    pub(super) fn parse(text: &str, shown: &str, deprecated: Deprecated) -> Result<Self> {
+    pub(super) fn parse(text: &str, shown: &str) -> Result<Self> {
         let schema = Schema::builder()
             .ignore_builtin_redefinitions()
             .parse(text, shown)
@@ -79,7 +54,6 @@ impl Subset {
         Ok(Self {
             file: shown.to_owned(),
             schema,
-            deprecated,
         })
     }
 }
