@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, ensure};
 use pool_domain::ServiceId;
 use pool_simulator::accounts::{NewInbox, NewKey};
-use pool_simulator::world::{NewService, NewVolume, Reach};
+use pool_simulator::world::{NewService, NewVolume};
 use pool_simulator::{Caller, Fault, FaultRule};
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ impl Pool {
             let home = world.home().clone();
             let new = NewVolume {
                 project: home.project,
-                reach: Reach::One(home.environment),
+                environment: home.environment,
                 service,
                 mount_path: "/data".to_owned(),
             };

@@ -71,9 +71,6 @@ struct Arguments {
     /// How likely a request meets a random fault, 0 to 1.
     #[arg(long)]
     chaos: Option<f64>,
-    /// Print the GraphQL schema that is served, and end.
-    #[arg(long)]
-    sdl: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -132,10 +129,6 @@ impl Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.sdl {
-        print!("{}", pool_simulator::sdl());
-        return ExitCode::SUCCESS;
-    }
     match serve(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

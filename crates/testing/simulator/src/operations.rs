@@ -8,9 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::faults::{AgentFault, Fault, FaultRule, draw_any};
-use crate::world::{
-    AgentCall, Incident, InstanceKey, NewService, NewVolume, Reach, Settings, World,
-};
+use crate::world::{AgentCall, Incident, InstanceKey, NewService, NewVolume, Settings, World};
 use crate::{Caller, Refusal};
 
 /// The key that operations give to the agents that they create.
@@ -319,7 +317,7 @@ impl Operation {
             }
             Self::CreateDomain { .. } => {
                 let domain = world.synthetic_domain();
-                world.service_domain_create(&Caller::Account, key, None, domain.clone())?;
+                world.service_domain_create(&Caller::Account, key, domain.clone())?;
                 format!("{name} is reached at {domain}")
             }
             Self::Provision { .. } => return Ok(provision(world, key, name)),
@@ -389,7 +387,7 @@ fn patch_of((service, _): &InstanceKey, version: u8) -> serde_json::Value {
 fn volume_of(world: &World, (service, environment): &InstanceKey) -> NewVolume {
     NewVolume {
         project: world.home().project.clone(),
-        reach: Reach::One(environment.clone()),
+        environment: environment.clone(),
         service: Some(service.clone()),
         mount_path: "/data".to_owned(),
     }

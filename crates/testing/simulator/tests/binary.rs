@@ -73,11 +73,3 @@ fn it_says_in_one_sentence_why_it_cannot_start() -> Result {
     }
     Ok(())
 }
-
-#[test]
-fn the_schema_in_the_tree_is_the_one_that_is_served() -> Result {
-    let output = simulator().arg("--sdl").output()?;
-    let kept = include_str!("../schema.graphql");
-    assert_eq!(String::from_utf8(output.stdout)?, kept);
-    Ok(())
-}

@@ -49,28 +49,37 @@ async fn get(service: &InProcess, url: &str) -> io::Result<Response<axum::body::
     service.clone().oneshot(request).await
 }
 
+/// Asks Railway for a service, and for a deployment of it.
 async fn create_service(
     simulator: &Simulator,
     service: &InProcess,
-) -> Result<Value, Box<dyn StdError>> {
-    let query = "mutation($input: ServiceCreateInput!) { serviceCreate(input: $input) { id } }";
-    let input = json!({"projectId": simulator.project_id(), "name": "a",
-        "environmentId": simulator.environment_id(), "source": {"image": "an-image"}});
-    let body = json!({"query": query, "variables": {"input": input}}).to_string();
-    let request = Request::post(simulator.graphql_url())
-        .header("content-type", "application/json")
-        .header("authorization", format!("Bearer {}", simulator.token()));
-    let request = request.body(Bytes::from(body))?;
-    let answer = service.clone().oneshot(request).await?;
-    let mut answer: Value = serde_json::from_slice(&to_bytes(answer.into_body(), 4096).await?)?;
-    Ok(answer["data"]["serviceCreate"]["id"].take())
+) -> Result<ServiceId, Box<dyn StdError>> {
+    let ask = async |query: &str, variables: Value| -> Result<Value, Box<dyn StdError>> {
+        let body = json!({"query": query, "variables": variables}).to_string();
+        let request = Request::post(simulator.graphql_url())
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {}", simulator.token()));
+        let answer = service.clone().oneshot(request.body(Bytes::from(body))?);
+        let body = to_bytes(answer.await?.into_body(), 4096).await?;
+        Ok(serde_json::from_slice(&body)?)
+    };
+    let create = "mutation($input: ServiceCreateInput!) { serviceCreate(input: $input) { id } }";
+    let input = json!({"projectId": simulator.project_id(), "name": "a"});
+    let made = ask(create, json!({ "input": input })).await?;
+    let id = made["data"]["serviceCreate"]["id"].as_str();
+    let id = id.ok_or("no service was made")?;
+    let commit = "mutation($id: String!, $patch: EnvironmentConfig!) \
+                  { environmentPatchCommit(environmentId: $id, patch: $patch) }";
+    let patch = json!({"services": {id: {"source": {"image": "an-image"}}}});
+    let environment = simulator.environment_id();
+    ask(commit, json!({"id": environment, "patch": patch})).await?;
+    Ok(ServiceId::new(id))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deployment_goes_on_with_virtual_time_and_only_with_it() -> TestResult {
     let (simulator, service) = start();
     let id = create_service(&simulator, &service).await?;
-    let id = ServiceId::new(id.as_str().ok_or("no service was made")?);
     let status = || {
         let view = simulator.view();
         let found = view.services.into_iter().find(|s| s.id == id.as_str());

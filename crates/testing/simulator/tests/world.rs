@@ -7,7 +7,7 @@ use pool_domain::{DeploymentStatus, ServiceId};
 use pool_simulator::invariants::{self, Row};
 use pool_simulator::operations::{self, Operation, POOL_API_KEY, Weights};
 use pool_simulator::world::{
-    AgentCall, Incident, InstanceKey, NewService, NewVolume, PageArgs, Reach, VariableScope, View,
+    AgentCall, Incident, InstanceKey, NewService, NewVolume, PageArgs, View,
 };
 use pool_simulator::{Caller, Fault, FaultRule, Refusal, Settings, World};
 use proptest::prelude::*;
@@ -44,6 +44,15 @@ fn patch(
     world
         .environment_patch_commit(&Caller::Account, environment, &patch)
         .map(drop)
+}
+
+fn volume_for((service, environment): &InstanceKey, world: &World) -> NewVolume {
+    NewVolume {
+        project: world.home().project.clone(),
+        environment: environment.clone(),
+        service: Some(service.clone()),
+        mount_path: "/data".to_owned(),
+    }
 }
 
 fn listed(world: &World) -> Result<usize, Refusal> {
@@ -118,9 +127,7 @@ fn a_commit_with_one_bad_service_changes_none() -> Result<(), Refusal> {
 fn a_service_reaches_every_environment_that_is_no_fork() -> Result<(), Refusal> {
     let mut world = world();
     let project = world.home().project.clone();
-    let fork = world
-        .add_environment(&project, "pr-1", true)
-        .ok_or(Refusal::ProjectNotFound)?;
+    let fork = world.add_environment("pr-1", true);
     let key = create(&mut world, "a")?;
     let other = world.home().other_environment.clone();
     assert!(world.instance(&(key.0.clone(), other)).is_some());
@@ -155,22 +162,13 @@ fn a_deleted_volume_is_kept_48_hours_and_counts_meanwhile() -> Result<(), Refusa
     let mut world = world();
     world.settings_mut().volumes_per_project = Some(1);
     let key = create(&mut world, "a")?;
-    let new = NewVolume {
-        project: world.home().project.clone(),
-        reach: Reach::One(key.1.clone()),
-        service: Some(key.0.clone()),
-        mount_path: "/data".to_owned(),
-    };
+    let new = volume_for(&key, &world);
     let volume = world.volume_create(&Caller::Account, new.clone())?;
-    assert_eq!(
-        world.volume_create(&Caller::Account, new.clone()),
-        Err(Refusal::VolumeMounted)
-    );
+    let second = world.volume_create(&Caller::Account, new.clone());
+    assert_eq!(second, Err(Refusal::VolumeMounted));
     world.service_delete(&Caller::Account, &key.0, None)?;
-    assert!(
-        !world.volumes()[&volume].is_pending_deletion(),
-        "its volume stays"
-    );
+    let stays = !world.volumes()[&volume].is_pending_deletion();
+    assert!(stays);
     world.volume_delete(&Caller::Account, &volume)?;
     let detached = NewVolume {
         service: None,
@@ -226,7 +224,7 @@ fn a_deployment_keeps_the_variables_that_it_was_started_with() -> Result<(), Ref
     let mut world = world();
     let key = create(&mut world, "a")?;
     let domain = world.synthetic_domain();
-    world.service_domain_create(&Caller::Account, &key, None, domain.clone())?;
+    world.service_domain_create(&Caller::Account, &key, domain.clone())?;
     let keyed = |value: &str| {
         json!({"services": {key.0.as_str(): {
             "source": {"image": "a"}, "variables": {"POOL_API_KEY": {"value": value}}}}})
@@ -249,55 +247,21 @@ fn a_deployment_keeps_the_variables_that_it_was_started_with() -> Result<(), Ref
 }
 
 #[test]
-fn variables_that_come_after_the_container_was_made_are_not_in_it() -> Result<(), Refusal> {
-    let set = |world: &mut World, key: &InstanceKey, name: &str| {
-        let scope = VariableScope {
-            project: world.home().project.clone(),
-            environment: key.1.clone(),
-            service: Some(key.0.clone()),
-        };
-        let variables = [(name.to_owned(), "1".to_owned())].into();
-        world.variables_upsert(&Caller::Account, &scope, &variables, false, true)
-    };
-    let mut world = world();
-    let key = create(&mut world, "a")?;
-    patch(&mut world, &key, "image:1")?;
-    set(&mut world, &key, "EARLY")?;
-    while status(&world, &key) != Some(DeploymentStatus::Deploying) {
-        let due = world.next_event_at().ok_or(Refusal::DeploymentNotFound)?;
-        world.step(due);
-    }
-    set(&mut world, &key, "LATE")?;
-    world.step(START + TimeDelta::seconds(200));
-    let inside = world.running_variables(&key);
-    let inside: Vec<_> = inside
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
-        .collect();
-    assert_eq!(inside, ["EARLY"]);
-    Ok(())
-}
-
-#[test]
 fn a_redeployment_with_a_volume_has_a_downtime() -> Result<(), Refusal> {
     for has_volume in [false, true] {
         let mut world = world();
         let key = create(&mut world, "a")?;
         if has_volume {
-            let volume = NewVolume {
-                project: world.home().project.clone(),
-                reach: Reach::One(key.1.clone()),
-                service: Some(key.0.clone()),
-                mount_path: "/data".to_owned(),
-            };
+            let volume = volume_for(&key, &world);
             world.volume_create(&Caller::Account, volume)?;
         }
         patch(&mut world, &key, "image:1")?;
         world.step(START + TimeDelta::seconds(200));
         assert!(world.happen(&key, Incident::Redeploy));
         while status(&world, &key) != Some(DeploymentStatus::Deploying) {
-            let due = world.next_event_at().ok_or(Refusal::DeploymentNotFound)?;
+            let due = world
+                .next_event_at()
+                .ok_or(Refusal::ServiceInstanceNotFound)?;
             world.step(due);
         }
         let serves = world.instance(&key).map_or(0, |i| i.active().count());
@@ -313,10 +277,8 @@ fn what_a_manager_leaves_behind_is_told_in_sentences() -> Result<(), Refusal> {
     create(&mut world, "convos-agent-lost")?;
     create(&mut world, "postgres")?;
     let orphan = NewVolume {
-        project: world.home().project.clone(),
-        reach: Reach::One(kept.1.clone()),
         service: None,
-        mount_path: "/data".to_owned(),
+        ..volume_for(&kept, &world)
     };
     world.volume_create(&Caller::Account, orphan)?;
     let row = |id: &str, service: &ServiceId, status: &str| Row {
@@ -429,7 +391,7 @@ proptest! {
         let mut seen = Vec::new();
         let mut after = None;
         loop {
-            let args = PageArgs { first: Some(size), after: after.clone(), ..PageArgs::default() };
+            let args = PageArgs { first: Some(size), after: after.clone() };
             let environment = world.home().environment.clone();
             let page = world.service_instances(&environment, &args, &View::default())
                 .map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;

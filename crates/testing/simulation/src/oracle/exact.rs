@@ -78,8 +78,10 @@ impl Oracle {
                 .collect();
             let home = &world.home().environment;
             let volumes = world.volumes().values().filter(|volume| {
-                let instance = volume.instances.get(home);
-                let service = instance.and_then(|instance| instance.service.as_ref());
+                let service = volume
+                    .service
+                    .as_ref()
+                    .filter(|_| volume.environment == *home);
                 !volume.is_pending_deletion() && service.is_some_and(|it| live.contains(it))
             });
             let keys = world

@@ -19,11 +19,9 @@ pub fn consistent(world: &World) -> Vec<Violation> {
     let mut names = BTreeSet::new();
     let mut domains = BTreeSet::new();
     for service in world.live_services() {
-        found.unless(
-            names.insert((&service.project, &service.name)),
-            "unique-names",
-            || format!("two services of one project are named {}", service.name),
-        );
+        found.unless(names.insert(&service.name), "unique-names", || {
+            format!("two services are named {}", service.name)
+        });
         for (environment, instance) in &service.instances {
             for domain in &instance.domains {
                 found.unless(domains.insert(&domain.domain), "unique-domains", || {
@@ -58,15 +56,14 @@ fn volumes_consistent(world: &World, found: &mut Found) {
         .values()
         .filter(|volume| !volume.is_pending_deletion())
     {
-        for (environment, instance) in &volume.instances {
-            let Some(service) = &instance.service else {
-                continue;
-            };
-            let before = attached.insert((service, environment), &volume.id);
-            found.unless(before.is_none(), "one-volume", || {
-                format!("service {service} has two volumes in {environment}")
-            });
-        }
+        let Some(service) = &volume.service else {
+            continue;
+        };
+        let environment = &volume.environment;
+        let before = attached.insert((service, environment), &volume.id);
+        found.unless(before.is_none(), "one-volume", || {
+            format!("service {service} has two volumes in {environment}")
+        });
     }
     for volume in world
         .volumes()
@@ -161,15 +158,11 @@ pub fn tidy(world: &World, rows: &[Row], prefix: &str) -> Vec<Violation> {
         .values()
         .filter(|volume| !volume.is_pending_deletion())
     {
-        let Some(instance) = volume.instances.get(environment) else {
-            continue;
-        };
         let key = |service: &ServiceId| (service.clone(), environment.clone());
-        let held = instance
-            .service
-            .as_ref()
-            .is_some_and(|s| world.instance(&key(s)).is_some());
-        found.unless(held, "volume-leak", || {
+        let held = volume.service.as_ref();
+        let held = held.is_some_and(|service| world.instance(&key(service)).is_some());
+        let ours = volume.environment == *environment;
+        found.unless(!ours || held, "volume-leak", || {
             format!("volume {} is left, and its service is gone", volume.id)
         });
     }

@@ -90,7 +90,6 @@ struct ChangedSettings {
     volume_cooldown_ms: Option<u64>,
     services_per_project: Option<usize>,
     instance_lag_ms: Option<u64>,
-    update_deploys: Option<bool>,
     default_page: Option<usize>,
     spend_per_field: Option<bool>,
     /// None that is allowed a second switches it off.
@@ -119,7 +118,6 @@ async fn change_settings(State(shared): State<Arc<Shared>>, body: Bytes) -> Answ
                 &mut settings.pending_volumes_count,
                 changed.pending_volumes_count,
             ),
-            (&mut settings.update_deploys, changed.update_deploys),
             (&mut settings.spend_per_field, changed.spend_per_field),
         ];
         for (setting, choice) in choices {
@@ -180,11 +178,7 @@ struct NewEnvironment {
 
 async fn add_environment(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
     let new: NewEnvironment = read(&body)?;
-    let added = shared.world(|world| {
-        let project = world.home().project.clone();
-        world.add_environment(&project, &new.name, new.is_fork)
-    });
-    let id = added.map(|id| id.to_string());
+    let id = shared.world(|world| world.add_environment(&new.name, new.is_fork));
     Ok(axum::Json(json!({ "environmentId": id })).into_response())
 }
 

@@ -11,7 +11,7 @@ use super::agents::Agents;
 use super::domains::Domains;
 use crate::faults::{FaultRule, RULES_MAX};
 use crate::world::{
-    AgentCall, AgentReply, Caller, Domain, Incident, InstanceKey, NewVolume, Reach, World,
+    AgentCall, AgentReply, Caller, Domain, Incident, InstanceKey, NewVolume, World,
 };
 use crate::{AgentFault, SimulatorError};
 
@@ -101,12 +101,10 @@ impl Shared {
         self: &Arc<Self>,
         caller: &Caller,
         key: &InstanceKey,
-        target_port: Option<i32>,
     ) -> Result<Domain, SimulatorError> {
         // It is served first, so that a deletion which comes right after closes it.
         let domain = self.domains.open(Arc::<Self>::clone(self))?;
-        let made =
-            self.world(|w| w.service_domain_create(caller, key, target_port, domain.clone()));
+        let made = self.world(|world| world.service_domain_create(caller, key, domain.clone()));
         if made.is_err() {
             self.domains.close(&[domain]);
         }
@@ -138,7 +136,7 @@ impl Shared {
             if let Some(mount_path) = &seed.mount_path {
                 let new = NewVolume {
                     project: world.home().project.clone(),
-                    reach: Reach::One(environment.clone()),
+                    environment: environment.clone(),
                     service: Some(id.clone()),
                     mount_path: mount_path.clone(),
                 };
@@ -147,7 +145,7 @@ impl Shared {
             Ok::<_, SimulatorError>((id, name))
         })?;
         let key = (id.clone(), environment.clone());
-        let domain = self.create_domain(&Caller::Account, &key, None)?.domain;
+        let domain = self.create_domain(&Caller::Account, &key)?.domain;
         Ok(SeededService {
             service_id: id.into_string(),
             name,

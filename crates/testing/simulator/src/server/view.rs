@@ -137,11 +137,7 @@ impl WorldView {
                 .iter()
                 .map(|volume| VolumeView {
                     id: volume.id.to_string(),
-                    service_id: volume
-                        .instances
-                        .get(home)
-                        .and_then(|instance| instance.service.as_ref())
-                        .map(ToString::to_string),
+                    service_id: volume.service.as_ref().map(ToString::to_string),
                     pending_deletion: volume.is_pending_deletion(),
                 })
                 .collect(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Refusal;
 
@@ -23,25 +23,15 @@ impl Default for Config {
 impl Config {
     /// What `serviceCreate` was given.
     #[must_use]
-    pub fn new(
-        image: Option<&str>,
-        repo: Option<&str>,
-        variables: &BTreeMap<String, String>,
-    ) -> Self {
-        let mut config = Map::new();
+    pub fn new(image: Option<&str>, variables: &BTreeMap<String, String>) -> Self {
+        let mut config = json!({});
         if let Some(image) = image {
-            config.insert("source".to_owned(), json!({ "image": image }));
-        } else if let Some(repo) = repo {
-            config.insert("source".to_owned(), json!({ "repo": repo }));
+            config["source"] = json!({ "image": image });
         }
-        if !variables.is_empty() {
-            let variables: Map<_, _> = variables
-                .iter()
-                .map(|(k, v)| (k.clone(), json!({ "value": v })))
-                .collect();
-            config.insert("variables".to_owned(), Value::Object(variables));
+        for (name, value) in variables {
+            config["variables"][name] = json!({ "value": value });
         }
-        Self(Value::Object(config))
+        Self(config)
     }
 
     /// As `environment.config` shows it. Holds secrets.
@@ -52,17 +42,6 @@ impl Config {
     /// The image that it is to run.
     pub(crate) fn image(&self) -> Option<&str> {
         self.0.pointer("/source/image")?.as_str()
-    }
-
-    /// The repository that it is built from.
-    pub(crate) fn repo(&self) -> Option<&str> {
-        self.0.pointer("/source/repo")?.as_str()
-    }
-
-    /// Any setting by its place, as `/deploy/startCommand`.
-    #[must_use]
-    pub fn setting(&self, path: &str) -> Option<&Value> {
-        self.0.pointer(path)
     }
 
     /// The names and values of its variables.
@@ -154,11 +133,8 @@ mod tests {
 
     #[test]
     fn a_null_removes_a_variable() {
-        let mut config = Config::new(
-            None,
-            None,
-            &BTreeMap::from([("K".to_owned(), "v".to_owned())]),
-        );
+        let variables = BTreeMap::from([("K".to_owned(), "v".to_owned())]);
+        let mut config = Config::new(None, &variables);
         assert_eq!(config.patch(&json!({"variables": {"K": null}})), Ok(true));
         assert!(config.variables().is_empty());
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_domain::{DeploymentId, DeploymentStatus, EnvironmentId, ProjectId, ServiceId};
+use pool_domain::{DeploymentId, DeploymentStatus, EnvironmentId, ServiceId};
 
 use super::model::{Cause, Deployment, Environment, InstanceKey};
 use super::{NewService, Refusal, World};
@@ -43,6 +43,27 @@ impl World {
         }
     }
 
+    /// Gives the latest deployment any status, as a test wants it. False where there is none.
+    pub(crate) fn set_deploy_status(
+        &mut self,
+        key: &InstanceKey,
+        status: &DeploymentStatus,
+        stopped: bool,
+    ) -> bool {
+        let now = self.now;
+        let deployments = self.instance_mut(key).map(|it| &mut it.deployments);
+        let Some(latest) = deployments.and_then(VecDeque::back_mut) else {
+            return false;
+        };
+        latest.end(status, stopped);
+        if latest.is_active() {
+            latest.running_since = Some(now);
+            let id = latest.id.clone();
+            self.retire_others(key, &id);
+        }
+        true
+    }
+
     /// Puts a service there that runs in `environment` since long ago, and is ready.
     pub(crate) fn seed_running(
         &mut self,
@@ -51,19 +72,13 @@ impl World {
         image: &str,
         variables: BTreeMap<String, String>,
     ) -> Result<ServiceId, Refusal> {
-        let project = self
-            .find_environment(environment)
-            .ok_or(Refusal::NotAuthorized)?
-            .0
-            .clone();
         let new = NewService {
             variables,
-            ..NewService::named(project, name)
+            ..NewService::named(self.home.project.clone(), name)
         };
         let id = self.service_create(&Caller::Account, new)?;
         let long_ago = self.now - SEEDED_AGE - self.settings.boot - self.settings.read_lag;
         let deployment_id = DeploymentId::new(self.new_id());
-        let seq = self.next_seq();
         let key = (id.clone(), environment.clone());
         if let Some(service) = self.services.get_mut(&id) {
             service.created_at = long_ago;
@@ -77,16 +92,10 @@ impl World {
         instance.created_at = long_ago;
         instance.deployments.push_back(Deployment {
             id: deployment_id,
-            seq,
-            image: Some(image.to_owned()),
-            has_snapshot: true,
             status: DeploymentStatus::Success,
             stopped: false,
-            created_at: long_ago,
-            status_updated_at: long_ago,
             running_since: Some(long_ago),
             variables: Arc::new(instance.config.variables()),
-            cause: Cause::Seeded,
             upcoming: VecDeque::new(),
         });
         instance.deploys_by_cause.insert(Cause::Seeded, 1);
@@ -103,25 +112,14 @@ impl World {
         name
     }
 
-    /// Adds an environment to a project; a fork is reached by a service only when asked.
-    pub fn add_environment(
-        &mut self,
-        project: &ProjectId,
-        name: &str,
-        is_fork: bool,
-    ) -> Option<EnvironmentId> {
+    /// Adds an environment to the project; a fork is reached by a service only when asked.
+    pub fn add_environment(&mut self, name: &str, is_fork: bool) -> EnvironmentId {
         let id = EnvironmentId::new(self.new_id());
-        let created_at = self.now;
-        let environment = Environment {
+        self.environments.push(Environment {
             id: id.clone(),
             name: name.to_owned(),
             is_fork,
-            created_at,
-        };
-        self.projects
-            .get_mut(project)?
-            .environments
-            .push(environment);
-        Some(id)
+        });
+        id
     }
 }

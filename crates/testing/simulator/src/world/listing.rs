@@ -3,21 +3,15 @@
 use chrono::{DateTime, Utc};
 use pool_domain::{EnvironmentId, ProjectId};
 
-use super::{
-    Caller, Environment, Refusal, Service, ServiceInstance, View, Volume, VolumeInstance, World,
-};
+use super::{Caller, Environment, Refusal, Service, ServiceInstance, View, Volume, World};
 
 /// What every connection takes.
 #[derive(Debug, Clone, Default)]
 pub struct PageArgs {
     /// Only what comes after this cursor.
     pub after: Option<String>,
-    /// Only what comes before this cursor.
-    pub before: Option<String>,
-    /// At most so many, from the front.
+    /// At most so many.
     pub first: Option<i32>,
-    /// At most so many, from the back.
-    pub last: Option<i32>,
 }
 
 /// A page of a connection. Each item comes with its cursor.
@@ -26,12 +20,19 @@ pub struct Page<T> {
     pub items: Vec<(String, T)>,
     /// Whether there are more behind.
     pub has_next: bool,
-    /// Whether there are more before.
-    pub has_previous: bool,
 }
 
 impl World {
-    /// `environment(id, projectId)`.
+    /// That there is a project of this id.
+    pub(super) fn check_project(&self, id: &ProjectId) -> Result<(), Refusal> {
+        if *id == self.home.project {
+            Ok(())
+        } else {
+            Err(Refusal::ProjectNotFound)
+        }
+    }
+
+    /// `environment(id)`.
     ///
     /// # Errors
     ///
@@ -40,15 +41,28 @@ impl World {
         &self,
         caller: &Caller,
         id: &EnvironmentId,
-        project: Option<&ProjectId>,
-    ) -> Result<(&ProjectId, &Environment), Refusal> {
-        let (owner, environment) = self.find_environment(id).ok_or(Refusal::NotAuthorized)?;
-        let fits = project.is_none_or(|asked| asked == owner);
-        if fits && caller.may_see(id) {
-            Ok((owner, environment))
-        } else {
-            Err(Refusal::NotAuthorized)
-        }
+    ) -> Result<&Environment, Refusal> {
+        let found = self.environments.iter().find(|it| it.id == *id);
+        let found = found.filter(|_| caller.may_see(id));
+        found.ok_or(Refusal::NotAuthorized)
+    }
+
+    /// `environments`: those that the caller sees, in the order in which they were made.
+    pub(crate) fn environments(
+        &self,
+        caller: &Caller,
+        project: &ProjectId,
+        is_ephemeral: Option<bool>,
+        args: &PageArgs,
+        view: &View,
+    ) -> Result<Page<&Environment>, Refusal> {
+        self.check_project(project)?;
+        let visible = self.environments.iter().filter(|environment| {
+            let fits = is_ephemeral.is_none_or(|asked| asked == environment.is_fork);
+            fits && caller.may_see(&environment.id)
+        });
+        let visible = (1..).zip(visible).collect();
+        paged(visible, args, self.settings.default_page, view)
     }
 
     /// `environment.serviceInstances`, oldest first.
@@ -78,18 +92,16 @@ impl World {
         environment: &EnvironmentId,
         args: &PageArgs,
         view: &View,
-    ) -> Result<Page<(&Volume, &VolumeInstance)>, Refusal> {
-        let shown = self.volumes.values().filter_map(|volume| {
-            let instance = volume.instances.get(environment)?;
-            let is_shown = self.shows(volume.created_at, None, view);
-            is_shown.then_some((volume.seq, (volume, instance)))
+    ) -> Result<Page<&Volume>, Refusal> {
+        let shown = self.volumes.values().filter(|volume| {
+            volume.environment == *environment && self.shows(volume.created_at, None, view)
         });
-        let items = view.bend(shown.collect());
+        let items = view.bend(shown.map(|volume| (volume.seq, volume)).collect());
         paged(items, args, self.settings.default_page, view)
     }
 
     /// Whether a listing of Railway's knows of something by now, and not yet of its end.
-    pub(super) fn shows(
+    fn shows(
         &self,
         created_at: DateTime<Utc>,
         deleted_at: Option<DateTime<Utc>>,
@@ -98,55 +110,26 @@ impl World {
         let lags = (self.settings.read_lag, self.settings.delete_lag);
         view.shows_with(self.now, created_at, deleted_at, lags)
     }
-
-    pub(super) fn find_environment(
-        &self,
-        id: &EnvironmentId,
-    ) -> Option<(&ProjectId, &Environment)> {
-        self.projects.values().find_map(|project| {
-            let found = project.environments.iter().find(|e| e.id == *id)?;
-            Some((&project.id, found))
-        })
-    }
 }
 
 /// Cuts a page out of items in the order of their number.
-pub(super) fn paged<T>(
+fn paged<T>(
     items: Vec<(u64, T)>,
     args: &PageArgs,
     default_page: usize,
     view: &View,
 ) -> Result<Page<T>, Refusal> {
-    let bound = |cursor: &Option<String>| cursor.as_deref().map(number_of).transpose();
-    let (after, before) = (bound(&args.after)?, bound(&args.before)?);
-    let total = items.len();
-    let mut items: Vec<_> = items
+    let after = args.after.as_deref().map(number_of).transpose()?;
+    let size = |asked: i32| usize::try_from(asked).map_err(|_| Refusal::ProblemProcessing);
+    let size = args.first.map_or(Ok(default_page), size)?;
+    let size = view.page_max.map_or(size, |max| size.min(max));
+    let mut rest = items
         .into_iter()
         .skip_while(|(n, _)| after.is_some_and(|after| *n <= after))
-        .collect();
-    let mut has_previous = items.len() < total;
-    let in_reach = items.len();
-    items.retain(|(n, _)| before.is_none_or(|before| *n < before));
-    let mut has_next = items.len() < in_reach;
-    let size = |asked: i32| usize::try_from(asked).map_err(|_| Refusal::ProblemProcessing);
-    let clamp = |size: usize| view.page_max.map_or(size, |max| size.min(max));
-    if let (Some(last), None) = (args.last, args.first) {
-        let skipped = items.len().saturating_sub(clamp(size(last)?));
-        has_previous |= skipped > 0;
-        items.drain(..skipped);
-    } else {
-        let first = clamp(args.first.map_or(Ok(default_page), size)?);
-        has_next |= items.len() > first;
-        items.truncate(first);
-    }
-    let items = items
-        .into_iter()
-        .map(|(n, item)| (cursor_of(n), item))
-        .collect();
+        .map(|(n, item)| (cursor_of(n), item));
     Ok(Page {
-        items,
-        has_next: has_next || view.endless,
-        has_previous,
+        items: rest.by_ref().take(size).collect(),
+        has_next: rest.next().is_some() || view.endless,
     })
 }
 
@@ -170,15 +153,15 @@ fn number_of(cursor: &str) -> Result<u64, Refusal> {
 mod tests {
     use super::*;
 
-    fn numbers(count: u64, args: &PageArgs) -> (Vec<u64>, Page<u64>) {
+    fn page(first: Option<i32>, after: Option<String>) -> Result<(Vec<u64>, Page<u64>), Refusal> {
+        let args = PageArgs { after, first };
         let page = paged(
-            (1..=count).map(|n| (n, n)).collect(),
-            args,
+            (1..=5).map(|n| (n, n)).collect(),
+            &args,
             3,
             &View::default(),
-        )
-        .unwrap();
-        (page.items.iter().map(|(_, n)| *n).collect(), page)
+        )?;
+        Ok((page.items.iter().map(|(_, n)| *n).collect(), page))
     }
 
     #[test]
@@ -191,71 +174,18 @@ mod tests {
 
     #[test]
     fn pages_follow_one_another_and_the_last_says_so() {
-        let (seen, page) = numbers(
-            5,
-            &PageArgs {
-                first: Some(2),
-                ..PageArgs::default()
-            },
-        );
-        assert_eq!((seen, page.has_next), (vec![1, 2], true));
-        let after = page.items.last().map(|(cursor, _)| cursor.clone());
-        let (seen, page) = numbers(
-            5,
-            &PageArgs {
-                first: Some(3),
-                after,
-                ..PageArgs::default()
-            },
-        );
-        assert_eq!(
-            (seen, page.has_next, page.has_previous),
-            (vec![3, 4, 5], false, true)
-        );
+        let (seen, first) = page(Some(2), None).unwrap();
+        assert_eq!((seen, first.has_next), (vec![1, 2], true));
+        let after = first.items.last().map(|(cursor, _)| cursor.clone());
+        let (seen, last) = page(Some(3), after).unwrap();
+        assert_eq!((seen, last.has_next), (vec![3, 4, 5], false));
     }
 
     #[test]
     fn no_first_is_the_default_and_zero_is_none() {
-        assert_eq!(numbers(5, &PageArgs::default()).0, [1, 2, 3]);
-        let (seen, page) = numbers(
-            5,
-            &PageArgs {
-                first: Some(0),
-                ..PageArgs::default()
-            },
-        );
-        assert!(seen.is_empty() && page.has_next);
-        let refused = paged(
-            vec![(1, 1)],
-            &PageArgs {
-                first: Some(-1),
-                ..PageArgs::default()
-            },
-            3,
-            &View::default(),
-        );
-        assert!(refused.is_err());
-    }
-
-    #[test]
-    fn last_and_before_page_from_the_back() {
-        let (seen, page) = numbers(
-            5,
-            &PageArgs {
-                last: Some(2),
-                ..PageArgs::default()
-            },
-        );
-        assert_eq!((seen, page.has_previous), (vec![4, 5], true));
-        let before = Some(cursor_of(4));
-        let (seen, page) = numbers(
-            5,
-            &PageArgs {
-                last: Some(2),
-                before,
-                ..PageArgs::default()
-            },
-        );
-        assert_eq!((seen, page.has_next), (vec![2, 3], true));
+        assert_eq!(page(None, None).unwrap().0, [1, 2, 3]);
+        let (seen, none) = page(Some(0), None).unwrap();
+        assert!(seen.is_empty() && none.has_next);
+        page(Some(-1), None).unwrap_err();
     }
 }

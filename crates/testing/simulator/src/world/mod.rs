@@ -5,7 +5,6 @@ mod agent;
 mod callers;
 mod config;
 mod counts;
-mod deployments;
 mod gate;
 mod incidents;
 mod limiter;
@@ -13,13 +12,10 @@ mod listing;
 mod model;
 mod mutations;
 mod patch;
-mod project;
 mod refusal;
-mod services;
 mod settings;
 mod time;
 mod timer;
-mod variables;
 mod view;
 mod volumes;
 
@@ -27,7 +23,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{DeploymentId, EnvironmentId, ProjectId, ServiceId, VolumeId};
+use pool_domain::{EnvironmentId, ProjectId, ServiceId, VolumeId};
 
 pub use agent::{
     Agent, AgentBody, AgentCall, AgentConversation, AgentReply, Ending, Outcome, Provision,
@@ -41,17 +37,13 @@ pub use incidents::Incident;
 pub use limiter::RateHeaders;
 pub use listing::{Page, PageArgs};
 pub use model::{
-    Cause, Deployment, Domain, Environment, InstanceKey, Project, Service, ServiceInstance, Volume,
-    VolumeInstance,
+    Cause, Deployment, Domain, Environment, InstanceKey, Service, ServiceInstance, Volume,
 };
 pub use mutations::NewService;
-pub use project::{DeploymentFilter, FoundDeployment};
 pub use refusal::Refusal;
-pub use services::InstanceChanges;
 pub use settings::{EdgeLimit, LimitBody, RateLimits, ResetFormat, Settings};
-pub use variables::VariableScope;
 pub use view::View;
-pub use volumes::{NewVolume, Reach, VolumeChanges};
+pub use volumes::NewVolume;
 
 use crate::accounts::{Accounts, AgentMail, OpenRouter};
 use crate::faults::Faults;
@@ -65,14 +57,14 @@ pub const HOME_ENVIRONMENT: &str = "production";
 /// an hour of the hardest test deletes, and a bound to the memory of a simulator left running.
 const DELETED_KEPT: usize = 10_000;
 
-/// All of it: projects, services, volumes, agents, the limits, and the faults that are switched on.
+/// All of it: one project with its services, volumes, agents, the limits, and the faults that are switched on.
 #[derive(Debug, Clone)]
 pub struct World {
     settings: Settings,
     rng: fastrand::Rng,
     now: DateTime<Utc>,
     seq: u64,
-    projects: BTreeMap<ProjectId, Project>,
+    environments: Vec<Environment>,
     services: BTreeMap<ServiceId, Service>,
     volumes: BTreeMap<VolumeId, Volume>,
     domains: BTreeMap<String, InstanceKey>,
@@ -84,7 +76,6 @@ pub struct World {
     limiter: Limiter,
     edge: Edge,
     requests: RequestCounts,
-    shared_variables: BTreeMap<EnvironmentId, BTreeMap<String, String>>,
     last_volume_at: Option<DateTime<Utc>>,
     accounts: Accounts,
     /// The faults that are switched on.
@@ -115,23 +106,18 @@ impl World {
             id: id.clone(),
             name: name.to_owned(),
             is_fork: false,
-            created_at: now,
         };
-        let project = Project {
-            id: home.project.clone(),
-            name: "warm-pool".to_owned(),
-            environments: vec![
-                environment(&home.environment, HOME_ENVIRONMENT),
-                environment(&home.other_environment, "staging"),
-            ],
-        };
+        let environments = vec![
+            environment(&home.environment, HOME_ENVIRONMENT),
+            environment(&home.other_environment, "staging"),
+        ];
         let tokens = Tokens::draw(&mut rng);
         Self {
             settings,
             rng,
             now,
             seq: 0,
-            projects: BTreeMap::from([(project.id.clone(), project)]),
+            environments,
             services: BTreeMap::new(),
             volumes: BTreeMap::new(),
             domains: BTreeMap::new(),
@@ -143,7 +129,6 @@ impl World {
             limiter: Limiter::default(),
             edge: Edge::default(),
             requests: RequestCounts::default(),
-            shared_variables: BTreeMap::new(),
             last_volume_at: None,
             accounts: Accounts::new(seed),
             faults: Faults::default(),
@@ -220,9 +205,9 @@ impl World {
     #[must_use]
     pub fn volume_of(&self, (service, environment): &InstanceKey) -> Option<&Volume> {
         self.volumes.values().find(|volume| {
-            let instance = volume.instances.get(environment);
             !volume.is_pending_deletion()
-                && instance.is_some_and(|i| i.service.as_ref() == Some(service))
+                && volume.environment == *environment
+                && volume.service.as_ref() == Some(service)
         })
     }
 
@@ -268,13 +253,6 @@ impl World {
             .filter(|s| s.is_live())?
             .instances
             .get_mut(environment)
-    }
-
-    fn deployment_mut(&mut self, key: &InstanceKey, id: &DeploymentId) -> Option<&mut Deployment> {
-        self.instance_mut(key)?
-            .deployments
-            .iter_mut()
-            .find(|deployment| deployment.id == *id)
     }
 
     fn next_seq(&mut self) -> u64 {

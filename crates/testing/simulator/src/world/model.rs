@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use pool_domain::{DeploymentId, DeploymentStatus, EnvironmentId, ProjectId, ServiceId, VolumeId};
+use pool_domain::{DeploymentId, DeploymentStatus, EnvironmentId, ServiceId, VolumeId};
 
 use super::Agent;
 use super::config::Config;
@@ -12,37 +12,23 @@ use super::config::Config;
 /// A service in one environment.
 pub type InstanceKey = (ServiceId, EnvironmentId);
 
-/// A project with its environments.
-#[derive(Debug, Clone)]
-pub struct Project {
-    pub id: ProjectId,
-    pub name: String,
-    /// Its environments, at least two.
-    pub environments: Vec<Environment>,
-}
-
-/// One environment of a project.
+/// One environment of the project.
 #[derive(Debug, Clone)]
 pub struct Environment {
     pub id: EnvironmentId,
     pub name: String,
     /// A fork of another environment: a service gets an instance in it only when asked.
     pub is_fork: bool,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
 }
 
 /// A service, with an instance in each environment that it reaches.
 #[derive(Debug, Clone)]
 pub struct Service {
     pub id: ServiceId,
-    /// The project it belongs to.
-    pub project: ProjectId,
-    /// Its name, unique among the live ones of the project.
+    /// Its name, unique among the live ones.
     pub name: String,
     /// Its place in listings.
     pub seq: u64,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was deleted, kept so that tests can see what happened to it.
     pub deleted_at: Option<DateTime<Utc>>,
@@ -61,10 +47,7 @@ impl Service {
 pub struct ServiceInstance {
     /// Railway's id of the instance.
     pub id: String,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
-    pub updated_at: DateTime<Utc>,
     /// What it is to run, and how.
     pub config: Config,
     /// Domains that Railway gave.
@@ -97,36 +80,19 @@ pub struct Domain {
     pub id: String,
     /// The name, here `127.0.0.1:PORT`.
     pub domain: String,
-    /// The port inside the container, where one was asked for.
-    pub target_port: Option<i32>,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
 }
 
 /// One run of a service instance.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     pub id: DeploymentId,
-    /// Its place in listings, which begin with the latest.
-    pub seq: u64,
-    /// The image that it runs; none where it is built from a repository.
-    pub image: Option<String>,
-    /// Whether its container was made once, so that it can be run again.
-    pub has_snapshot: bool,
-    /// Where it is.
     pub status: DeploymentStatus,
     /// Ran to its end or was stopped by hand; its status stays SUCCESS.
     pub stopped: bool,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
-    /// When its status last changed.
-    pub status_updated_at: DateTime<Utc>,
     /// Since when its container runs.
     pub running_since: Option<DateTime<Utc>>,
-    /// The variables that its container was made with: those at the beginning of DEPLOYING.
+    /// The variables that its container has, whatever is configured later.
     pub variables: Arc<BTreeMap<String, String>>,
-    /// Why it was made.
-    pub cause: Cause,
     /// The statuses that it will have, and when.
     pub upcoming: VecDeque<(DateTime<Utc>, DeploymentStatus)>,
 }
@@ -153,6 +119,14 @@ impl Deployment {
                 | DeploymentStatus::Deploying
         )
     }
+
+    /// It has this status from now on, and nothing more comes by itself.
+    pub(super) fn end(&mut self, status: &DeploymentStatus, stopped: bool) {
+        self.status = status.clone();
+        self.stopped = stopped;
+        self.running_since = None;
+        self.upcoming.clear();
+    }
 }
 
 /// Why a deployment was made.
@@ -162,32 +136,29 @@ pub enum Cause {
     Created,
     /// Its configuration was changed by a commit.
     Patched,
-    /// Its configuration was changed by one of the older mutations.
-    Updated,
-    /// Somebody asked for it.
-    Asked,
     /// Railway did it by itself, as when it empties a host.
     Railway,
     /// A test put it there.
     Seeded,
 }
 
-/// A volume, with an instance in each environment that it reaches.
+/// A volume, in its one environment.
 #[derive(Debug, Clone)]
 pub struct Volume {
     pub id: VolumeId,
-    /// The project it belongs to.
-    pub project: ProjectId,
     pub name: String,
+    /// Railway's id of it in its environment.
+    pub instance_id: String,
     /// Its place in listings.
     pub seq: u64,
-    /// When it was made.
+    pub environment: EnvironmentId,
+    /// The service that it is attached to; none when detached.
+    pub service: Option<ServiceId>,
     pub created_at: DateTime<Utc>,
     /// When it was asked to go. It is kept, pending deletion, until `purged_at`.
     pub deleted_at: Option<DateTime<Utc>>,
     /// When it will be gone for good.
     pub purged_at: Option<DateTime<Utc>>,
-    pub instances: BTreeMap<EnvironmentId, VolumeInstance>,
 }
 
 impl Volume {
@@ -196,15 +167,4 @@ impl Volume {
     pub const fn is_pending_deletion(&self) -> bool {
         self.deleted_at.is_some()
     }
-}
-
-/// A volume in one environment.
-#[derive(Debug, Clone)]
-pub struct VolumeInstance {
-    /// Railway's id of the instance.
-    pub id: String,
-    /// The service that it is attached to; none when detached.
-    pub service: Option<ServiceId>,
-    /// Where in the container it is.
-    pub mount_path: String,
 }

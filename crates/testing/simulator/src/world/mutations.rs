@@ -20,8 +20,6 @@ pub struct NewService {
     pub environment: Option<EnvironmentId>,
     /// With an image it is deployed at once.
     pub image: Option<String>,
-    /// With a repository it is built and deployed at once.
-    pub repo: Option<String>,
     pub variables: BTreeMap<String, String>,
 }
 
@@ -34,7 +32,6 @@ impl NewService {
             name: Some(name.into()),
             environment: None,
             image: None,
-            repo: None,
             variables: BTreeMap::new(),
         }
     }
@@ -58,15 +55,13 @@ impl World {
             Some(name) => name,
             None => format!("service-{:08x}", self.rng.u32(..)),
         };
-        self.check_name(&new.project, &name)?;
-        let live = self.services.values();
-        let live = live.filter(|s| s.is_live() && s.project == new.project);
+        self.check_name(&name)?;
+        let live = self.services.values().filter(|service| service.is_live());
         let room = self.settings.services_per_project;
         if room.is_some_and(|max| live.count() >= max) {
             return Err(Refusal::ProvisionLimit);
         }
-        let config = Config::new(new.image.as_deref(), new.repo.as_deref(), &new.variables);
-        let deploys = config.image().is_some() || config.repo().is_some();
+        let config = Config::new(new.image.as_deref(), &new.variables);
         let id = ServiceId::new(self.new_id());
         let instances = environments
             .iter()
@@ -74,7 +69,6 @@ impl World {
             .collect();
         let service = Service {
             id: id.clone(),
-            project: new.project,
             name,
             seq: self.next_seq(),
             created_at: self.now,
@@ -82,7 +76,7 @@ impl World {
             instances,
         };
         self.services.insert(id.clone(), service);
-        if deploys {
+        if new.image.is_some() {
             for environment in environments {
                 self.deploy(&(id.clone(), environment), Cause::Created)?;
             }
@@ -91,12 +85,12 @@ impl World {
     }
 
     /// That a service may have this name.
-    pub(super) fn check_name(&self, project: &ProjectId, name: &str) -> Result<(), Refusal> {
+    fn check_name(&self, name: &str) -> Result<(), Refusal> {
         if name.is_empty() || name.chars().count() > NAME_MAX_CHARS {
             return Err(Refusal::ProblemProcessing);
         }
         let mut live = self.services.values().filter(|service| service.is_live());
-        if live.any(|s| s.project == *project && s.name == name) {
+        if live.any(|service| service.name == name) {
             return Err(Refusal::NameTaken(name.to_owned()));
         }
         Ok(())
@@ -107,21 +101,13 @@ impl World {
         caller: &Caller,
         new: &NewService,
     ) -> Result<Vec<EnvironmentId>, Refusal> {
-        let project = self.project(caller, &new.project)?;
-        if let Some(asked) = &new.environment {
-            let environment = project
-                .environments
-                .iter()
-                .find(|e| e.id == *asked)
-                .ok_or(Refusal::NotAuthorized)?;
-            if !caller.may_see(asked) {
-                return Err(Refusal::NotAuthorized);
-            }
-            if environment.is_fork {
-                return Ok(vec![asked.clone()]);
-            }
+        self.check_project(&new.project)?;
+        if let Some(asked) = &new.environment
+            && self.environment(caller, asked)?.is_fork
+        {
+            return Ok(vec![asked.clone()]);
         }
-        let reached = project.environments.iter().filter(|e| !e.is_fork);
+        let reached = self.environments.iter().filter(|e| !e.is_fork);
         Ok(reached.map(|e| e.id.clone()).collect())
     }
 
@@ -129,7 +115,6 @@ impl World {
         ServiceInstance {
             id: self.new_id(),
             created_at: self.now,
-            updated_at: self.now,
             config: config.clone(),
             domains: Vec::new(),
             deployments: VecDeque::new(),
@@ -155,22 +140,11 @@ impl World {
         if matches!(caller, Caller::Project { .. }) && environment.is_none() {
             return Err(Refusal::NotAuthorized);
         }
-        let service = self
-            .services
-            .get(id)
-            .filter(|s| s.is_live())
-            .ok_or(Refusal::NotAuthorized)?;
-        self.project(caller, &service.project)?;
-        let fork = match environment {
-            Some(asked) => {
-                let (_, found) = self.environment(caller, asked, Some(&service.project))?;
-                found.is_fork.then(|| asked.clone())
-            }
-            None => None,
-        };
-        let Some(service) = self.services.get_mut(id) else {
-            return Err(Refusal::NotAuthorized);
-        };
+        let asked = environment.map(|asked| self.environment(caller, asked));
+        let asked = asked.transpose()?.filter(|asked| asked.is_fork);
+        let fork = asked.map(|fork| fork.id.clone());
+        let live = self.services.get_mut(id).filter(|s| s.is_live());
+        let service = live.ok_or(Refusal::NotAuthorized)?;
         let gone: Vec<_> = if let Some(fork) = fork {
             service.instances.remove(&fork).into_iter().collect()
         } else {
@@ -202,7 +176,6 @@ impl World {
         &mut self,
         caller: &Caller,
         key: &InstanceKey,
-        target_port: Option<i32>,
         domain: String,
     ) -> Result<Domain, Refusal> {
         self.check_instance(caller, key)?;
@@ -214,8 +187,6 @@ impl World {
         let made = Domain {
             id: self.new_id(),
             domain,
-            target_port,
-            created_at: self.now,
         };
         let instance = self
             .instance_mut(key)
@@ -225,27 +196,6 @@ impl World {
         Ok(made)
     }
 
-    pub(crate) fn service_domain_delete(
-        &mut self,
-        caller: &Caller,
-        id: &str,
-    ) -> Result<(), Refusal> {
-        let holders = self.services.values().filter(|service| service.is_live());
-        let mut holders = holders.flat_map(|s| s.instances.iter().map(move |(e, i)| (s, e, i)));
-        let found = holders.find_map(|(service, environment, instance)| {
-            let index = instance.domains.iter().position(|domain| domain.id == id)?;
-            Some(((service.id.clone(), environment.clone()), index))
-        });
-        let (key, index) = found.ok_or(Refusal::NotAuthorized)?;
-        self.check_instance(caller, &key)?;
-        if let Some(instance) = self.instance_mut(&key) {
-            let gone = instance.domains.remove(index).domain;
-            self.domains.remove(&gone);
-            self.freed_domains.push(gone);
-        }
-        Ok(())
-    }
-
     /// An address that nobody listens on, for a world without a server.
     pub fn synthetic_domain(&mut self) -> String {
         let seq = self.next_seq();
@@ -253,18 +203,17 @@ impl World {
     }
 
     /// That the caller may see the environment and that the service has an instance in it.
-    pub(super) fn check_instance(&self, caller: &Caller, key: &InstanceKey) -> Result<(), Refusal> {
-        self.environment(caller, &key.1, None)?;
-        match self.services.get(&key.0) {
-            Some(service) if service.is_live() => {
-                let found = service.instances.contains_key(&key.1);
-                if found {
-                    Ok(())
-                } else {
-                    Err(Refusal::ServiceInstanceNotFound)
-                }
-            }
-            _ => Err(Refusal::NotAuthorized),
+    fn check_instance(&self, caller: &Caller, key: &InstanceKey) -> Result<(), Refusal> {
+        self.environment(caller, &key.1)?;
+        let live = self.services.get(&key.0).filter(|s| s.is_live());
+        if live
+            .ok_or(Refusal::NotAuthorized)?
+            .instances
+            .contains_key(&key.1)
+        {
+            Ok(())
+        } else {
+            Err(Refusal::ServiceInstanceNotFound)
         }
     }
 }

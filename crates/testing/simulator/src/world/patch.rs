@@ -17,7 +17,7 @@ impl World {
         environment: &EnvironmentId,
         decrypt: bool,
     ) -> Result<Value, Refusal> {
-        self.environment(caller, environment, None)?;
+        self.environment(caller, environment)?;
         let services = self.live_services();
         let entries = services.iter().filter_map(|service| {
             let instance = service.instances.get(environment)?;
@@ -42,7 +42,7 @@ impl World {
         environment: &EnvironmentId,
         patch: &Value,
     ) -> Result<String, Refusal> {
-        self.environment(caller, environment, None)?;
+        self.environment(caller, environment)?;
         let services = match patch.get("services") {
             None => &Map::new(),
             Some(services) => services.as_object().ok_or(Refusal::ProblemProcessing)?,
@@ -58,41 +58,15 @@ impl World {
             }
         }
         for (key, config) in changed {
-            let deploys = config.image().is_some() || config.repo().is_some();
-            let now = self.now;
+            let deploys = config.image().is_some();
             if let Some(instance) = self.instance_mut(&key) {
                 instance.config = config;
-                instance.updated_at = now;
             }
             if deploys {
                 self.deploy(&key, Cause::Patched)?;
             }
         }
         Ok(self.new_id())
-    }
-
-    /// `serviceInstanceLimitsUpdate`: changes the limits, and deploys nothing.
-    pub(crate) fn limits_update(
-        &mut self,
-        caller: &Caller,
-        key: &InstanceKey,
-        cpu: Option<f64>,
-        memory_gb: Option<f64>,
-    ) -> Result<(), Refusal> {
-        self.check_instance(caller, key)?;
-        let mut containers = Map::new();
-        if let Some(cpu) = cpu {
-            containers.insert("cpu".to_owned(), json!(cpu));
-        }
-        if let Some(gb) = memory_gb {
-            containers.insert("memoryBytes".to_owned(), json!(gb * 1_073_741_824.0));
-        }
-        let patch = json!({"deploy": {"limitOverride": {"containers": containers}}});
-        let instance = self
-            .instance_mut(key)
-            .ok_or(Refusal::ServiceInstanceNotFound)?;
-        instance.config.patch(&patch)?;
-        Ok(())
     }
 }
 

@@ -20,9 +20,6 @@ pub enum Refusal {
     /// The service has no instance in that environment (yet).
     #[error("ServiceInstance not found")]
     ServiceInstanceNotFound,
-    /// No deployment has that id.
-    #[error("Deployment not found")]
-    DeploymentNotFound,
     /// Names are unique in a project.
     #[error("A service named \"{0}\" already exists in this project")]
     NameTaken(String),
@@ -34,15 +31,6 @@ pub enum Refusal {
     /// The service has a volume already.
     #[error("Service already has a volume mounted")]
     VolumeMounted,
-    /// The deployment is not finished yet.
-    #[error("Cannot redeploy yet, please wait for the original deployment to finish building")]
-    RedeployTooEarly,
-    /// The deployment was never built, so there is nothing to run again.
-    #[error("Cannot redeploy without a snapshot")]
-    RedeployWithoutSnapshot,
-    /// The volume has no instance in that environment.
-    #[error("VolumeInstance not found")]
-    VolumeInstanceNotFound,
     /// A domain could not be made just now.
     #[error("Failed to create service domain")]
     DomainFailed,

@@ -29,8 +29,6 @@ pub struct Settings {
     pub services_per_project: Option<usize>,
     /// For how long after its creation a service may get no domain, since its instance is not found.
     pub instance_lag: Duration,
-    /// Whether `serviceInstanceUpdate` with a new source deploys it. Reports contradict each other.
-    pub update_deploys: bool,
     /// How many items a connection gives when `first` is omitted.
     pub default_page: usize,
     /// How many requests are allowed.
@@ -56,7 +54,6 @@ impl Default for Settings {
             volume_cooldown: Duration::ZERO,
             services_per_project: None,
             instance_lag: Duration::ZERO,
-            update_deploys: true,
             // Railway does not document its default. 100 is small enough that a client which
             // forgets to page is found out by a test of modest size.
             default_page: 100,

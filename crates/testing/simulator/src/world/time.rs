@@ -54,28 +54,10 @@ impl World {
     }
 
     /// Begins a deployment of what is configured now.
-    pub(super) fn deploy(
-        &mut self,
-        key: &InstanceKey,
-        cause: Cause,
-    ) -> Result<DeploymentId, Refusal> {
-        let configured = self.instance(key).and_then(|i| i.config.image());
-        let image = configured.map(str::to_owned);
-        self.deploy_image(key, cause, image)
-    }
-
-    /// Begins a deployment of this image, whatever is configured.
-    pub(super) fn deploy_image(
-        &mut self,
-        key: &InstanceKey,
-        cause: Cause,
-        image: Option<String>,
-    ) -> Result<DeploymentId, Refusal> {
+    pub(super) fn deploy(&mut self, key: &InstanceKey, cause: Cause) -> Result<(), Refusal> {
         let faults = self.faults.strike_deployment(&mut self.rng);
         let id = DeploymentId::new(self.new_id());
-        let upcoming = self.plan_of_deploy(key, &faults)?;
-        let now = self.now;
-        let seq = self.next_seq();
+        let upcoming = self.plan_of_deploy(&faults);
         let instance = self
             .instance_mut(key)
             .ok_or(Refusal::ServiceInstanceNotFound)?;
@@ -85,49 +67,34 @@ impl World {
             }
         }
         // A deployment that is still on its way up is overtaken by the new one.
-        for older in instance
-            .deployments
-            .iter_mut()
-            .filter(|d| d.is_in_progress())
-        {
-            older.upcoming.clear();
-            older.status = DeploymentStatus::Removed;
-            older.status_updated_at = now;
+        let older = instance.deployments.iter_mut();
+        for older in older.filter(|d| d.is_in_progress()) {
+            older.end(&DeploymentStatus::Removed, false);
         }
         let first_due = upcoming.front().map(|(due, _)| *due);
         let variables = Arc::new(instance.config.variables());
         instance.deployments.push_back(Deployment {
             id: id.clone(),
-            seq,
-            image,
-            has_snapshot: false,
             status: DeploymentStatus::Initializing,
             stopped: false,
-            created_at: now,
-            status_updated_at: now,
             running_since: None,
             variables,
-            cause,
             upcoming,
         });
         if instance.deployments.len() > DEPLOYMENTS_KEPT {
             instance.deployments.pop_front();
         }
         *instance.deploys_by_cause.entry(cause).or_default() += 1;
-        instance.updated_at = now;
         if let Some(due) = first_due {
-            self.at(due, Timer::Advance(key.clone(), id.clone()));
+            self.at(due, Timer::Advance(key.clone(), id));
         }
-        Ok(id)
+        Ok(())
     }
 
-    fn plan_of_deploy(
-        &mut self,
-        key: &InstanceKey,
-        faults: &[Fault],
-    ) -> Result<VecDeque<(DateTime<Utc>, DeploymentStatus)>, Refusal> {
+    /// There is no build, since the source is an image.
+    fn plan_of_deploy(&mut self, faults: &[Fault]) -> VecDeque<(DateTime<Utc>, DeploymentStatus)> {
         if faults.contains(&Fault::DeploySticks) {
-            return Ok(VecDeque::new());
+            return VecDeque::new();
         }
         let took = self.random_duration(self.settings.deploy_min, self.settings.deploy_max);
         let now = self.now;
@@ -136,26 +103,17 @@ impl World {
             _ => None,
         });
         if let Some(status) = held {
-            return Ok(VecDeque::from([(now + took / 5, status)]));
+            return VecDeque::from([(now + took / 5, status)]);
         }
-        let built = self
-            .instance(key)
-            .ok_or(Refusal::ServiceInstanceNotFound)?
-            .config
-            .repo();
-        let mut upcoming = VecDeque::new();
-        // The build is skipped where the source is an image.
-        if built.is_some() {
-            upcoming.push_back((now + took / 5, DeploymentStatus::Building));
-        }
-        upcoming.push_back((now + took / 3, DeploymentStatus::Deploying));
         let last = if faults.contains(&Fault::DeployFails) {
             DeploymentStatus::Failed
         } else {
             DeploymentStatus::Success
         };
-        upcoming.push_back((now + took, last));
-        Ok(upcoming)
+        VecDeque::from([
+            (now + took / 3, DeploymentStatus::Deploying),
+            (now + took, last),
+        ])
     }
 
     fn advance(&mut self, key: &InstanceKey, id: &DeploymentId) {
@@ -164,26 +122,12 @@ impl World {
         let Some(instance) = self.instance_mut(key) else {
             return;
         };
-        let config = &instance.config;
         let Some(deployment) = instance.deployments.iter_mut().find(|d| d.id == *id) else {
             return;
         };
-        let Some(&(due, _)) = deployment.upcoming.front() else {
+        let Some((_, status)) = deployment.upcoming.pop_front_if(|(due, _)| *due <= now) else {
             return;
         };
-        if due > now {
-            return;
-        }
-        let Some((_, status)) = deployment.upcoming.pop_front() else {
-            return;
-        };
-        // The container is made now, so that what was configured since the beginning is in it, and
-        // what comes later is not: the race of those who set variables after the source.
-        if status == DeploymentStatus::Deploying {
-            deployment.variables = Arc::new(config.variables());
-            deployment.has_snapshot = true;
-        }
-        deployment.status_updated_at = now;
         deployment.running_since = (status == DeploymentStatus::Success).then_some(now);
         deployment.status = status.clone();
         if let Some((next, _)) = deployment.upcoming.front() {
@@ -204,15 +148,11 @@ impl World {
             return;
         };
         let mut retired = Vec::new();
-        for other in instance
-            .deployments
-            .iter_mut()
-            .filter(|d| d.id != *keep && d.is_active())
-        {
-            other.status = DeploymentStatus::Removing;
-            other.status_updated_at = now;
-            other.running_since = None;
-            other.upcoming = VecDeque::from([(now + REMOVAL, DeploymentStatus::Removed)]);
+        let others = instance.deployments.iter_mut();
+        for other in others.filter(|d| d.id != *keep && d.is_active()) {
+            other.end(&DeploymentStatus::Removing, false);
+            let gone = (now + REMOVAL, DeploymentStatus::Removed);
+            other.upcoming.push_back(gone);
             retired.push(other.id.clone());
         }
         for id in retired {
@@ -227,36 +167,20 @@ impl World {
         status: &DeploymentStatus,
         stopped: bool,
     ) -> bool {
-        let now = self.now;
-        let Some(instance) = self.instance_mut(key) else {
-            return false;
-        };
-        let mut ended = false;
-        for deployment in instance.deployments.iter_mut().filter(|d| d.is_active()) {
-            deployment.status = status.clone();
-            deployment.stopped = stopped;
-            deployment.running_since = None;
-            deployment.status_updated_at = now;
-            ended = true;
-        }
-        ended
+        let deployments = self.instance_mut(key).map(|it| &mut it.deployments);
+        let active = deployments.into_iter().flatten().filter(|d| d.is_active());
+        let ended = active.map(|deployment| deployment.end(status, stopped));
+        ended.count() > 0
     }
 
     /// Ends what is on its way up with FAILED, else what runs. False where there is neither.
     pub(super) fn fail_latest(&mut self, key: &InstanceKey) -> bool {
-        let now = self.now;
-        let Some(instance) = self.instance_mut(key) else {
-            return false;
-        };
-        let latest = instance.deployments.back_mut();
-        let Some(latest) = latest.filter(|d| d.is_in_progress() || d.is_active()) else {
-            return false;
-        };
-        latest.upcoming.clear();
-        latest.status = DeploymentStatus::Failed;
-        latest.running_since = None;
-        latest.status_updated_at = now;
-        true
+        let latest = self
+            .instance_mut(key)
+            .and_then(|it| it.deployments.back_mut());
+        let failing = latest.filter(|d| d.is_in_progress() || d.is_active());
+        let failed = failing.map(|latest| latest.end(&DeploymentStatus::Failed, false));
+        failed.is_some()
     }
 
     /// What the address `domain` answers: the agent, or the edge in its place.
@@ -286,7 +210,6 @@ impl World {
         if running.status == DeploymentStatus::Sleeping {
             // The request wakes it, and is itself lost.
             running.status = DeploymentStatus::Success;
-            running.status_updated_at = now;
             running.running_since = Some(now);
             return AgentReply::edge(502, "Application failed to respond");
         }

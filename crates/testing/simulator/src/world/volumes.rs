@@ -2,39 +2,19 @@
 
 use pool_domain::{EnvironmentId, ProjectId, ServiceId, VolumeId};
 
-use super::model::{Service, Volume, VolumeInstance};
+use super::model::{Service, Volume};
 use super::timer::Timer;
 use super::{Caller, Refusal, World};
-
-/// Which environments a new volume reaches: Railway tells "not said" from "null".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reach {
-    /// Not said: all that are no forks.
-    All,
-    /// Null: none.
-    None,
-    One(EnvironmentId),
-}
 
 /// What `volumeCreate` takes.
 #[derive(Debug, Clone)]
 pub struct NewVolume {
     pub project: ProjectId,
-    /// Which environments it reaches.
-    pub reach: Reach,
+    pub environment: EnvironmentId,
     /// The service to attach it to; none leaves it detached.
     pub service: Option<ServiceId>,
     /// Where in the container it is to be.
     pub mount_path: String,
-}
-
-/// What `volumeInstanceUpdate` changes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct VolumeChanges {
-    /// The service that it is attached to from now on; none detaches it.
-    pub service: Option<ServiceId>,
-    /// Where in the container it is to be; none leaves it.
-    pub mount_path: Option<String>,
 }
 
 impl World {
@@ -47,58 +27,33 @@ impl World {
     /// [`Refusal::ProblemProcessing`] for a mount path that cannot be, [`Refusal::NotAuthorized`]
     /// for what the caller does not see.
     pub fn volume_create(&mut self, caller: &Caller, new: NewVolume) -> Result<VolumeId, Refusal> {
-        let project = self.project(caller, &new.project)?;
-        let reached: Vec<_> = match &new.reach {
-            Reach::None => Vec::new(),
-            Reach::All => {
-                let all = project.environments.iter().filter(|e| !e.is_fork);
-                all.map(|e| e.id.clone()).collect()
-            }
-            Reach::One(id) => {
-                self.environment(caller, id, Some(&new.project))?;
-                vec![id.clone()]
-            }
-        };
-        self.check_room_for_volume(&new, &reached)?;
-        let cooldown = self.settings.volume_cooldown;
-        if self
+        self.check_project(&new.project)?;
+        self.environment(caller, &new.environment)?;
+        self.check_room_for_volume(&new)?;
+        let free_at = self
             .last_volume_at
-            .is_some_and(|at| self.now < at + cooldown)
-        {
+            .map(|at| at + self.settings.volume_cooldown);
+        if free_at.is_some_and(|at| self.now < at) {
             return Err(Refusal::TooQuickly("volumes"));
         }
         self.last_volume_at = Some(self.now);
         let id = VolumeId::new(self.new_id());
-        let name = format!("volume-{:08x}", self.rng.u32(..));
-        let instances = reached.into_iter().map(|environment| {
-            let mount_path = new.mount_path.clone();
-            let instance = VolumeInstance {
-                id: self.new_id(),
-                service: new.service.clone(),
-                mount_path,
-            };
-            (environment, instance)
-        });
-        let instances = instances.collect();
         let volume = Volume {
             id: id.clone(),
-            project: new.project,
-            name,
+            name: format!("volume-{:08x}", self.rng.u32(..)),
+            instance_id: self.new_id(),
             seq: self.next_seq(),
+            environment: new.environment,
+            service: new.service,
             created_at: self.now,
             deleted_at: None,
             purged_at: None,
-            instances,
         };
         self.volumes.insert(id.clone(), volume);
         Ok(id)
     }
 
-    fn check_room_for_volume(
-        &self,
-        new: &NewVolume,
-        reached: &[EnvironmentId],
-    ) -> Result<(), Refusal> {
+    fn check_room_for_volume(&self, new: &NewVolume) -> Result<(), Refusal> {
         if !new.mount_path.starts_with('/') {
             return Err(Refusal::ProblemProcessing);
         }
@@ -107,24 +62,16 @@ impl World {
             if !live {
                 return Err(Refusal::NotAuthorized);
             }
-            if reached
-                .iter()
-                .any(|e| self.volume_of(&(service.clone(), e.clone())).is_some())
-            {
+            let key = (service.clone(), new.environment.clone());
+            if self.volume_of(&key).is_some() {
                 return Err(Refusal::VolumeMounted);
             }
         }
         let pending_count = self.settings.pending_volumes_count;
-        let kept = self
-            .volumes
-            .values()
-            .filter(|v| v.project == new.project && (pending_count || !v.is_pending_deletion()))
-            .count();
-        if self
-            .settings
-            .volumes_per_project
-            .is_some_and(|max| kept >= max)
-        {
+        let kept = self.volumes.values();
+        let kept = kept.filter(|volume| pending_count || !volume.is_pending_deletion());
+        let room = self.settings.volumes_per_project;
+        if room.is_some_and(|max| kept.count() >= max) {
             return Err(Refusal::ProvisionLimit);
         }
         Ok(())
@@ -138,12 +85,7 @@ impl World {
     pub fn volume_delete(&mut self, caller: &Caller, id: &VolumeId) -> Result<(), Refusal> {
         let volume = self.volumes.get(id).filter(|v| !v.is_pending_deletion());
         let volume = volume.ok_or(Refusal::NotAuthorized)?;
-        self.project(caller, &volume.project)?;
-        let visible =
-            volume.instances.is_empty() || volume.instances.keys().any(|e| caller.may_see(e));
-        if !visible {
-            return Err(Refusal::NotAuthorized);
-        }
+        self.environment(caller, &volume.environment)?;
         let now = self.now;
         let purged_at = now + self.settings.volume_retention;
         if let Some(volume) = self.volumes.get_mut(id) {
@@ -151,67 +93,6 @@ impl World {
             volume.purged_at = Some(purged_at);
         }
         self.at(purged_at, Timer::Purge(id.clone()));
-        Ok(())
-    }
-
-    /// `volumeUpdate`: another name.
-    pub(crate) fn volume_rename(
-        &mut self,
-        caller: &Caller,
-        id: &VolumeId,
-        name: Option<String>,
-    ) -> Result<(), Refusal> {
-        let volume = self.volumes.get(id).ok_or(Refusal::NotAuthorized)?;
-        self.project(caller, &volume.project)?;
-        if let (Some(volume), Some(name)) = (self.volumes.get_mut(id), name) {
-            volume.name = name;
-        }
-        Ok(())
-    }
-
-    /// `volumeInstanceUpdate`, in one environment or in all that it reaches. One that names no
-    /// service is detached by it.
-    pub(crate) fn volume_instance_update(
-        &mut self,
-        caller: &Caller,
-        id: &VolumeId,
-        environment: Option<&EnvironmentId>,
-        changes: &VolumeChanges,
-    ) -> Result<(), Refusal> {
-        let volume = self.volumes.get(id).filter(|v| !v.is_pending_deletion());
-        let volume = volume.ok_or(Refusal::NotAuthorized)?;
-        self.project(caller, &volume.project)?;
-        let reached = volume.instances.keys();
-        let reached: Vec<_> = reached
-            .filter(|e| caller.may_see(e) && environment.is_none_or(|asked| asked == *e))
-            .cloned()
-            .collect();
-        if reached.is_empty() {
-            return Err(Refusal::VolumeInstanceNotFound);
-        }
-        if let Some(service) = &changes.service {
-            let live = self.services.get(service).is_some_and(Service::is_live);
-            if !live {
-                return Err(Refusal::NotAuthorized);
-            }
-            let mut there = reached
-                .iter()
-                .map(|e| self.volume_of(&(service.clone(), e.clone())));
-            if there.any(|other| other.is_some_and(|other| other.id != *id)) {
-                return Err(Refusal::VolumeMounted);
-            }
-        }
-        let Some(volume) = self.volumes.get_mut(id) else {
-            return Err(Refusal::NotAuthorized);
-        };
-        for environment in &reached {
-            if let Some(instance) = volume.instances.get_mut(environment) {
-                instance.service.clone_from(&changes.service);
-                if let Some(path) = &changes.mount_path {
-                    instance.mount_path.clone_from(path);
-                }
-            }
-        }
         Ok(())
     }
 }

@@ -2,13 +2,10 @@
 
 mod accounts;
 mod agents;
-mod cli;
 mod faults;
 mod limits;
 mod lists;
-mod node_pool;
 mod railway;
 mod schema;
 mod statuses;
 mod support;
-mod terraform;

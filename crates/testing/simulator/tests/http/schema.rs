@@ -31,19 +31,17 @@ async fn every_field_of_the_schema_is_answered() -> Result<()> {
         mount_path,
         ..SeedServices::default()
     })?;
-    let schema = Schema::parse_and_validate(pool_simulator::sdl(), "schema.graphql");
+    let schema = Schema::parse_and_validate(pool_simulator::sdl(), "railway.graphql");
     let schema = schema.map_err(|problem| problem.errors.to_string())?;
     let mut asked = BTreeSet::new();
-    let everything = everything_of(&schema, "Project", &mut asked);
-    let query = format!("{{ project(id: \"{}\") {everything} }}", client.project);
+    let everything = everything_of(&schema, "Environment", &mut asked);
+    let query = format!(
+        "{{ environment(id: \"{}\") {everything} }}",
+        client.environment
+    );
     client.data(&query, json!({})).await?;
-    for ty in [
-        "Environment",
-        "ServiceInstance",
-        "Deployment",
-        "VolumeInstance",
-    ] {
-        assert!(asked.contains(ty), "a project leads to {ty}");
+    for ty in ["ServiceInstance", "Deployment", "VolumeInstance"] {
+        assert!(asked.contains(ty), "an environment leads to {ty}");
     }
     Ok(())
 }

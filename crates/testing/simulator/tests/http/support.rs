@@ -1,11 +1,33 @@
 //! A plain client for the tests: sends text, gives back what came.
 
-use pool_simulator::{Options, SeedServices, Simulator};
+use std::time::Duration;
+
+use pool_simulator::{
+    AgentFault, Fault, FaultRule, Options, SeedServices, SeededService, Simulator,
+};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The key of every agent in the tests.
+pub(crate) const KEY: &str = "pool-key";
+
+/// How long a test waits for what is never to come.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the pool asks each tick, as it sends it.
+pub(crate) const LISTING: &str =
+    include_str!("../../../../railway/operations/environment_listing.graphql");
+const CREATE_SERVICE: &str = include_str!("../../../../railway/operations/service_create.graphql");
+const CREATE_VOLUME: &str = include_str!("../../../../railway/operations/volume_create.graphql");
+const CREATE_DOMAIN: &str =
+    include_str!("../../../../railway/operations/service_domain_create.graphql");
+
+/// Of a person, who names no environment.
+pub(crate) const DELETE: &str = "mutation($id: String!, $e: String) \
+                                 { serviceDelete(id: $id, environmentId: $e) }";
 
 /// What came back.
 #[derive(Debug)]
@@ -22,14 +44,25 @@ impl Answer {
 
     pub(crate) fn message(&self) -> String {
         let body = self.json();
-        body.pointer("/errors/0/message")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+        let message = body.pointer("/errors/0/message").and_then(Value::as_str);
+        message.unwrap_or_default().to_owned()
+    }
+
+    /// That it has this status, and says this.
+    #[track_caller]
+    pub(crate) fn says(&self, status: u16, message: &str) {
+        assert_eq!((self.status, self.message().as_str()), (status, message));
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The instances of a listing.
+    pub(crate) fn services(&self) -> Vec<Value> {
+        let edges = &self.json()["data"]["environment"]["serviceInstances"]["edges"];
+        let edges = edges.as_array().into_iter().flatten();
+        edges.map(|edge| edge["node"].clone()).collect()
     }
 }
 
@@ -56,10 +89,9 @@ impl Client {
     pub(crate) fn of(simulator: &Simulator) -> Result<Self> {
         // A second installation in the same process is refused, and does no harm.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(20));
         Ok(Self {
-            http: reqwest::Client::builder()
-                .timeout(std::time::Duration::from_secs(20))
-                .build()?,
+            http: http.build()?,
             url: simulator.graphql_url(),
             control: simulator.control_url(),
             token: simulator.token(),
@@ -81,8 +113,8 @@ impl Client {
     }
 
     pub(crate) async fn ask(&self, query: &str, variables: Value) -> Result<Answer> {
-        self.send(As::Bearer(self.token.clone()), query, variables)
-            .await
+        let who = As::Bearer(self.token.clone());
+        self.send(who, query, variables).await
     }
 
     /// Asks as [`Self::ask`], and gives the data; an error in the answer fails the test.
@@ -96,17 +128,17 @@ impl Client {
     }
 
     /// Waits until the agent at this address says that it is ready.
-    pub(crate) async fn until_ready(&self, domain: &str, key: &str) -> Result<()> {
+    pub(crate) async fn until_ready(&self, domain: &str) -> Result<()> {
         let ready = async {
             loop {
-                let answer = self.agent(domain, "/pool/health", key).await;
+                let answer = self.health(domain).await;
                 if answer.is_ok_and(|a| a.status == 200 && a.json()["ready"] == json!(true)) {
                     return;
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        Ok(tokio::time::timeout(std::time::Duration::from_secs(20), ready).await?)
+        Ok(tokio::time::timeout(Duration::from_secs(20), ready).await?)
     }
 
     /// A request to OpenRouter or AgentMail.
@@ -115,42 +147,67 @@ impl Client {
         method: &str,
         url: &str,
         key: &str,
-        body: Value,
+        body: Option<Value>,
     ) -> Result<Answer> {
         let request = self.http.request(method.parse()?, url).bearer_auth(key);
-        answer(if body.is_null() {
-            request
-        } else {
-            request.json(&body)
+        answer(match body {
+            Some(body) => request.json(&body),
+            None => request,
         })
         .await
     }
 
     pub(crate) async fn create_service(&self, name: &str) -> Result<Answer> {
-        let query = "mutation ServiceCreate($input: ServiceCreateInput!) \
-                     { serviceCreate(input: $input) { id name projectId createdAt } }";
-        self.ask(
-            query,
-            json!({"input": {"projectId": self.project, "name": name}}),
-        )
-        .await
+        let input = json!({"projectId": self.project, "name": name});
+        self.ask(CREATE_SERVICE, json!({ "input": input })).await
     }
 
-    pub(crate) async fn snapshot(&self, first: u32, after: Option<&str>) -> Result<Answer> {
+    /// The id of a new service.
+    pub(crate) async fn new_service(&self, name: &str) -> Result<String> {
+        let created = self.create_service(name).await?;
+        text(&created.json(), "/data/serviceCreate/id")
+    }
+
+    /// A new volume, attached or not.
+    pub(crate) async fn create_volume(&self, service: Option<&str>) -> Result<Answer> {
+        let input = json!({"projectId": self.project, "environmentId": self.environment,
+                           "serviceId": service, "mountPath": "/data"});
+        self.ask(CREATE_VOLUME, json!({ "input": input })).await
+    }
+
+    pub(crate) async fn create_domain(&self, service: &str) -> Result<Answer> {
+        let input = json!({"environmentId": self.environment, "serviceId": service});
+        self.ask(CREATE_DOMAIN, json!({ "input": input })).await
+    }
+
+    pub(crate) async fn listing(&self, first: u32, after: Option<&str>) -> Result<Answer> {
         let variables = json!({
-            "environmentId": self.environment, "projectId": self.project, "first": first,
-            "after": after,
+            "environmentId": self.environment, "projectId": self.project,
+            "servicesFirst": first, "servicesAfter": after, "volumesFirst": first,
         });
-        self.ask(SNAPSHOT, variables).await
+        self.ask(LISTING, variables).await
+    }
+
+    /// The only instance that there is.
+    pub(crate) async fn instance(&self) -> Result<Value> {
+        Ok(self.listing(1, None).await?.services().remove(0))
     }
 
     pub(crate) async fn control(&self, path: &str, body: Value) -> Result<Answer> {
-        answer(
-            self.http
-                .post(format!("{}/{path}", self.control))
-                .json(&body),
-        )
-        .await
+        let url = format!("{}/{path}", self.control);
+        answer(self.http.post(url).json(&body)).await
+    }
+
+    /// Changes how the world behaves.
+    pub(crate) async fn set(&self, settings: Value) -> Result<()> {
+        assert_eq!(self.control("settings", settings).await?.status, 200);
+        Ok(())
+    }
+
+    /// Lets something befall a service; the status of the answer.
+    pub(crate) async fn befall(&self, service: &str, verb: &str) -> Result<u16> {
+        let path = format!("services/{service}/{verb}");
+        Ok(self.control(&path, json!({})).await?.status)
     }
 
     pub(crate) async fn world(&self) -> Result<Value> {
@@ -164,24 +221,30 @@ impl Client {
     }
 
     pub(crate) async fn agent(&self, domain: &str, path: &str, key: &str) -> Result<Answer> {
-        answer(
-            self.http
-                .get(format!("http://{domain}{path}"))
-                .bearer_auth(key),
-        )
-        .await
+        let url = format!("http://{domain}{path}");
+        answer(self.http.get(url).bearer_auth(key)).await
+    }
+
+    pub(crate) async fn health(&self, domain: &str) -> Result<Answer> {
+        self.agent(domain, "/pool/health", KEY).await
     }
 
     /// Asks an agent, and follows it nowhere.
-    pub(crate) async fn straight(&self, domain: &str, path: &str, key: &str) -> Result<Answer> {
+    pub(crate) async fn straight(&self, domain: &str, path: &str) -> Result<Answer> {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         let url = format!("http://{domain}{path}");
-        answer(http.build()?.get(url).bearer_auth(key)).await
+        answer(http.build()?.get(url).bearer_auth(KEY)).await
     }
 
-    pub(crate) async fn provision(&self, domain: &str, key: &str, body: Value) -> Result<Answer> {
+    /// Asks an agent to be somebody.
+    pub(crate) async fn provision(&self, domain: &str, name: &str) -> Result<Answer> {
+        let body = json!({"agentName": name, "instructions": "Be kind."});
+        self.provision_with(domain, body).await
+    }
+
+    pub(crate) async fn provision_with(&self, domain: &str, body: Value) -> Result<Answer> {
         let url = format!("http://{domain}/pool/provision");
-        answer(self.http.post(url).bearer_auth(key).json(&body)).await
+        answer(self.http.post(url).bearer_auth(KEY).json(&body)).await
     }
 }
 
@@ -202,15 +265,30 @@ pub(crate) async fn started(options: Options) -> Result<(Simulator, Client)> {
     Ok((simulator, client))
 }
 
-/// The key of every agent in the tests.
-pub(crate) const KEY: &str = "pool-key";
+/// A simulator with one service that runs.
+pub(crate) async fn started_with_one() -> Result<(Simulator, Client, SeededService)> {
+    let (simulator, client) = started(Options::default()).await?;
+    let seeded = simulator.seed_services(&running(1))?.remove(0);
+    Ok((simulator, client, seeded))
+}
+
+/// A simulator with one service that runs, whose agent has this fault, and that agent's address.
+pub(crate) async fn ailing(fault: AgentFault) -> Result<(Simulator, Client, String)> {
+    let (simulator, client, seeded) = started_with_one().await?;
+    simulator.set_agent_fault(&seeded.service_id.as_str().into(), Some(fault))?;
+    Ok((simulator, client, seeded.domain))
+}
+
+/// The next request meets this.
+pub(crate) fn once(simulator: &Simulator, fault: Fault) -> Result<()> {
+    Ok(simulator.inject(FaultRule::once(fault))?)
+}
 
 /// Services that run already and accept [`KEY`].
 pub(crate) fn running(count: usize) -> SeedServices {
-    let variables = [("POOL_API_KEY".to_owned(), KEY.to_owned())].into();
     SeedServices {
         count,
-        variables,
+        variables: [("POOL_API_KEY".to_owned(), KEY.to_owned())].into(),
         ..SeedServices::default()
     }
 }
@@ -229,7 +307,7 @@ pub(crate) async fn read_much(address: &str, request: &str, bytes: usize) -> Res
         }
         Ok(())
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), reads).await?
+    tokio::time::timeout(Duration::from_secs(30), reads).await?
 }
 
 /// A text in an answer, at a path as `/serviceCreate/id`.
@@ -239,47 +317,3 @@ pub(crate) fn text(data: &Value, path: &str) -> Result<String> {
         .ok_or_else(|| format!("no {path} in {data}"))?
         .to_owned())
 }
-
-/// The nodes of a connection.
-pub(crate) fn nodes(connection: &Value) -> Vec<Value> {
-    let edges = connection["edges"].as_array();
-    edges
-        .into_iter()
-        .flatten()
-        .map(|edge| edge["node"].clone())
-        .collect()
-}
-
-/// What a manager asks each tick.
-pub(crate) const SNAPSHOT: &str = "
-query PoolSnapshot($environmentId: String!, $projectId: String!, $first: Int!, $after: String) {
-  environment(id: $environmentId, projectId: $projectId) {
-    id
-    name
-    serviceInstances(first: $first, after: $after) {
-      edges {
-        node {
-          id serviceId serviceName environmentId createdAt updatedAt deletedAt sleepApplication
-          source { image repo }
-          domains {
-            serviceDomains { id domain targetPort syncStatus deletedAt }
-            customDomains { id domain targetPort syncStatus deletedAt }
-          }
-          latestDeployment { id status createdAt statusUpdatedAt deploymentStopped }
-          activeDeployments { id status createdAt }
-        }
-      }
-      pageInfo { hasNextPage endCursor }
-    }
-    volumeInstances(first: $first) {
-      edges {
-        node {
-          id volumeId serviceId environmentId mountPath state sizeMB isPendingDeletion deletedAt
-          createdAt
-          volume { id name createdAt }
-        }
-      }
-      pageInfo { hasNextPage endCursor }
-    }
-  }
-}";

@@ -1,17 +1,16 @@
 //! Who asks, of what, and with which arguments.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apollo_compiler::Schema;
 use apollo_compiler::resolvers::ResolveInfo;
 use apollo_compiler::validation::Valid;
-use pool_domain::{EnvironmentId, ProjectId, ServiceId};
+use pool_domain::{EnvironmentId, ProjectId};
 use serde_json::Value;
 
 use super::super::shared::Shared;
 use crate::Refusal;
-use crate::world::{Caller, InstanceKey, PageArgs, VariableScope, View, World};
+use crate::world::{Caller, PageArgs, View, World};
 
 /// Who asks, and how faults bend what they see.
 #[derive(Debug, Clone)]
@@ -87,22 +86,20 @@ impl Arguments {
         self.maybe(name).unwrap_or_default()
     }
 
-    pub(super) fn maybe_text(&self, name: &str) -> Option<String> {
-        self.maybe(name).map(str::to_owned)
-    }
-
     pub(super) fn flag(&self, name: &str) -> bool {
         self.0[name].as_bool().unwrap_or(false)
     }
 
-    pub(super) fn page(&self) -> PageArgs {
+    /// Pages are read from the front, as a pool reads them; no other way is served.
+    pub(super) fn page(&self) -> Result<PageArgs, Refusal> {
         let integer = |name| self.0[name].as_i64()?.try_into().ok();
-        PageArgs {
-            after: self.maybe_text("after"),
-            before: self.maybe_text("before"),
-            first: integer("first"),
-            last: integer("last"),
+        if !self.0["before"].is_null() || !self.0["last"].is_null() {
+            return Err(Refusal::ProblemProcessing);
         }
+        Ok(PageArgs {
+            after: self.maybe("after").map(str::to_owned),
+            first: integer("first"),
+        })
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -111,26 +108,5 @@ impl Arguments {
 
     pub(super) fn environment(&self) -> Option<EnvironmentId> {
         self.maybe("environmentId").map(EnvironmentId::new)
-    }
-
-    pub(super) fn instance(&self) -> InstanceKey {
-        let environment = EnvironmentId::new(self.text("environmentId"));
-        (ServiceId::new(self.text("serviceId")), environment)
-    }
-
-    /// Whose variables are meant.
-    pub(super) fn variables_of(&self) -> VariableScope {
-        VariableScope {
-            project: self.project(),
-            environment: EnvironmentId::new(self.text("environmentId")),
-            service: self.maybe("serviceId").map(ServiceId::new),
-        }
-    }
-
-    /// Names and values, none where none are given.
-    pub(super) fn variables(&self) -> Result<BTreeMap<String, String>, Refusal> {
-        let given = serde_json::from_value::<Option<_>>(self.0["variables"].clone());
-        let given = given.map_err(|_| Refusal::ProblemProcessing)?;
-        Ok(given.unwrap_or_default())
     }
 }

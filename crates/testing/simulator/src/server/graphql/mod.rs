@@ -1,8 +1,7 @@
-//! The GraphQL schema: names, arguments and nullability are Railway's, of as much as is served. It is
-//! `schema.graphql`; what its fields answer is JSON, made from the world when a field asks for it.
+//! The GraphQL schema: the part of Railway's own that the pool's client is compiled against. What its
+//! fields answer is JSON, made from the world when a field asks for it.
 
 mod context;
-mod links;
 mod mutation;
 mod object;
 mod query;
@@ -27,7 +26,7 @@ use self::context::Context;
 use self::object::Object;
 use super::shared::Shared;
 
-const SDL: &str = include_str!("../../../schema.graphql");
+const SDL: &str = include_str!("../../../../../railway/schema/railway.graphql");
 
 /// In no schema: what a client sees when Railway learns a new status.
 const UNKNOWN_STATUS: &str = "extend enum DeploymentStatus { HIBERNATING }";
@@ -50,8 +49,8 @@ pub const fn sdl() -> &'static str {
     reason = "the text is a constant, and every test reads it"
 )]
 fn parse(text: String) -> Valid<Schema> {
-    Schema::parse_and_validate(text, "schema.graphql")
-        .unwrap_or_else(|problem| panic!("schema.graphql: {}", problem.errors))
+    Schema::parse_and_validate(text, "railway.graphql")
+        .unwrap_or_else(|problem| panic!("railway.graphql: {}", problem.errors))
 }
 
 /// The status and the body of the answer. Whoever shows no token sees only the schema.

@@ -7,7 +7,7 @@ use apollo_compiler::resolvers::{FieldError, ObjectValue, ResolveInfo, ResolvedV
 use serde_json::Value;
 
 use super::context::{Arguments, Context, Found, Parent};
-use super::{links, mutation, query};
+use super::{mutation, query};
 
 pub(super) struct Object<'a> {
     ty: &'a str,
@@ -38,7 +38,7 @@ impl<'a> Object<'a> {
             ty => {
                 let fields = &*self.fields;
                 let parent = Parent { ty, fields };
-                context.world(|world, scope| links::follow(world, scope, parent, field, arguments))
+                context.world(|world, scope| query::follow(world, scope, parent, field, arguments))
             }
         }
     }
