@@ -185,7 +185,7 @@ fn new_password() -> Result<String, Error> {
 }
 
 /// Removes a directory with all that is in it; one that is missing is removed already.
-pub(crate) fn remove_dir(dir: &Path) -> Result<(), Error> {
+fn remove_dir(dir: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::file("removed", dir)(error))

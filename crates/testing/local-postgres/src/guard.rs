@@ -111,6 +111,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::postmaster::Halt;
     use crate::start::{Place, Started};
     use crate::waiting::wait_for;
     use crate::{Options, Programs};
@@ -118,11 +119,11 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     /// Guarded like every temporary one, in case the test is killed.
-    fn start() -> Result<(Started, Guard, Options), Error> {
+    fn start() -> Result<(Started, Guard), Error> {
         let options = Options::temporary(Programs::find(&[])?);
         let started = Place::open(&options)?.start(&options)?;
         let guard = Guard::end_with_manager(&started.place.cluster, started.postmaster)?;
-        Ok((started, guard, options))
+        Ok((started, guard))
     }
 
     /// As if nobody had wanted the server since 1970.
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_server_that_nobody_wants_ends() {
-        let (mut started, manager, _) = start().unwrap();
+        let (mut started, manager) = start().unwrap();
         let cluster = &started.place.cluster;
         make_old(cluster);
         let mut idle = Guard::looking_every(1, cluster, started.postmaster, MINUTE).unwrap();
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_server_with_a_client_does_not_end() {
-        let (started, manager, options) = start().unwrap();
+        let (started, manager) = start().unwrap();
         let cluster = &started.place.cluster;
         let mut client = TcpStream::connect(("127.0.0.1", started.postmaster.port)).unwrap();
         let request = b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0";
@@ -165,15 +166,12 @@ mod tests {
         assert!(!ends_within(4, &started));
         idle.end();
         manager.end();
-        started
-            .postmaster
-            .end(&cluster.data(), options.stop_timeout)
-            .unwrap();
+        started.postmaster.end(&cluster.data(), Halt::Fast).unwrap();
     }
 
     #[test]
     fn a_server_whose_manager_is_gone_ends_and_its_directory_goes() {
-        let (mut started, mut manager, _) = start().unwrap();
+        let (mut started, mut manager) = start().unwrap();
         let dir = started.place.cluster.dir.clone();
         assert!(!ends_within(1, &started));
         // What the kernel does when a process ends.

@@ -16,5 +16,6 @@ mod waiting;
 pub use error::Error;
 pub use options::{Certificate, Options};
 pub use place::state_dir;
+pub use postmaster::Halt;
 pub use programs::Programs;
-pub use server::{Halt, Server};
+pub use server::Server;

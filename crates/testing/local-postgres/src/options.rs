@@ -5,12 +5,6 @@ use std::time::Duration;
 
 use crate::Programs;
 
-/// A first start makes a cluster (0.7 s on two idle cores); a busy machine takes ten times that.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A fast shutdown takes 10 to 15 ms, and the time of one checkpoint on a slow disk.
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// PostgreSQL's own default.
 const MAX_CONNECTIONS: u16 = 100;
 
@@ -24,8 +18,6 @@ pub struct Options {
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) idle_limit: Option<Duration>,
-    pub(crate) start_timeout: Duration,
-    pub(crate) stop_timeout: Duration,
 }
 
 impl Options {
@@ -50,8 +42,6 @@ impl Options {
             settings: Vec::new(),
             certificate: None,
             idle_limit: None,
-            start_timeout: START_TIMEOUT,
-            stop_timeout: STOP_TIMEOUT,
         }
     }
 
@@ -90,20 +80,6 @@ impl Options {
     #[must_use]
     pub fn end_when_idle(mut self, limit: Duration) -> Self {
         self.idle_limit = Some(limit);
-        self
-    }
-
-    /// How long a start may take, the making of the cluster excluded.
-    #[must_use]
-    pub fn start_timeout(mut self, limit: Duration) -> Self {
-        self.start_timeout = limit;
-        self
-    }
-
-    /// How long a fast shutdown may take before the server is told to quit at once.
-    #[must_use]
-    pub fn stop_timeout(mut self, limit: Duration) -> Self {
-        self.stop_timeout = limit;
         self
     }
 }

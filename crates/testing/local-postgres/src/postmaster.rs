@@ -14,6 +14,20 @@ use crate::waiting::wait_for;
 /// After SIGQUIT the server kills its own children within 5 s, so 10 s is enough for it to go.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A fast shutdown takes 10 to 15 ms, and the time of one checkpoint on a slow disk.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How a server is brought down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// Connections are closed, what is committed is written (`SIGINT`).
+    Fast,
+    /// Everything ends at once, and the next start recovers (`SIGQUIT`).
+    Immediate,
+    /// The postmaster is gone without a word (`SIGKILL`); its children go when they notice.
+    Killed,
+}
+
 /// What `postmaster.pid` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Postmaster {
@@ -54,45 +68,29 @@ impl Postmaster {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Ends it by this signal, and by SIGKILL when that takes too long: PostgreSQL 15 waits for ever
-    /// for a child that it was forking when the signal came.
-    pub(crate) fn end_by(self, signal: Signal, data_dir: &Path) -> Result<(), Error> {
-        let gone = || {
-            wait_for(QUIT_TIMEOUT, || {
-                Ok::<_, Error>((!serves(self.pid, data_dir)).then_some(()))
-            })
+    /// Ends it, and by a harder signal where that takes too long.
+    pub(crate) fn end(self, data_dir: &Path, how: Halt) -> Result<(), Error> {
+        let quit = (Signal::QUIT, QUIT_TIMEOUT);
+        let kill = (Signal::KILL, QUIT_TIMEOUT);
+        let signals = match how {
+            Halt::Fast => [(Signal::INT, STOP_TIMEOUT), quit],
+            // PostgreSQL 15 waits for ever for a child that it was forking when the signal came.
+            Halt::Immediate => [quit, kill],
+            Halt::Killed => [kill, kill],
         };
-        for signal in [signal, Signal::KILL] {
-            let _ = kill_process(self.pid, signal);
-            if gone()?.is_some() {
+        let is_gone = || (!serves(self.pid, data_dir)).then_some(());
+        for (signal, limit) in signals {
+            // One that ended long ago may have given its number to somebody else.
+            if is_gone().is_none() {
+                let _ = kill_process(self.pid, signal);
+            }
+            if wait_for(limit, || Ok::<_, Error>(is_gone()))?.is_some() {
                 return Ok(());
             }
         }
-        let seconds = (QUIT_TIMEOUT * 2).as_secs();
-        let pid = self.number();
-        Err(Error::StopServer { pid, seconds })
-    }
-
-    /// Fast shutdown, and, when that takes longer than `limit`, the immediate one.
-    pub(crate) fn end(self, data_dir: &Path, limit: Duration) -> Result<(), Error> {
-        let gone = |limit| {
-            wait_for(limit, || {
-                Ok::<_, Error>((!serves(self.pid, data_dir)).then_some(()))
-            })
-        };
-        // One that ended long ago may have given its number to somebody else.
-        if !serves(self.pid, data_dir) {
-            return Ok(());
-        }
-        let _ = kill_process(self.pid, Signal::INT);
-        if gone(limit)?.is_some() {
-            return Ok(());
-        }
-        let _ = kill_process(self.pid, Signal::QUIT);
-        let seconds = (limit + QUIT_TIMEOUT).as_secs();
-        gone(QUIT_TIMEOUT)?.ok_or(Error::StopServer {
+        Err(Error::StopServer {
             pid: self.number(),
-            seconds,
+            seconds: signals.iter().map(|(_, limit)| limit.as_secs()).sum(),
         })
     }
 }

@@ -3,31 +3,15 @@
 use std::fmt;
 use std::path::Path;
 use std::process::Child;
-use std::time::Duration;
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, SUPERUSER, remove_dir};
+use crate::cluster::{Cluster, SUPERUSER};
 use crate::guard::{self, Guard};
 use crate::lock::DirectoryLock;
-use crate::postmaster::Postmaster;
+use crate::postmaster::{Halt, Postmaster};
 use crate::start::{Place, Started, start_at};
 use crate::{Error, Options};
-
-/// A fast shutdown of a server that an earlier run left takes what any takes.
-const LEFTOVER_STOP_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How a server is brought down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Halt {
-    /// Connections are closed, what is committed is written (`SIGINT`).
-    Fast,
-    /// Everything ends at once, and the next start recovers (`SIGQUIT`).
-    Immediate,
-    /// The postmaster is gone without a word (`SIGKILL`); its children go when they notice.
-    Killed,
-}
 
 /// A PostgreSQL server of ours. Dropping it stops it, unless it is [left](Self::leave_running).
 pub struct Server {
@@ -76,7 +60,7 @@ impl Server {
         let _lock = DirectoryLock::take(&place.cluster.dir)?;
         // Before the look, so that a server which is about to end from idleness sees it.
         guard::touch(&place.cluster)?;
-        let started = match place.await_running(options)? {
+        let started = match place.await_running()? {
             Some(postmaster) => place.adopted(postmaster)?,
             None => place.start(options)?,
         };
@@ -95,9 +79,7 @@ impl Server {
         let cluster = Cluster::at(dir)?;
         let _lock = DirectoryLock::take(&cluster.dir)?;
         match Postmaster::running_in(&cluster.data())? {
-            Some(running) => running
-                .end(&cluster.data(), LEFTOVER_STOP_TIMEOUT)
-                .map(|()| true),
+            Some(running) => running.end(&cluster.data(), Halt::Fast).map(|()| true),
             None => Ok(false),
         }
     }
@@ -149,17 +131,8 @@ impl Server {
     ///
     /// Where it does not end in time: it is left alone then, with its directory.
     pub fn stop(mut self) -> Result<(), Error> {
-        self.end()
-    }
-
-    /// Stops it and removes its directory, whichever that is.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::stop`]; and where the directory cannot be removed.
-    pub fn stop_and_remove(mut self) -> Result<(), Error> {
-        self.end()?;
-        remove_dir(&self.cluster.dir)
+        self.stops = false;
+        self.halt(Halt::Fast)
     }
 
     /// Lets it run on without this manager; a temporary directory then stays too.
@@ -182,13 +155,11 @@ impl Server {
         if let Some(guard) = self.guard.take() {
             guard.end();
         }
-        let (data, limit) = (self.cluster.data(), self.options.stop_timeout);
-        match how {
-            Halt::Fast => self.postmaster.end(&data, limit)?,
-            Halt::Immediate => self.postmaster.end_by(Signal::QUIT, &data)?,
-            Halt::Killed => self.postmaster.end_by(Signal::KILL, &data)?,
+        self.postmaster.end(&self.cluster.data(), how)?;
+        // It is a zombie by now; asking for its status lets the system forget it.
+        if let Some(mut child) = self.child.take() {
+            let _ = child.wait();
         }
-        self.reap();
         Ok(())
     }
 
@@ -256,30 +227,12 @@ impl Server {
         };
         Ok(Some(guard))
     }
-
-    fn end(&mut self) -> Result<(), Error> {
-        self.stops = false;
-        if let Some(guard) = self.guard.take() {
-            guard.end();
-        }
-        let limit = self.options.stop_timeout;
-        self.postmaster.end(&self.cluster.data(), limit)?;
-        self.reap();
-        Ok(())
-    }
-
-    /// It is a zombie by now; asking for its status lets the system forget it.
-    fn reap(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.wait();
-        }
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         if self.stops {
-            let _ = self.end();
+            let _ = self.halt(Halt::Fast);
         }
     }
 }

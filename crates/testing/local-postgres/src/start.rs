@@ -6,6 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::process::Child;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -14,6 +15,10 @@ use crate::guard;
 use crate::postmaster::{Postmaster, log_tail};
 use crate::waiting::wait_for;
 use crate::{Error, Options};
+
+/// How long a start may take, the making of the cluster excluded: 30 ms on idle cores, and on a busy
+/// machine many times that.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The port that belongs to the server that the machine's owner runs.
 const STANDARD_PORT: u16 = 5432;
@@ -93,15 +98,15 @@ impl Place {
 
     /// The server that runs here already, once it is ready: it may have been left in the middle of
     /// its start. `None` when there is none, or when it ends meanwhile.
-    pub(crate) fn await_running(&self, options: &Options) -> Result<Option<Postmaster>, Error> {
+    pub(crate) fn await_running(&self) -> Result<Option<Postmaster>, Error> {
         let data = self.cluster.data();
-        let running = wait_for(options.start_timeout, || {
+        let running = wait_for(START_TIMEOUT, || {
             Ok(match Postmaster::running_in(&data)? {
                 None => Some(None),
                 Some(postmaster) => postmaster.ready.then_some(Some(postmaster)),
             })
         })?;
-        running.ok_or_else(|| not_ready(&self.cluster, options))
+        running.ok_or_else(|| not_ready(&self.cluster))
     }
 }
 
@@ -113,19 +118,17 @@ pub(crate) fn start_at(
     options: &Options,
 ) -> Result<(Postmaster, Child), Error> {
     let mut refused = None;
-    let started = wait_for(options.start_timeout, || {
-        match start_once(cluster, port, options) {
-            Ok(started) => Ok(Some(started)),
-            Err(Error::StartServer { status, log })
-                if STILL_ENDING.iter().any(|it| log.contains(it)) =>
-            {
-                refused = Some(Error::StartServer { status, log });
-                Ok(None)
-            }
-            Err(error) => Err(error),
+    let started = wait_for(START_TIMEOUT, || match start_once(cluster, port, options) {
+        Ok(started) => Ok(Some(started)),
+        Err(Error::StartServer { status, log })
+            if STILL_ENDING.iter().any(|it| log.contains(it)) =>
+        {
+            refused = Some(Error::StartServer { status, log });
+            Ok(None)
         }
+        Err(error) => Err(error),
     })?;
-    started.ok_or_else(|| refused.unwrap_or_else(|| not_ready(cluster, options)))
+    started.ok_or_else(|| refused.unwrap_or_else(|| not_ready(cluster)))
 }
 
 fn start_once(
@@ -134,7 +137,7 @@ fn start_once(
     options: &Options,
 ) -> Result<(Postmaster, Child), Error> {
     let mut child = spawn(cluster, port, options)?;
-    match await_started(cluster, &mut child, options) {
+    match await_started(cluster, &mut child) {
         Ok(postmaster) => Ok((postmaster, child)),
         Err(error) => {
             // It may have ended by itself; its children end when they notice that it has.
@@ -165,13 +168,9 @@ fn spawn(cluster: &Cluster, port: u16, options: &Options) -> Result<Child, Error
         .map_err(|source| Error::RunProgram { program, source })
 }
 
-fn await_started(
-    cluster: &Cluster,
-    child: &mut Child,
-    options: &Options,
-) -> Result<Postmaster, Error> {
+fn await_started(cluster: &Cluster, child: &mut Child) -> Result<Postmaster, Error> {
     let data = cluster.data();
-    let started = wait_for(options.start_timeout, || {
+    let started = wait_for(START_TIMEOUT, || {
         if let Some(postmaster) = Postmaster::running_in(&data)?.filter(|found| found.ready) {
             return Ok(Some(postmaster));
         }
@@ -185,13 +184,13 @@ fn await_started(
             log: log_tail(&cluster.log()),
         })
     })?;
-    started.ok_or_else(|| not_ready(cluster, options))
+    started.ok_or_else(|| not_ready(cluster))
 }
 
-fn not_ready(cluster: &Cluster, options: &Options) -> Error {
+fn not_ready(cluster: &Cluster) -> Error {
     let log = log_tail(&cluster.log());
     Error::AwaitReady {
-        seconds: options.start_timeout.as_secs(),
+        seconds: START_TIMEOUT.as_secs(),
         log,
     }
 }
