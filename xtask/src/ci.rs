@@ -14,62 +14,35 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
+const fn step(name: &'static str, rerun: &'static str, run: fn() -> Result<()>) -> Step {
+    Step { name, rerun, run }
+}
+
+const CLIPPY: &str = "cargo clippy --workspace --all-targets -- -D warnings";
+const DENY: &str = "cargo deny check bans licenses sources";
+const DOC: &str = "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps";
+const SCHEMA: fn() -> Result<()> = schema_check::check_where_present;
+
 const STEPS: &[Step] = &[
-    Step {
-        name: "format",
-        rerun: "cargo fmt --all --check",
-        run: format,
-    },
-    Step {
-        name: "tidy",
-        rerun: "cargo xtask tidy",
-        run: tidy::check,
-    },
-    Step {
-        name: "unused dependencies",
-        rerun: "cargo machete",
-        run: dependencies::unused,
-    },
-    Step {
-        name: "refused dependencies",
-        rerun: "cargo deny check bans licenses sources",
-        run: dependencies::denied,
-    },
-    Step {
-        name: "schema",
-        rerun: "cargo xtask schema-check",
-        run: schema_check::check_where_present,
-    },
-    Step {
-        name: "clippy",
-        rerun: "cargo clippy --workspace --all-targets -- -D warnings",
-        run: clippy,
-    },
-    Step {
-        name: "documentation",
-        rerun: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps",
-        run: documentation,
-    },
-    Step {
-        name: "migrations",
-        rerun: "cargo xtask migrations",
-        run: migrations::run,
-    },
-    Step {
-        name: "tests",
-        rerun: "cargo xtask test",
-        run: test::run_for_ci,
-    },
-    Step {
-        name: "chaos",
-        rerun: "cargo xtask chaos --seconds 25",
-        run: pool_chaos::briefly,
-    },
-    Step {
-        name: "demo",
-        rerun: "cargo xtask demo --check",
-        run: demo::check_with_defaults,
-    },
+    step("format", "cargo fmt --all --check", format),
+    step("tidy", "cargo xtask tidy", tidy::check),
+    step("unused dependencies", "cargo machete", dependencies::unused),
+    step("refused dependencies", DENY, dependencies::denied),
+    step("schema", "cargo xtask schema-check", SCHEMA),
+    step("clippy", CLIPPY, clippy),
+    step("documentation", DOC, documentation),
+    step("migrations", "cargo xtask migrations", migrations::run),
+    step("tests", "cargo xtask test", test::run_for_ci),
+    step(
+        "chaos",
+        "cargo xtask chaos --seconds 25",
+        pool_chaos::briefly,
+    ),
+    step(
+        "demo",
+        "cargo xtask demo --check",
+        demo::check_with_defaults,
+    ),
 ];
 
 pub(crate) fn run() -> Result<()> {
@@ -79,18 +52,17 @@ pub(crate) fn run() -> Result<()> {
         let title = format!("ci {}/{} {}", index + 1, STEPS.len(), step.name);
         println!("{title}: {}", step.rerun);
         let watch = Stopwatch::start();
-        (step.run)().with_context(|| {
+        let failed = || {
             format!(
                 "{title} failed after {watch}; to run it again: {}",
                 step.rerun
             )
-        })?;
+        };
+        (step.run)().with_context(failed)?;
         println!("{title}: passed in {watch}");
     }
-    println!(
-        "cargo xtask ci: all {} steps passed in {total}",
-        STEPS.len()
-    );
+    let count = STEPS.len();
+    println!("cargo xtask ci: all {count} steps passed in {total}");
     Ok(())
 }
 
@@ -99,16 +71,9 @@ fn format() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    let arguments = [
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    running::run(checkout::cargo().args(arguments))
+    let mut command = checkout::cargo();
+    command.args(["clippy", "--quiet", "--workspace", "--all-targets"]);
+    running::run(command.args(["--", "-D", "warnings"]))
 }
 
 fn documentation() -> Result<()> {

@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use apollo_compiler::Schema;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Railway's answer has 2 MB; one that grew thirtyfold is not what we asked for.
 pub(super) const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
@@ -45,39 +46,15 @@ pub(super) fn schema(answer: &[u8]) -> Result<Schema> {
 }
 
 fn described(answer: &[u8]) -> Result<Described> {
-    let answer: Answer =
-        serde_json::from_slice(answer).context("this is not the answer to an introspection")?;
-    if let Some(error) = answer.errors.iter().flatten().next() {
-        bail!(
-            "the introspection was answered with an error: {}",
-            error.message
-        );
+    const OTHER: &str = "this is not the answer to an introspection";
+    let answer: Value = serde_json::from_slice(answer).context(OTHER)?;
+    if let Some(error) = answer.pointer("/errors/0/message").and_then(Value::as_str) {
+        bail!("the introspection was answered with an error: {error}");
     }
-    answer
-        .data
-        .and_then(|data| data.schema)
-        .or(answer.schema)
-        .context("this is not the answer to an introspection: it has no __schema")
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    data: Option<Data>,
-    /// Some programs store the content of `data` alone.
-    #[serde(rename = "__schema")]
-    schema: Option<Described>,
-    errors: Option<Vec<Problem>>,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    #[serde(rename = "__schema")]
-    schema: Option<Described>,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    message: String,
+    // Some programs store the content of `data` alone.
+    let schema = answer.pointer("/data/__schema").or(answer.get("__schema"));
+    let schema = schema.with_context(|| format!("{OTHER}: it has no __schema"))?;
+    Described::deserialize(schema).context(OTHER)
 }
 
 #[derive(Deserialize)]
@@ -154,36 +131,31 @@ fn sdl(described: &Described) -> Result<String> {
 
 fn type_text(ty: &DescribedType) -> Result<String> {
     let name = &ty.name;
-    let interfaces = names(" implements ", " & ", ty.interfaces.as_deref());
+    let interfaces = names(" implements ", " & ", ty.interfaces.as_ref());
+    let fields = || block(ty.fields.as_ref(), "fields");
     Ok(match ty.kind.as_str() {
         "SCALAR" => format!("scalar {name}"),
-        "OBJECT" => format!(
-            "type {name}{interfaces} {}",
-            block(ty.fields.as_deref(), "fields")?
-        ),
-        "INTERFACE" => {
-            let fields = block(ty.fields.as_deref(), "fields")?;
-            format!("interface {name}{interfaces} {fields}")
-        }
+        "OBJECT" => format!("type {name}{interfaces} {}", fields()?),
+        "INTERFACE" => format!("interface {name}{interfaces} {}", fields()?),
         "UNION" => {
-            let members = ty.possible_types.as_deref();
-            let members = members.context("has no possibleTypes")?;
-            format!("union {name}{}", names(" = ", " | ", Some(members)))
+            let members = ty.possible_types.as_ref();
+            let members = Some(members.context("has no possibleTypes")?);
+            format!("union {name}{}", names(" = ", " | ", members))
         }
-        "ENUM" => format!(
-            "enum {name} {}",
-            block(ty.enum_values.as_deref(), "enumValues")?
-        ),
+        "ENUM" => {
+            let values = block(ty.enum_values.as_ref(), "enumValues")?;
+            format!("enum {name} {values}")
+        }
         "INPUT_OBJECT" => {
-            let fields = block(ty.input_fields.as_deref(), "inputFields")?;
+            let fields = block(ty.input_fields.as_ref(), "inputFields")?;
             format!("input {name} {fields}")
         }
         other => bail!("is of the unknown kind {other}"),
     })
 }
 
-fn names(before: &str, between: &str, names: Option<&[Named]>) -> String {
-    let names = names.unwrap_or_default().iter();
+fn names(before: &str, between: &str, names: Option<&Vec<Named>>) -> String {
+    let names = names.into_iter().flatten();
     let names: Vec<_> = names.map(|named| named.name.as_str()).collect();
     if names.is_empty() {
         return String::new();
@@ -192,7 +164,7 @@ fn names(before: &str, between: &str, names: Option<&[Named]>) -> String {
 }
 
 /// All members of a type. Of inputs older servers do not say whether they are deprecated.
-fn block(members: Option<&[Member]>, kind: &str) -> Result<String> {
+fn block(members: Option<&Vec<Member>>, kind: &str) -> Result<String> {
     let mut text = String::from("{\n");
     for member in members.with_context(|| format!("has no {kind}"))? {
         ensure!(
@@ -244,7 +216,7 @@ fn reference(ty: &TypeReference) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
