@@ -2,6 +2,7 @@
 //! again gives the same; listed page by page with tokens; deleted by their address.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
 use super::AccountRefusal;
 use super::forgetting::forget;
@@ -17,7 +18,6 @@ const PAGE_DEFAULT: usize = 10;
 /// Where inboxes are made that name no domain.
 const DOMAIN: &str = "agentmail.to";
 
-/// The account.
 #[derive(Debug, Clone)]
 pub struct AgentMail {
     rng: fastrand::Rng,
@@ -35,15 +35,13 @@ pub struct Inbox {
     pub client_id: Option<String>,
     /// Who a person sees as the sender.
     pub display_name: Option<String>,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was deleted.
     pub deleted_at: Option<DateTime<Utc>>,
     seq: u64,
 }
 
 /// What a new inbox is to be.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct NewInbox {
     /// What stands before the @; made up where there is none.
     pub username: Option<String>,
@@ -77,7 +75,6 @@ impl AgentMail {
         }
     }
 
-    /// The account's key.
     pub(crate) fn api_key(&self) -> &str {
         &self.api_key
     }

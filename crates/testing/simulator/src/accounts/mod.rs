@@ -15,9 +15,7 @@ use crate::world::{RequestCounts, bump};
 /// Both accounts, and how often they were asked.
 #[derive(Debug, Clone)]
 pub struct Accounts {
-    /// The account with OpenRouter.
     pub openrouter: OpenRouter,
-    /// The account with AgentMail.
     pub agentmail: AgentMail,
     requests: RequestCounts,
 }

@@ -2,6 +2,7 @@
 //! hundred at a time beginning with the latest, and deleted by their hash.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
 use super::AccountRefusal;
 use super::forgetting::forget;
@@ -10,7 +11,6 @@ use crate::world::View;
 /// How many keys one page has.
 const PAGE_SIZE: usize = 100;
 
-/// The account.
 #[derive(Debug, Clone)]
 pub struct OpenRouter {
     rng: fastrand::Rng,
@@ -30,14 +30,12 @@ pub struct Key {
     pub limit: Option<f64>,
     /// When what was spent is forgotten.
     pub limit_reset: Option<String>,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was deleted.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// What a new key is to be.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct NewKey {
     pub name: Option<String>,
     /// What it may spend, in US dollars.

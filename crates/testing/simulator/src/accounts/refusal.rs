@@ -4,9 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{status} {message}")]
 pub struct AccountRefusal {
-    /// The HTTP status.
     pub status: u16,
-    /// The sentence.
     pub message: &'static str,
 }
 

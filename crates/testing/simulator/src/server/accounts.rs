@@ -2,7 +2,6 @@
 //! as Railway's, where a rule names them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -14,19 +13,15 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answers::{cut_short, edge_block, gateway_page, html, huge, never};
-use super::connection::{broken_off, unanswered};
-use super::http::lost;
+use super::answers::{html, struck_after, struck_before};
+use super::connection::bearer;
 use super::shared::Shared;
-use crate::accounts::{AccountRefusal, Inbox, Key, NewInbox, NewKey};
+use crate::accounts::{AccountRefusal, Inbox, Key};
 use crate::faults::Fault;
 use crate::world::{View, World};
 
 /// How large a request may be: a key or an inbox has a handful of short fields.
 const BODY_MAX_BYTES: usize = 64 * 1024;
-
-/// How large an answer may become, for cutting it in half: 100 keys have less than 100 KiB.
-const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
 /// Which account a request is for, and what it asks: the two names by which a rule may mean it.
 #[derive(Debug, Clone, Copy)]
@@ -110,26 +105,13 @@ const fn agentmail(operation: &'static str) -> Asked {
     }
 }
 
-#[derive(Deserialize)]
-struct KeyBody {
-    name: Option<String>,
-    limit: Option<f64>,
-    limit_reset: Option<String>,
-}
-
 async fn create_key(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     answer(&shared, openrouter("keyCreate"), &headers, |world, _| {
-        let body: KeyBody = read(&body)?;
-        let now = world.now();
-        let new = NewKey {
-            name: body.name,
-            limit: body.limit,
-            limit_reset: body.limit_reset,
-        };
+        let (new, now) = (read(&body)?, world.now());
         let made = world.accounts_mut().openrouter.create(now, new)?;
         let body = json!({"key": made.secret, "data": shown_key(&made)});
         Ok((StatusCode::CREATED, body))
@@ -169,28 +151,13 @@ async fn delete_key(
     .await
 }
 
-#[derive(Deserialize)]
-struct InboxBody {
-    username: Option<String>,
-    domain: Option<String>,
-    display_name: Option<String>,
-    client_id: Option<String>,
-}
-
 async fn create_inbox(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     answer(&shared, agentmail("inboxCreate"), &headers, |world, _| {
-        let body: InboxBody = read(&body)?;
-        let now = world.now();
-        let new = NewInbox {
-            username: body.username,
-            domain: body.domain,
-            display_name: body.display_name,
-            client_id: body.client_id,
-        };
+        let (new, now) = (read(&body)?, world.now());
         let made = world.accounts_mut().agentmail.create(now, new)?;
         Ok((StatusCode::OK, shown_inbox(world, &made)))
     })
@@ -256,7 +223,7 @@ async fn answer(
             Account::OpenRouter => world.openrouter().management_key(),
             Account::AgentMail => world.agentmail().api_key(),
         };
-        let is_authorized = bearer_of(headers) == Some(key);
+        let is_authorized = bearer(headers) == Some(key);
         (world.admit_account(&names), is_authorized)
     });
     if let Some(response) = before(&faults, asked, is_authorized).await {
@@ -264,23 +231,16 @@ async fn answer(
     }
     let view = View::through(&faults);
     match shared.world(|world| carry_out(world, &view)) {
-        Ok((status, body)) => after(&faults, status, body).await,
+        Ok((status, Value::Null)) => struck_after(&faults, status.into_response()).await,
+        Ok(done) => struck_after(&faults, (done.0, Json(done.1)).into_response()).await,
         Err(refusal) => asked.account.error(refusal.status, refusal.message),
     }
 }
 
 /// The answer of whatever stops the request before it is carried out, if anything does.
 async fn before(faults: &[Fault], asked: Asked, is_authorized: bool) -> Option<Response> {
-    for fault in faults {
-        match fault {
-            Fault::Latency { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
-            Fault::EdgeBlock => return Some(edge_block()),
-            Fault::Gateway { status } => return Some(gateway_page(*status)),
-            Fault::Dropped => return Some(unanswered()),
-            Fault::Hang => return Some(never().await),
-            Fault::Huge => return Some(huge()),
-            _ => {}
-        }
+    if let Some(response) = struck_before(faults).await {
+        return Some(response);
     }
     let say = |status, message: &str| Some(asked.account.error(status, message));
     if !is_authorized {
@@ -303,31 +263,6 @@ async fn before(faults: &[Fault], asked: Asked, is_authorized: bool) -> Option<R
         Fault::ProvisionLimit if creates => Some(asked.account.quota()),
         _ => None,
     })
-}
-
-async fn after(faults: &[Fault], status: StatusCode, body: Value) -> Response {
-    let whole = || match &body {
-        Value::Null => status.into_response(),
-        body => (status, Json(body)).into_response(),
-    };
-    for fault in faults {
-        match fault {
-            Fault::AnswerLost { how } => return lost(*how).await,
-            Fault::CutShort => return cut_short(status, &body),
-            Fault::Truncated => return broken_off(whole(), ANSWER_MAX_BYTES).await,
-            _ => {}
-        }
-    }
-    whole()
-}
-
-fn bearer_of(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, key) = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(key)
 }
 
 fn time(at: DateTime<Utc>) -> String {

@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Request, StatusCode, header};
 
-use super::answers::{huge, never, stalled};
-use super::connection::{Handler, broken_off, unanswered};
+use super::answers::{broken_off, huge, never, stalled};
+use super::connection::{Handler, bearer, unanswered};
 use crate::faults::AgentFault;
 use crate::world::{AgentBody, AgentCall, AgentReply, Ending};
 
@@ -44,15 +44,10 @@ impl Handler for Agent {
         let Ok(body) = axum::body::to_bytes(body, BODY_MAX_BYTES).await else {
             return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         };
-        let authorization = parts.headers.get(header::AUTHORIZATION);
-        let bearer = authorization
-            .and_then(|value| value.to_str().ok()?.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, key)| key);
         let call = AgentCall {
             method: parts.method.as_str(),
             path: parts.uri.path(),
-            bearer,
+            bearer: bearer(&parts.headers),
             body: &body,
         };
         let reply = self.agents.call(&self.domain, call);
@@ -81,10 +76,10 @@ async fn send(reply: AgentReply, path: &str) -> Response {
     }
     match reply.ending {
         Ending::Whole => response,
-        Ending::MidAnswer => broken_off(response, BODY_MAX_BYTES).await,
+        Ending::MidAnswer => broken_off(response).await,
         Ending::Nothing => unanswered(),
         Ending::Never => never().await,
-        Ending::Stalled => stalled(response, BODY_MAX_BYTES).await,
+        Ending::Stalled => stalled(response).await,
         Ending::Huge => huge(),
     }
 }

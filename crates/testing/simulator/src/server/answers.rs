@@ -2,15 +2,23 @@
 //! gateways, and answers of a shape that no client expects.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
+use http::response::Parts;
 use http::{HeaderValue, StatusCode, header};
 use hyper::body::Bytes;
-use serde_json::Value;
 
-use super::connection::{NEVER, unanswered};
+use super::connection::{ClosedOnPurpose, NEVER, unanswered};
+use crate::faults::{Fault, Lost};
+
+/// How large an answer may become, for cutting it in half: 1,200 services have less than 2 MiB.
+const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long the first half of an answer has to reach the client before the connection breaks.
+const HALF_ANSWER_PAUSE: Duration = Duration::from_millis(20);
 
 /// How large the answer of a service gone mad is: 2 GiB, more than any client may keep in memory.
 const HUGE_BYTES: usize = 2 * 1024 * 1024 * 1024;
@@ -37,36 +45,84 @@ pub(super) fn huge() -> Response {
 }
 
 /// The same answer with a body that stops half way, on a connection that stays open.
-pub(super) async fn stalled(response: Response, body_max_bytes: usize) -> Response {
-    let (parts, body) = response.into_parts();
-    let Ok(whole) = axum::body::to_bytes(body, body_max_bytes).await else {
+pub(super) async fn stalled(response: Response) -> Response {
+    let Some((mut parts, whole)) = read(response).await else {
         return unanswered();
     };
+    parts.headers.remove(header::CONTENT_LENGTH);
     let half = whole.slice(..whole.len() / 2);
     let first = stream::once(async move { Ok::<Bytes, Infallible>(half) });
     let then = stream::once(async {
         tokio::time::sleep(NEVER).await;
         Ok(Bytes::new())
     });
-    let mut response = Response::new(Body::from_stream(first.chain(then)));
-    *response.status_mut() = parts.status;
-    if let Some(kind) = parts.headers.get(header::CONTENT_TYPE) {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, kind.clone());
-    }
-    response
+    Response::from_parts(parts, Body::from_stream(first.chain(then)))
 }
 
-/// An answer that ends as it should, in the middle of its JSON.
-pub(super) fn cut_short(status: StatusCode, body: &Value) -> Response {
-    let mut text = body.to_string();
-    let half = (0..=text.len() / 2)
-        .rev()
-        .find(|at| text.is_char_boundary(*at));
-    text.truncate(half.unwrap_or(0));
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (status, kind, text).into_response()
+/// The same answer, which breaks off half way through its body.
+pub(super) async fn broken_off(response: Response) -> Response {
+    let Some((mut parts, whole)) = read(response).await else {
+        return unanswered();
+    };
+    let length = whole.len().into();
+    parts.headers.insert(header::CONTENT_LENGTH, length);
+    let half = whole.slice(..whole.len() / 2);
+    let first = stream::once(async move { Ok::<Bytes, ClosedOnPurpose>(half) });
+    let then = stream::once(async {
+        tokio::time::sleep(HALF_ANSWER_PAUSE).await;
+        Err(ClosedOnPurpose)
+    });
+    Response::from_parts(parts, Body::from_stream(first.chain(then)))
+}
+
+/// The same answer, which ends as it should, in the middle of its JSON.
+async fn cut_short(response: Response) -> Response {
+    let Some((mut parts, whole)) = read(response).await else {
+        return unanswered();
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let text = String::from_utf8_lossy(&whole);
+    let half = text[..text.floor_char_boundary(text.len() / 2)].to_owned();
+    Response::from_parts(parts, Body::from(half))
+}
+
+async fn read(response: Response) -> Option<(Parts, Bytes)> {
+    let (parts, body) = response.into_parts();
+    let whole = axum::body::to_bytes(body, ANSWER_MAX_BYTES).await.ok()?;
+    Some((parts, whole))
+}
+
+/// What a client sees in place of an answer where a fault strikes before the service saw the request.
+pub(super) async fn struck_before(faults: &[Fault]) -> Option<Response> {
+    for fault in faults {
+        match fault {
+            Fault::Latency { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
+            Fault::EdgeBlock => return Some(edge_block()),
+            Fault::Gateway { status } => return Some(gateway_page(*status)),
+            Fault::Dropped => return Some(unanswered()),
+            Fault::Hang => return Some(never().await),
+            Fault::Huge => return Some(huge()),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What a client sees of an answer once faults had their say; all is done by then.
+pub(super) async fn struck_after(faults: &[Fault], response: Response) -> Response {
+    for fault in faults {
+        match fault {
+            Fault::AnswerLost { how: Lost::Dropped } => return unanswered(),
+            Fault::AnswerLost {
+                how: Lost::Gateway504,
+            } => return gateway_page(504),
+            Fault::AnswerLost { how: Lost::Never } => return never().await,
+            Fault::CutShort => return cut_short(response).await,
+            Fault::Truncated => return broken_off(response).await,
+            _ => {}
+        }
+    }
+    response
 }
 
 pub(super) fn edge_block() -> Response {
@@ -78,7 +134,7 @@ pub(super) fn edge_block() -> Response {
     response
 }
 
-pub(super) fn gateway_page(status: u16) -> Response {
+fn gateway_page(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     (status, html("backboard.railway.com | Gateway error")).into_response()
 }

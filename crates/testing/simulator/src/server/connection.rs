@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use futures_util::{StreamExt, stream};
-use http::{Request, header};
-use hyper::body::{Bytes, Incoming};
+use http::{HeaderMap, Request, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,9 +31,6 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait when the machine refuses to take a connection (too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long the first half of an answer has to reach the client before the connection breaks.
-const HALF_ANSWER_PAUSE: Duration = Duration::from_millis(20);
-
 /// How often a connection on which nothing is read is looked at, to be given up with its client.
 const MUTE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -45,7 +41,7 @@ pub(super) struct Unanswered;
 /// The connection was closed on purpose. Whoever reads the body in process is told so in the words
 /// that a client has for it.
 #[derive(Debug)]
-struct ClosedOnPurpose;
+pub(super) struct ClosedOnPurpose;
 
 impl fmt::Display for ClosedOnPurpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,22 +143,11 @@ pub(super) fn unanswered() -> Response {
     response
 }
 
-/// The same answer, which breaks off half way through its body.
-pub(super) async fn broken_off(response: Response, body_max_bytes: usize) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let Ok(whole) = axum::body::to_bytes(body, body_max_bytes).await else {
-        return unanswered();
-    };
-    parts
-        .headers
-        .insert(header::CONTENT_LENGTH, whole.len().into());
-    let half = whole.slice(..whole.len() / 2);
-    let first = stream::once(async move { Ok::<Bytes, ClosedOnPurpose>(half) });
-    let then = stream::once(async {
-        tokio::time::sleep(HALF_ANSWER_PAUSE).await;
-        Err(ClosedOnPurpose)
-    });
-    Response::from_parts(parts, Body::from_stream(first.chain(then)))
+/// The key that a request shows.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = shown.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key)
 }
 
 /// A web framework's router as a handler.

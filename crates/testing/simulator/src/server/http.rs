@@ -2,7 +2,6 @@
 //! answer as Railway, its edge, or a bad day of theirs would.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -12,19 +11,16 @@ use axum::routing::post;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::answers::{cut_short, edge_block, gateway_page, html, huge, never};
-use super::connection::{broken_off, unanswered};
+use super::answers::{edge_block, html, struck_after, struck_before};
+use super::connection::bearer;
 use super::graphql::{self, Asked, Request, Scope};
 use super::shared::Shared;
 use crate::Refusal;
-use crate::faults::{Fault, Lost};
+use crate::faults::Fault;
 use crate::world::{Admission, Credential, LimitBody, RateHeaders, View};
 
 /// How large a request may be: a commit that patches 500 services has less than 1 MiB.
 const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
-
-/// How large an answer may become, for cutting it in half: 1,200 services have less than 2 MiB.
-const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 pub(super) fn routes(shared: &Arc<Shared>) -> Router {
     Router::new()
@@ -73,30 +69,19 @@ async fn answer(
 }
 
 fn credential_of(headers: &HeaderMap) -> Credential<'_> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(token) = text("project-access-token") {
+    let token = headers.get("project-access-token");
+    if let Some(token) = token.and_then(|value| value.to_str().ok()) {
         return Credential::ProjectToken(token);
     }
-    match text("authorization").and_then(|value| value.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Credential::Bearer(token),
-        _ => Credential::None,
-    }
+    bearer(headers).map_or(Credential::None, Credential::Bearer)
 }
 
 /// The answer of whatever stops the request before it is carried out, if anything does: the edge
 /// first, then the token, then the limit, then the faults of Railway itself.
 async fn before(admission: &Admission, asked: &Asked) -> Option<Response> {
     let faults = &admission.faults;
-    for fault in faults {
-        match fault {
-            Fault::Latency { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
-            Fault::EdgeBlock => return Some(edge_block()),
-            Fault::Gateway { status } => return Some(gateway_page(*status)),
-            Fault::Dropped => return Some(unanswered()),
-            Fault::Hang => return Some(never().await),
-            Fault::Huge => return Some(huge()),
-            _ => {}
-        }
+    if let Some(response) = struck_before(faults).await {
+        return Some(response);
     }
     if let Err(refusal) = &admission.caller
         && !asked.is_introspection()
@@ -159,29 +144,13 @@ async fn carry_out(shared: &Arc<Shared>, request: &Request, admission: &Admissio
     });
     let (status, mut body) = graphql::execute(shared, scope, request);
     for fault in &admission.faults {
-        match fault {
-            Fault::AnswerLost { how } => return lost(*how).await,
-            Fault::CutShort => return cut_short(status, &body),
-            Fault::Truncated => {
-                return broken_off(axum::Json(body).into_response(), ANSWER_MAX_BYTES).await;
-            }
-            Fault::ErrorBesideData { message } => {
-                let refusal = Refusal::said(message.clone());
-                body["errors"] = json!([graphql::error_item(&refusal)]);
-            }
-            _ => {}
+        if let Fault::ErrorBesideData { message } = fault {
+            let refusal = Refusal::said(message.clone());
+            body["errors"] = json!([graphql::error_item(&refusal)]);
         }
     }
-    (status, axum::Json(body)).into_response()
-}
-
-/// What a client sees of an answer that was lost.
-pub(super) async fn lost(how: Lost) -> Response {
-    match how {
-        Lost::Dropped => unanswered(),
-        Lost::Gateway504 => gateway_page(504),
-        Lost::Never => never().await,
-    }
+    let response = (status, axum::Json(body)).into_response();
+    struck_after(&admission.faults, response).await
 }
 
 fn graphql_error(status: StatusCode, refusal: &Refusal) -> Response {
