@@ -16,9 +16,7 @@ pub enum SimulatorError {
     /// The address could not be listened on.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address that was asked for.
         address: SocketAddr,
-        /// Why.
         source: std::io::Error,
     },
     /// Each agent holds files open, and the process may not open so many.
@@ -27,7 +25,6 @@ pub enum SimulatorError {
          ask for at most {at_most} agents, or raise the limit with `ulimit -n {needed}`"
     )]
     OpenFileLimit {
-        /// How many agents were asked for.
         agents: usize,
         /// How many open files they need.
         needed: u64,
@@ -41,18 +38,10 @@ pub enum SimulatorError {
         "all {at_most} agents that this simulator may run have a port already \
          (limit of open files {limit}); delete services, or start it with a higher --agents-max"
     )]
-    TooManyAgents {
-        /// How many agents it may run.
-        at_most: usize,
-        /// The limit of open files.
-        limit: u64,
-    },
+    TooManyAgents { at_most: usize, limit: u64 },
     /// As many faults as may be are switched on already.
     #[error("{at_most} faults are switched on already, and more may not be")]
-    TooManyFaults {
-        /// How many may be.
-        at_most: usize,
-    },
+    TooManyFaults { at_most: usize },
     /// There is no such service, or it was deleted.
     #[error("there is no live service {0}")]
     UnknownService(ServiceId),
@@ -62,7 +51,6 @@ pub enum SimulatorError {
         service_id: ServiceId,
         /// What was asked of it.
         verb: &'static str,
-        /// Why not.
         reason: &'static str,
     },
     /// The modelled Railway refused, as Railway would.

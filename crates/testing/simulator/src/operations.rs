@@ -17,8 +17,8 @@ pub const POOL_API_KEY: &str = "key-of-random-operations";
 /// What the names of services that operations create begin with.
 pub const PREFIX: &str = "convos-agent-";
 
-/// Something that happens. `nth` chooses among the live services (or volumes) there are, by
-/// remainder.
+/// Something that happens. Where it happens to a service (or a volume), its first number chooses among
+/// the live ones that there are, by remainder.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
@@ -28,208 +28,109 @@ pub enum Operation {
         /// With an image, so that it is deployed at once.
         with_image: bool,
     },
-    /// `environmentPatchCommit` of one service.
-    PatchService {
-        /// Which service.
-        nth: u32,
-        /// Which of a few configurations, so that some patches change nothing.
-        version: u8,
-    },
-    DeleteService {
-        /// Which service.
-        nth: u32,
-    },
+    /// `environmentPatchCommit` of one service, to one of a few versions, so that some change nothing.
+    PatchService(u32, u8),
+    DeleteService(u32),
     /// `volumeCreate`, attached.
-    CreateVolume {
-        /// Which service.
-        nth: u32,
-    },
-    DeleteVolume {
-        /// Which volume.
-        nth: u32,
-    },
+    CreateVolume(u32),
+    DeleteVolume(u32),
     /// `serviceDomainCreate`.
-    CreateDomain {
-        /// Which service.
-        nth: u32,
-    },
+    CreateDomain(u32),
     /// A call to an agent to be provisioned.
-    Provision {
-        /// Which service.
-        nth: u32,
-    },
+    Provision(u32),
     /// Something befalls a service by itself.
-    Befall {
-        /// Which service.
-        nth: u32,
-        what: Incident,
-    },
-    /// An agent begins to misbehave, or is well again.
-    Ail {
-        /// Which service.
-        nth: u32,
-        /// How; none heals it.
-        fault: Option<AgentFault>,
-    },
-    /// The next deployment goes wrong.
+    Befall(u32, Incident),
+    /// An agent begins to misbehave; none heals it.
+    Ail(u32, Option<AgentFault>),
+    /// The next deployment sticks, or else fails.
     SpoilNextDeploy {
-        /// Whether it sticks, rather than fails.
         sticks: bool,
     },
     /// The next requests meet a fault, once the world is served over HTTP.
     Trouble {
         fault: Fault,
-        /// How many requests.
         times: u32,
     },
     TimePasses {
-        /// Milliseconds.
         ms: u64,
     },
 }
 
-/// How often each kind of operation is drawn, against the others.
-#[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "named after the operations")]
-pub struct Weights {
-    pub create_service: u32,
-    pub patch_service: u32,
-    pub delete_service: u32,
-    pub create_volume: u32,
-    pub delete_volume: u32,
-    pub create_domain: u32,
-    pub provision: u32,
-    pub crash: u32,
-    pub stop: u32,
-    pub sleep: u32,
-    pub redeploy: u32,
-    pub fail: u32,
-    pub ail: u32,
-    pub heal: u32,
-    pub spoil_next_deploy: u32,
-    pub trouble: u32,
-    pub time_passes: u32,
-}
+/// Draws one operation of a kind, for the service of this number.
+type Draw = fn(&mut fastrand::Rng, u32) -> Operation;
+
+/// What befalls services by itself, and how often each is drawn against the others.
+const BY_THEMSELVES: [(u32, Draw); 8] = [
+    (3, |_, nth| Operation::Befall(nth, Incident::Crash)),
+    (1, |_, nth| Operation::Befall(nth, Incident::Stop)),
+    (1, |_, nth| Operation::Befall(nth, Incident::Sleep)),
+    (2, |_, nth| Operation::Befall(nth, Incident::Redeploy)),
+    (1, |_, nth| Operation::Befall(nth, Incident::Fail)),
+    (3, |rng, nth| Operation::Ail(nth, Some(draw_ailment(rng)))),
+    (3, |_, nth| Operation::Ail(nth, None)),
+    (1, |rng, _| Operation::SpoilNextDeploy {
+        sticks: rng.bool(),
+    }),
+];
+
+/// What a client does.
+const BY_A_CLIENT: [(u32, Draw); 7] = [
+    (8, |rng, _| Operation::CreateService {
+        name: rng.u8(..24),
+        with_image: rng.bool(),
+    }),
+    (8, |rng, nth| Operation::PatchService(nth, rng.u8(..3))),
+    (2, |_, nth| Operation::DeleteService(nth)),
+    (4, |_, nth| Operation::CreateVolume(nth)),
+    (2, |_, nth| Operation::DeleteVolume(nth)),
+    (6, |_, nth| Operation::CreateDomain(nth)),
+    (4, |_, nth| Operation::Provision(nth)),
+];
+
+/// Faults of requests and listings.
+const TROUBLE: (u32, Draw) = (6, |rng, _| Operation::Trouble {
+    fault: draw_any(rng),
+    times: rng.u32(1..5),
+});
+
+const TIME: (u32, Draw) = (12, |rng, _| Operation::TimePasses {
+    ms: rng.u64(1..120_000),
+});
+
+/// Kinds of operations, each with how often it is drawn against the others.
+#[derive(Debug, Clone)]
+pub struct Weights(Vec<(u32, Draw)>);
 
 impl Weights {
     /// All that a client does and all that happens by itself.
     #[must_use]
-    pub const fn everything() -> Self {
-        Self {
-            create_service: 8,
-            patch_service: 8,
-            delete_service: 2,
-            create_volume: 4,
-            delete_volume: 2,
-            create_domain: 6,
-            provision: 4,
-            time_passes: 12,
-            ..Self::by_themselves()
-        }
+    pub fn everything() -> Self {
+        Self([&BY_A_CLIENT[..], &BY_THEMSELVES, &[TIME]].concat())
     }
 
     /// Only what befalls services by itself, to be mixed with a real client's doings.
     #[must_use]
-    pub const fn by_themselves() -> Self {
-        Self {
-            create_service: 0,
-            patch_service: 0,
-            delete_service: 0,
-            create_volume: 0,
-            delete_volume: 0,
-            create_domain: 0,
-            provision: 0,
-            crash: 3,
-            stop: 1,
-            sleep: 1,
-            redeploy: 2,
-            fail: 1,
-            ail: 3,
-            heal: 3,
-            spoil_next_deploy: 1,
-            trouble: 0,
-            time_passes: 0,
-        }
+    pub fn by_themselves() -> Self {
+        Self(BY_THEMSELVES.to_vec())
     }
 
     /// What befalls services by itself, and faults of requests and listings.
-    pub(crate) const fn with_trouble() -> Self {
-        Self {
-            trouble: 6,
-            ..Self::by_themselves()
-        }
-    }
-
-    const fn in_order(&self) -> [u32; 17] {
-        [
-            self.create_service,
-            self.patch_service,
-            self.delete_service,
-            self.create_volume,
-            self.delete_volume,
-            self.create_domain,
-            self.provision,
-            self.crash,
-            self.stop,
-            self.sleep,
-            self.redeploy,
-            self.fail,
-            self.ail,
-            self.heal,
-            self.spoil_next_deploy,
-            self.trouble,
-            self.time_passes,
-        ]
+    pub(crate) fn with_trouble() -> Self {
+        Self([&BY_THEMSELVES[..], &[TROUBLE]].concat())
     }
 }
 
 /// Draws one operation.
-pub fn draw(rng: &mut fastrand::Rng, weights: &Weights) -> Operation {
-    let weights = weights.in_order();
-    let mut left = rng.u32(..weights.iter().sum::<u32>().max(1));
-    let mut kind = 0;
-    for (index, weight) in weights.iter().enumerate() {
-        kind = index;
-        if left < *weight {
-            break;
-        }
-        left -= weight;
-    }
+pub fn draw(rng: &mut fastrand::Rng, Weights(weights): &Weights) -> Operation {
+    let mut left = rng.u32(..weights.iter().map(|(weight, _)| weight).sum::<u32>());
     let nth = rng.u32(..);
-    let befall = |what| Operation::Befall { nth, what };
-    match kind {
-        0 => Operation::CreateService {
-            name: rng.u8(..24),
-            with_image: rng.bool(),
-        },
-        1 => Operation::PatchService {
-            nth,
-            version: rng.u8(..3),
-        },
-        2 => Operation::DeleteService { nth },
-        3 => Operation::CreateVolume { nth },
-        4 => Operation::DeleteVolume { nth },
-        5 => Operation::CreateDomain { nth },
-        6 => Operation::Provision { nth },
-        7 => befall(Incident::Crash),
-        8 => befall(Incident::Stop),
-        9 => befall(Incident::Sleep),
-        10 => befall(Incident::Redeploy),
-        11 => befall(Incident::Fail),
-        12 => Operation::Ail {
-            nth,
-            fault: Some(draw_ailment(rng)),
-        },
-        13 => Operation::Ail { nth, fault: None },
-        14 => Operation::SpoilNextDeploy { sticks: rng.bool() },
-        15 => Operation::Trouble {
-            fault: draw_any(rng),
-            times: rng.u32(1..5),
-        },
-        _ => Operation::TimePasses {
-            ms: rng.u64(1..120_000),
-        },
-    }
+    let drawn = weights.iter().find(|(weight, _)| {
+        let is_drawn = left < *weight;
+        left = left.saturating_sub(*weight);
+        is_drawn
+    });
+    let (_, draw) = drawn.unwrap_or(&TIME);
+    draw(rng, nth)
 }
 
 fn draw_ailment(rng: &mut fastrand::Rng) -> AgentFault {
@@ -281,14 +182,14 @@ impl Operation {
                 let room = world.faults.add(rule);
                 Ok(room.then(|| format!("the next {times} requests meet {fault:?}")))
             }
-            Self::DeleteVolume { nth } => delete_volume(world, *nth),
-            Self::PatchService { nth, .. }
-            | Self::DeleteService { nth }
-            | Self::CreateVolume { nth }
-            | Self::CreateDomain { nth }
-            | Self::Provision { nth }
-            | Self::Befall { nth, .. }
-            | Self::Ail { nth, .. } => match nth_service(world, *nth) {
+            Self::DeleteVolume(nth) => delete_volume(world, *nth),
+            Self::PatchService(nth, _)
+            | Self::DeleteService(nth)
+            | Self::CreateVolume(nth)
+            | Self::CreateDomain(nth)
+            | Self::Provision(nth)
+            | Self::Befall(nth, _)
+            | Self::Ail(nth, _) => match nth_service(world, *nth) {
                 Some((key, name)) => self.attempt_on(world, &key, &name),
                 None => Ok(None),
             },
@@ -302,30 +203,30 @@ impl Operation {
         name: &str,
     ) -> Result<Option<String>, Refusal> {
         let told = match self {
-            Self::PatchService { version, .. } => {
+            Self::PatchService(_, version) => {
                 let patch = patch_of(key, *version);
                 world.environment_patch_commit(&Caller::Account, &key.1, &patch)?;
                 format!("{name} is patched to version {version}")
             }
-            Self::DeleteService { .. } => {
+            Self::DeleteService(_) => {
                 world.service_delete(&Caller::Account, &key.0, None)?;
                 format!("{name} is deleted")
             }
-            Self::CreateVolume { .. } => {
+            Self::CreateVolume(_) => {
                 let volume = world.volume_create(&Caller::Account, volume_of(world, key))?;
                 format!("volume {volume} is attached to {name}")
             }
-            Self::CreateDomain { .. } => {
+            Self::CreateDomain(_) => {
                 let domain = world.synthetic_domain();
                 world.service_domain_create(&Caller::Account, key, domain.clone())?;
                 format!("{name} is reached at {domain}")
             }
-            Self::Provision { .. } => return Ok(provision(world, key, name)),
-            Self::Befall { what, .. } => {
+            Self::Provision(_) => return Ok(provision(world, key, name)),
+            Self::Befall(_, what) => {
                 let happened = world.happen(key, *what);
                 return Ok(happened.then(|| format!("{what:?} befalls {name}")));
             }
-            Self::Ail { fault, .. } => {
+            Self::Ail(_, fault) => {
                 if let Some(agent) = world.agent_mut(key) {
                     agent.fault = *fault;
                 }
@@ -363,11 +264,8 @@ fn create_service(
 }
 
 fn delete_volume(world: &mut World, nth: u32) -> Result<Option<String>, Refusal> {
-    let mut volumes: Vec<_> = world
-        .volumes()
-        .values()
-        .map(|v| (v.seq, v.id.clone()))
-        .collect();
+    let volumes = world.volumes().values();
+    let mut volumes: Vec<_> = volumes.map(|it| (it.seq, it.id.clone())).collect();
     volumes.sort_unstable();
     let index = usize::try_from(nth).unwrap_or(0).checked_rem(volumes.len());
     let Some((_, id)) = index.and_then(|index| volumes.get(index)) else {
@@ -412,9 +310,7 @@ fn provision(world: &mut World, key: &InstanceKey, name: &str) -> Option<String>
 /// A world after random operations, and what happened in it, a sentence each.
 #[derive(Debug)]
 pub struct Run {
-    /// The world at the end.
     pub world: World,
-    /// What happened.
     pub story: Vec<String>,
 }
 

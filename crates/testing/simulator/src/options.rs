@@ -16,14 +16,12 @@ pub struct Options {
     pub listen: SocketAddr,
     /// What randomness starts from.
     pub seed: u64,
-    /// How the world behaves.
     pub settings: Settings,
     /// How many agents may have a port at once. None is as many as the limit of open files allows;
     /// more than it allows is refused at the start.
     pub agents_max: Option<usize>,
     /// Faults drawn at random, none by default.
     pub chaos: Option<Chaos>,
-    /// What tells the time.
     pub clock: Arc<dyn Clock>,
     /// How far the simulator's clock is ahead of that, in milliseconds; behind it when negative.
     pub clock_skew_ms: i64,

@@ -12,11 +12,7 @@ use crate::world::LimitBody;
 #[non_exhaustive]
 pub enum Fault {
     /// Railway's own limiter says 429, with its headers.
-    RateLimited {
-        retry_after_s: u64,
-        /// What the body is.
-        body: LimitBody,
-    },
+    RateLimited { retry_after_s: u64, body: LimitBody },
     /// The edge says 429 with its page "error code: 1015", without any of Railway's headers.
     EdgeBlock,
     /// A gateway's HTML page instead of an answer; nothing was done.
@@ -38,24 +34,17 @@ pub enum Fault {
     /// 200 and an answer of 2 GiB that never becomes anything; nothing was done.
     Huge,
     /// The answer takes this much longer.
-    Latency {
-        /// Milliseconds.
-        ms: u64,
-    },
+    Latency { ms: u64 },
     /// No answer ever comes, and nothing was done.
     Hang,
     /// 200 with an error and no data; nothing was done.
     Error {
-        /// The sentence.
         message: String,
         /// `extensions.code`; none leaves out path and extensions as well.
         code: Option<String>,
     },
     /// 200 with the data and an error beside it.
-    ErrorBesideData {
-        /// The sentence.
-        message: String,
-    },
+    ErrorBesideData { message: String },
     /// 200 with "Problem processing request": no path, no extensions; nothing was done.
     ProblemProcessing,
     /// 200 with "Not Authorized", as a dead token gets it.
@@ -79,10 +68,7 @@ pub enum Fault {
     /// The service instance is not there yet, and Railway says so.
     TooEarly,
     /// A page holds at most this many items, whatever was asked for, without a word.
-    ClampPage {
-        /// How many.
-        max: usize,
-    },
+    ClampPage { max: usize },
     /// A complete listing without any services, while they live.
     EmptyListing,
     /// A complete listing that lacks every so many-th service, while they live.
@@ -152,9 +138,9 @@ pub enum AgentFault {
     Redirect,
     /// Answers 200 and 2 GiB; nothing was done.
     Huge,
-    /// Answers after this long.
+    /// Answers after so many milliseconds.
     Slow {
-        /// Milliseconds.
+        #[serde(default = "slow_ms")]
         ms: u64,
     },
     /// Answers 500 to everything; nothing was done.
@@ -170,7 +156,10 @@ pub enum AgentFault {
     /// Knows another key than its callers: answers 401 to everything.
     OtherKey,
     /// Refuses to be provisioned with this status; healthy otherwise.
-    RefuseProvision { status: u16 },
+    RefuseProvision {
+        #[serde(default = "unavailable")]
+        status: u16,
+    },
     /// Lets itself be provisioned again, as if it were in no conversation.
     TakesAnother,
     /// Is provisioned, and answers 500 nevertheless.
@@ -181,32 +170,13 @@ pub enum AgentFault {
     HangAfterProvision,
 }
 
-impl AgentFault {
-    /// The fault of that name with its usual parameters, or None where there is no such name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "unready" => Self::Unready,
-            "hang" => Self::Hang,
-            "mute" => Self::Mute,
-            "stall" => Self::Stall,
-            "redirect" => Self::Redirect,
-            "huge" => Self::Huge,
-            "slow" => Self::Slow { ms: 10_000 },
-            "error" => Self::Error,
-            "edge-hides-status" => Self::EdgeHidesStatus,
-            "garbage" => Self::Garbage,
-            "close" => Self::Close,
-            "close-mid-answer" => Self::CloseMidAnswer,
-            "other-key" => Self::OtherKey,
-            "refuse-provision" => Self::RefuseProvision { status: 503 },
-            "takes-another" => Self::TakesAnother,
-            "error-after-provision" => Self::ErrorAfterProvision,
-            "lose-provision" => Self::LoseProvision,
-            "hang-after-provision" => Self::HangAfterProvision,
-            _ => return None,
-        })
-    }
+/// Longer than the pool waits for a health check.
+const fn slow_ms() -> u64 {
+    10_000
+}
+
+const fn unavailable() -> u16 {
+    503
 }
 
 impl Fault {

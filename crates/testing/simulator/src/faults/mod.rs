@@ -21,7 +21,6 @@ pub const RULES_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FaultRule {
-    /// What goes wrong.
     pub fault: Fault,
     /// For which operations or root fields; empty is all.
     #[serde(default)]
@@ -73,7 +72,6 @@ impl FaultRule {
         self
     }
 
-    /// So many times.
     #[must_use]
     pub const fn times(mut self, count: u32) -> Self {
         self.count = Some(count);
@@ -129,7 +127,6 @@ impl Faults {
         self.chaos = None;
     }
 
-    /// Those that are on.
     #[must_use]
     pub fn rules(&self) -> &[FaultRule] {
         &self.rules

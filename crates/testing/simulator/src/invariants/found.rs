@@ -7,7 +7,6 @@ use pool_domain::ServiceId;
 /// A row of the manager, as far as the invariants care.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The instance.
     pub id: String,
     pub service_id: ServiceId,
     /// Its status, as the manager spells it.
@@ -22,7 +21,6 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
     pub rule: &'static str,
-    /// What is wrong.
     pub sentence: String,
 }
 

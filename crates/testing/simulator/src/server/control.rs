@@ -2,7 +2,6 @@
 //! Without a key, since it is on loopback only.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -13,13 +12,13 @@ use http::StatusCode;
 use pool_domain::{DeploymentStatus, ServiceId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::shared::{SeedServices, Shared};
 use super::view::{ProvisionView, WorldView};
 use crate::faults::{AgentFault, Chaos, FaultRule};
 use crate::operations::{self, Weights};
-use crate::world::{EdgeLimit, Incident, RateLimits};
+use crate::world::Incident;
 use crate::{SimulatorError, World};
 
 /// How large a request may be: a handful of variables.
@@ -76,66 +75,17 @@ async fn set_chaos(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
     Ok(done())
 }
 
-/// The settings to change; those left out stay.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-struct ChangedSettings {
-    deploy_ms_min: Option<u64>,
-    deploy_ms_max: Option<u64>,
-    boot_ms: Option<u64>,
-    read_lag_ms: Option<u64>,
-    delete_lag_ms: Option<u64>,
-    volumes_per_project: Option<usize>,
-    pending_volumes_count: Option<bool>,
-    volume_cooldown_ms: Option<u64>,
-    services_per_project: Option<usize>,
-    instance_lag_ms: Option<u64>,
-    default_page: Option<usize>,
-    spend_per_field: Option<bool>,
-    /// None that is allowed a second switches it off.
-    edge: Option<EdgeLimit>,
-    limits: Option<RateLimits>,
-}
-
+/// Changes the settings that are named; the others stay.
 async fn change_settings(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
-    let changed: ChangedSettings = read(&body)?;
+    let changed: Map<String, Value> = read(&body)?;
     shared.world(|world| {
-        let settings = world.settings_mut();
-        let durations = [
-            (&mut settings.deploy_min, changed.deploy_ms_min),
-            (&mut settings.deploy_max, changed.deploy_ms_max),
-            (&mut settings.boot, changed.boot_ms),
-            (&mut settings.read_lag, changed.read_lag_ms),
-            (&mut settings.delete_lag, changed.delete_lag_ms),
-            (&mut settings.volume_cooldown, changed.volume_cooldown_ms),
-            (&mut settings.instance_lag, changed.instance_lag_ms),
-        ];
-        for (setting, ms) in durations {
-            *setting = ms.map_or(*setting, Duration::from_millis);
+        let mut all = json!(world.settings());
+        for (name, value) in changed {
+            all[name] = value;
         }
-        let choices = [
-            (
-                &mut settings.pending_volumes_count,
-                changed.pending_volumes_count,
-            ),
-            (&mut settings.spend_per_field, changed.spend_per_field),
-        ];
-        for (setting, choice) in choices {
-            *setting = choice.unwrap_or(*setting);
-        }
-        settings.default_page = changed.default_page.unwrap_or(settings.default_page);
-        let max = &mut settings.volumes_per_project;
-        *max = changed.volumes_per_project.or(*max);
-        let max = &mut settings.services_per_project;
-        *max = changed.services_per_project.or(*max);
-        if let Some(edge) = changed.edge {
-            settings.edge = (edge.per_second > 0).then_some(edge);
-        }
-        if let Some(limits) = changed.limits {
-            settings.limits = limits;
-        }
-    });
-    Ok(done())
+        *world.settings_mut() = serde_json::from_value(all).map_err(|error| bad_request(&error))?;
+        Ok(done())
+    })
 }
 
 /// Operations to draw from a seed: what befalls services by itself, nothing that a client does.
@@ -232,31 +182,22 @@ async fn befall_agent(
     Path((id, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Answer {
-    let fault = match (name.as_str(), AgentFault::named(&name)) {
-        ("heal", _) => None,
-        (_, Some(fault)) => Some(with_parameters(fault, &body)?),
-        _ => {
-            return Err(Failure::new(
-                StatusCode::NOT_FOUND,
-                "an agent has no such fault",
-            ));
-        }
+    let fault = match name.as_str() {
+        "heal" => None,
+        name => Some(agent_fault(name, &body)?),
     };
     shared.set_agent_fault(&ServiceId::new(id), fault)?;
     Ok(done())
 }
 
-/// Lays the parameters in the body, if any, over the fault's usual ones.
-fn with_parameters(fault: AgentFault, body: &[u8]) -> Result<AgentFault, Failure> {
-    if body.is_empty() {
-        return Ok(fault);
+/// The fault of this name, with the parameters in the body, if any.
+fn agent_fault(name: &str, body: &[u8]) -> Result<AgentFault, Failure> {
+    let mut fault = json!({});
+    if !body.is_empty() {
+        fault = Value::Object(read(body)?);
     }
-    let parameters: serde_json::Map<String, Value> = read(body)?;
-    let mut whole = json!(fault);
-    for (name, value) in parameters {
-        whole[name] = value;
-    }
-    serde_json::from_value(whole).map_err(|error| bad_request(&error))
+    fault["kind"] = json!(name.replace('-', "_"));
+    serde_json::from_value(fault).map_err(|error| bad_request(&error))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {

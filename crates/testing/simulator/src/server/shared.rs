@@ -26,13 +26,11 @@ pub(super) struct Shared {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct SeedServices {
-    /// How many.
     pub count: usize,
     /// What their names begin with.
     pub prefix: String,
     /// How many random characters of `[A-Za-z0-9_-]` follow.
     pub id_length: usize,
-    /// Their variables.
     pub variables: BTreeMap<String, String>,
     /// The image that they run.
     pub image: String,

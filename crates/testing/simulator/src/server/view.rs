@@ -46,7 +46,6 @@ pub struct ServiceView {
     pub deployment_stopped: bool,
     /// How many deployments it had.
     pub deploys: u32,
-    /// Its first domain.
     pub domain: Option<String>,
     /// When it was made, RFC 3339.
     pub created_at: String,
@@ -89,7 +88,6 @@ pub struct ProvisionView {
     pub service_id: String,
     /// When, RFC 3339.
     pub at: String,
-    /// For whom.
     pub agent_name: String,
     /// `done`, `refused`, or `twice`: done, and somebody else's already.
     pub outcome: String,

@@ -26,13 +26,9 @@ pub struct Agent {
 /// One call to provision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provision {
-    /// When.
     pub at: DateTime<Utc>,
-    /// For whom.
     pub agent_name: String,
-    /// Where to.
     pub join_url: Option<String>,
-    /// What became of it.
     pub outcome: Outcome,
 }
 
@@ -69,7 +65,6 @@ pub(super) struct Liveness {
 /// A request to an agent.
 #[derive(Debug, Clone, Copy)]
 pub struct AgentCall<'a> {
-    /// The HTTP method.
     pub method: &'a str,
     pub path: &'a str,
     /// The bearer key that came with it.
@@ -80,20 +75,16 @@ pub struct AgentCall<'a> {
 /// An agent's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentReply {
-    /// The HTTP status.
     pub status: u16,
-    /// What it says.
     pub body: AgentBody,
     /// How long it takes before the first byte.
     pub delay: Duration,
-    /// How the connection ends.
     pub ending: Ending,
 }
 
 /// What an answer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentBody {
-    /// JSON.
     Json(Value),
     /// Plain text, of a broken agent.
     Text(&'static str),

@@ -31,11 +31,9 @@ pub enum Credential<'a> {
     Bearer(&'a str),
     /// `Project-Access-Token: …`.
     ProjectToken(&'a str),
-    /// Nothing.
     None,
 }
 
-/// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// A person: everything that they see.

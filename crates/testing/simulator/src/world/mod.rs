@@ -141,7 +141,6 @@ impl World {
         self.now
     }
 
-    /// Where the pool lives.
     #[must_use]
     pub const fn home(&self) -> &Home {
         &self.home
@@ -152,7 +151,6 @@ impl World {
         &mut self.settings
     }
 
-    /// How the world behaves.
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings

@@ -50,7 +50,6 @@ pub struct ServiceInstance {
     pub created_at: DateTime<Utc>,
     /// What it is to run, and how.
     pub config: Config,
-    /// Domains that Railway gave.
     pub domains: Vec<Domain>,
     /// Its deployments, the latest last; older ones are forgotten.
     pub deployments: VecDeque<Deployment>,

@@ -46,9 +46,7 @@ pub enum Refusal {
     /// Anything else, word for word.
     #[error("{message}")]
     Said {
-        /// The sentence.
         message: String,
-        /// The `extensions.code`.
         code: Option<String>,
     },
 }

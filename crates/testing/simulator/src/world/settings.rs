@@ -5,29 +5,38 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// How long the world's things take and how many of them it allows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
     /// The shortest time from the start of a deployment to its SUCCESS.
+    #[serde(rename = "deployMsMin", with = "ms")]
     pub deploy_min: Duration,
     /// The longest.
+    #[serde(rename = "deployMsMax", with = "ms")]
     pub deploy_max: Duration,
     /// From SUCCESS until the agent says that it is ready.
+    #[serde(rename = "bootMs", with = "ms")]
     pub boot: Duration,
     /// For how long after its creation a service or a volume is missing from listings.
+    #[serde(rename = "readLagMs", with = "ms")]
     pub read_lag: Duration,
     /// For how long after its deletion a service still stands in listings.
+    #[serde(rename = "deleteLagMs", with = "ms")]
     pub delete_lag: Duration,
     /// For how long a deleted volume is kept, pending deletion.
+    #[serde(rename = "volumeRetentionMs", with = "ms")]
     pub volume_retention: Duration,
     /// How many volumes a project may have; none is no limit.
     pub volumes_per_project: Option<usize>,
     /// Whether volumes pending deletion count towards that limit, which Railway does not say.
     pub pending_volumes_count: bool,
     /// How long after one `volumeCreate` the next is "too quickly"; zero is no throttle.
+    #[serde(rename = "volumeCooldownMs", with = "ms")]
     pub volume_cooldown: Duration,
     /// How many services a project may have; none is no limit.
     pub services_per_project: Option<usize>,
     /// For how long after its creation a service may get no domain, since its instance is not found.
+    #[serde(rename = "instanceLagMs", with = "ms")]
     pub instance_lag: Duration,
     /// How many items a connection gives when `first` is omitted.
     pub default_page: usize,
@@ -64,12 +73,26 @@ impl Default for Settings {
     }
 }
 
+/// A duration as so many milliseconds.
+mod ms {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(it: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(it.as_millis().try_into().unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}
+
 /// The limiter of the edge before Railway. It looks at requests without a query string only, and
 /// whoever exceeds it is blocked for a while, without any of Railway's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EdgeLimit {
-    /// Requests a second.
     pub per_second: u32,
     /// For how long it blocks, in milliseconds.
     pub block_ms: u64,

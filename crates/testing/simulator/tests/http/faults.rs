@@ -230,7 +230,7 @@ async fn each_ailment_of_an_agent_shows_and_heals() -> Result<()> {
     ail("heal", json!({})).await?;
     assert_eq!(health().await?.json()["ready"], json!(true));
     assert_eq!(client.provision(&domain, "Ada").await?.status, 200);
-    assert_eq!(ail("sulk", json!({})).await?.status, 404);
+    assert_eq!(ail("sulk", json!({})).await?.status, 400);
     Ok(())
 }
 

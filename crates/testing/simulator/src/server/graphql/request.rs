@@ -17,7 +17,6 @@ struct Body {
     operation_name: Option<String>,
 }
 
-/// What came in.
 #[derive(Debug)]
 pub(in crate::server) struct Request {
     pub(super) document: Document,
