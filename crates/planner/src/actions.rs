@@ -10,7 +10,7 @@ use pool_domain::{
 pub struct Plan {
     /// New values of observed columns. Written first, since a change of status ends their epoch.
     pub refreshes: Vec<Refresh>,
-    /// Changes of status.
+    /// Changes of status, each of the row as it was seen.
     pub changes: Vec<StatusChange>,
     /// Rows for services of ours that have none.
     pub adoptions: Vec<Adoption>,
@@ -52,7 +52,7 @@ pub struct Destruction {
 /// A row, or a provision, or both, of which nothing is left outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
-    /// Whose.
+    /// The instance that they are of.
     pub id: InstanceId,
     /// The epoch of its row, where it has one.
     pub row: Option<Epoch>,
@@ -63,7 +63,7 @@ pub struct Removal {
 /// A creation that was interrupted, with what the listing shows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
-    /// Its record.
+    /// Its record, as far as it got.
     pub provision: ResourceRecord,
     /// The step to take next, or to settle.
     pub step: CreateStep,

@@ -73,9 +73,9 @@ pub fn has_gap(row: &Instance, seen: Option<&ObservedService>) -> bool {
 /// One value of a row, before and after. A secret is masked: it is only told whether there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The column.
+    /// The column's name in the table `instances`.
     pub column: &'static str,
-    /// What is stored.
+    /// What is stored; none is null.
     pub before: Option<String>,
     /// What it should be.
     pub after: Option<String>,

@@ -27,7 +27,7 @@ pub struct Said {
 }
 
 impl ProbeBook {
-    /// Notes an answer.
+    /// Notes what an agent answered, and of which epoch of its row.
     pub fn note(&mut self, id: &InstanceId, epoch: Epoch, probe: Probe) {
         let entry = self.entry(id, epoch);
         entry.probe = Some(match entry.probe.take() {

@@ -18,7 +18,7 @@ use crate::{Identity, Index, Snapshot, adoption};
 /// counts as unobserved: one tick may fail by a slow page without any harm.
 const GAP_AFTER_INTERVALS: u32 = 3;
 
-/// One leader's memory.
+/// What one leader remembers from tick to tick, and the next one does not know.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     streaks: HashMap<InstanceId, Streak>,

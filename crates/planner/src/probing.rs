@@ -12,13 +12,13 @@ use crate::{Identity, Index};
 /// An agent to probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeTarget {
-    /// Whose.
+    /// The instance that the agent is of.
     pub id: InstanceId,
-    /// Its status,
+    /// The status that its row had,
     pub status: Status,
     /// and epoch, of which the answer tells something.
     pub epoch: Epoch,
-    /// Where it answers.
+    /// The agent's address, with its scheme.
     pub url: String,
     /// A first failure is repeated at once: an idle one is not given up for one lost packet.
     pub repeat: bool,
@@ -133,7 +133,7 @@ pub(crate) fn has_url(row: &Instance, index: &Index<'_>) -> bool {
 /// A target, and what is known of its last probe.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// Whom.
+    /// The agent to probe.
     pub target: ProbeTarget,
     /// Its last probe; none before the first.
     pub last: Option<LastProbe>,
@@ -160,14 +160,14 @@ pub enum Lane {
     Starting,
     /// Starting ones that left the last probe without an answer, which are given all of a probe's time.
     Hanging,
-    /// Idle ones.
+    /// Idle ones, whether a claim would find them well.
     Idle,
     /// Claimed and crashed ones.
     Confirming,
 }
 
 impl Lane {
-    /// Every lane.
+    /// All lanes, each of which is filled on its own.
     pub const ALL: [Self; 5] = [
         Self::New,
         Self::Starting,

@@ -40,7 +40,6 @@ pub(crate) struct Stock<'a> {
 
 /// How many to create.
 pub(crate) struct Wanted {
-    /// Now.
     pub(crate) create: usize,
     /// And that the pace holds back.
     pub(crate) held_back: usize,

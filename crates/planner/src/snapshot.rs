@@ -17,9 +17,9 @@ pub struct Snapshot {
     pub rows: Vec<Instance>,
     /// The services of rows that it cannot read: they are somebody's, and no stock.
     pub unreadable: Vec<ServiceId>,
-    /// Every provision.
+    /// Every record of what was made outside for an instance.
     pub provisions: Vec<ResourceRecord>,
-    /// What Railway listed.
+    /// What Railway listed, and whether that is all.
     pub listing: Listing,
     /// What the probed agents answered. Not probed is neither ready nor failed.
     pub probes: HashMap<InstanceId, Probe>,
@@ -66,7 +66,7 @@ impl InFlight {
 /// What is known of a service that may be ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// Its variables.
+    /// The variables that Railway has for it, as far as they are known.
     pub variables: ServiceVariables,
     /// What the event log last said of it.
     pub last_event: Option<LastEvent>,

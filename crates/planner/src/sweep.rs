@@ -47,9 +47,9 @@ impl<T> Listed<T> {
 pub struct Sight {
     /// Railway's services and volumes.
     pub listing: Listing,
-    /// OpenRouter's keys.
+    /// OpenRouter's keys, all or as many as were read.
     pub keys: Listed<ListedKey>,
-    /// AgentMail's inboxes.
+    /// AgentMail's inboxes, likewise.
     pub inboxes: Listed<ListedInbox>,
 }
 
@@ -69,7 +69,7 @@ pub struct Records {
 /// What to ask the records of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Questions {
-    /// Whose these are.
+    /// Things by kind and id, whose owner is to be found.
     pub owners: Vec<(Belonging, String)>,
     /// Whether these had a row, and were set aside.
     pub ids: Vec<InstanceId>,
@@ -218,7 +218,6 @@ enum Owner<'a> {
     Recorded(&'a InstanceId),
     /// An instance whose row the migration set aside: it may be somebody's still.
     SetAside(&'a InstanceId, &'a str),
-    /// Nobody.
     Unknown,
 }
 

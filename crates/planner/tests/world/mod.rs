@@ -126,7 +126,6 @@ pub(crate) fn quiet() -> Policy {
     }
 }
 
-/// By id.
 pub(crate) fn index(snapshot: &Snapshot) -> Index<'_> {
     Index::new(&snapshot.rows, &snapshot.provisions, &snapshot.listing)
         .with_unreadable(&snapshot.unreadable)
