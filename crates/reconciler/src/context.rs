@@ -15,19 +15,19 @@ use crate::Blueprint;
 /// The clients, and what they are used with. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// Our records.
+    /// The pool's database: rows, records and events.
     pub db: Db,
     /// Railway, in our environment.
     pub railway: EnvironmentClient,
-    /// The agents.
+    /// The client of every agent.
     pub agent: AgentClient,
-    /// OpenRouter and AgentMail.
+    /// The clients of OpenRouter and AgentMail, where they are configured.
     pub credentials: Credentials,
-    /// Who we are.
+    /// How our services are named and reached.
     pub identity: Arc<Identity>,
     /// What a new agent is made of.
     pub blueprint: Arc<Blueprint>,
-    /// Every limit.
+    /// The limits that every decision keeps to.
     pub policy: Arc<Policy>,
     /// The key that proves a service ours.
     pub pool_api_key: Secret,

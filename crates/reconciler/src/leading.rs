@@ -25,7 +25,6 @@ pub(crate) struct Leading {
     pub(crate) term: Term,
     /// Whose services we make.
     pub(crate) manager: ManagerId,
-    /// Wakes the rounds.
     pub(crate) wake: Arc<Notify>,
     /// Wakes promoting: Railway was listed.
     pub(crate) listed: Notify,
@@ -85,9 +84,9 @@ impl LastSweep {
 /// What was done since somebody last asked.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// For the pace.
+    /// What was made and what failed, for the pace.
     pub(crate) creations: Creations,
-    /// For the report.
+    /// What the loops did, for the report.
     pub(crate) done: DoneSince,
 }
 

@@ -4,7 +4,6 @@ use pool_simulator::{AgentFault, Fault, FaultRule};
 
 use crate::stage::{NEVER, Stage};
 
-/// What lists services.
 const LISTING: &str = "EnvironmentListing";
 
 #[tokio::test(flavor = "multi_thread")]
