@@ -20,15 +20,15 @@ use crate::views::Counts;
 /// What the API is made of.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// The database.
+    /// Where intents are written and lists are read.
     pub db: Db,
-    /// Hands out agents.
+    /// Leases an agent, sets it up and confirms it.
     pub claims: Claims,
     /// The pool's key (`POOL_API_KEY`).
     pub key: Secret,
     /// The name of the environment (`POOL_ENVIRONMENT`).
     pub environment: String,
-    /// This build's version.
+    /// The version that `GET /version` tells.
     pub version: String,
     /// From one tick to the next (`TICK_INTERVAL_MS`).
     pub tick_interval: Duration,

@@ -18,7 +18,6 @@ use crate::answer::{Answer, Draft, HTML, Space};
 use crate::error::ApiError;
 use crate::state::Shared;
 
-/// The whole page.
 pub(crate) async fn show(State(shared): State<Shared>) -> Response {
     let answers = &shared.answers;
     let read = async || {
@@ -54,12 +53,10 @@ fn html(space: &Space, markup: &Markup) -> Result<Answer, ApiError> {
     draft.end(StatusCode::OK, HTML)
 }
 
-/// The page's style.
 pub(crate) async fn style() -> Response {
     asset("text/css; charset=utf-8", include_str!("style.css"))
 }
 
-/// The page's script.
 pub(crate) async fn script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("script.js"))
 }

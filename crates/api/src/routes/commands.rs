@@ -60,7 +60,7 @@ pub(crate) struct SweepAnswer {
     sweep: Value,
 }
 
-/// A tick now.
+/// `POST /api/pool/reconcile`: a tick without waiting for its time.
 pub(crate) async fn reconcile(
     State(shared): State<Shared>,
     _body: Body,

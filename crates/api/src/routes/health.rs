@@ -73,7 +73,7 @@ impl Making {
     }
 }
 
-/// This server answers.
+/// `GET /healthz`: that this process answers, whatever else fails.
 pub(crate) async fn alive() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
