@@ -10,13 +10,13 @@ pub enum BodyError {
     /// It is longer than we take.
     #[error("the answer exceeds {max_bytes} bytes")]
     TooLarge {
-        /// What we take.
+        /// The most that this client reads of an answer, in bytes.
         max_bytes: usize,
     },
     /// The connection broke, or the time ran out.
     #[error("the answer broke off: {reason}")]
     Broken {
-        /// How it broke.
+        /// The error that ended the reading, in its own words.
         reason: String,
         /// Whether it was the time that ran out.
         is_timeout: bool,
