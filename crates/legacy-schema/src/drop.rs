@@ -10,7 +10,7 @@ use crate::tables::exists;
 /// A table of an earlier generation that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LegacyTable {
-    /// Its name.
+    /// Its name, without a schema.
     pub name: &'static str,
     /// How many rows it has.
     pub rows: i64,

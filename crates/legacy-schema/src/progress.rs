@@ -45,7 +45,7 @@ pub struct Forecast {
     /// Why it is set aside.
     #[diesel(sql_type = Nullable<Text>)]
     pub reason: Option<String>,
-    /// How many rows.
+    /// How many rows have this verdict for this reason.
     #[diesel(sql_type = BigInt)]
     pub rows: i64,
 }

@@ -89,7 +89,7 @@ impl Legacy {
     }
 }
 
-/// Claimed instances only.
+/// What a row of `agent_metadata` says, which only claimed instances have.
 fn agent_metadata(columns: &Columns) -> String {
     let text = |name| text(columns, name);
     let created_at = first_known(columns, &["created_at", "claimed_at"]);
