@@ -43,7 +43,6 @@ pub(crate) struct Cli {
     command: Option<Command>,
 }
 
-/// What to do.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Apply what is pending (the default). Only adds, so what runs now goes on working.
@@ -66,17 +65,15 @@ pub(crate) enum Command {
     Enrich(Enrich),
 }
 
-/// Whose services.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TakeOver {
     /// The `POOL_MANAGER_ID` of its services, as the report says under `foreign`.
     pub(crate) manager_id: String,
 }
 
-/// Whether to ask.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DropLegacy {
-    /// Do not ask.
+    /// Drop without asking for a word at the terminal.
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -100,7 +97,7 @@ pub(crate) struct Enrich {
 /// `POOL_API_KEY`, are read from the environment only.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RailwayFlags {
-    /// The project.
+    /// The Railway project that the pool lives in.
     #[arg(long, env = "RAILWAY_PROJECT_ID", value_name = "ID")]
     pub(crate) railway_project_id: Option<String>,
 
@@ -112,7 +109,7 @@ pub(crate) struct RailwayFlags {
     #[arg(long, env = "RAILWAY_ENVIRONMENT_NAME", value_name = "NAME")]
     pub(crate) railway_environment_name: Option<String>,
 
-    /// Railway's endpoint.
+    /// Where Railway's GraphQL API answers, if not at its own address.
     #[arg(long, env = "RAILWAY_API_URL", value_name = "URL")]
     pub(crate) railway_api_url: Option<String>,
 
@@ -129,7 +126,6 @@ pub(crate) struct RailwayFlags {
     pub(crate) pool_agent_scheme: Option<String>,
 }
 
-/// How far up.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Up {
     /// Also contract, as the first server that leads does: copy what changed since, and install the

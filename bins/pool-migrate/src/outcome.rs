@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::enrich::Enriched;
 
-/// What was done.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Up {

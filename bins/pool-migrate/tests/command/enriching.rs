@@ -21,7 +21,7 @@ struct Stage {
     railway: Simulator,
     /// Each has a row that lacks what Railway knows.
     known: Vec<SeededService>,
-    /// Has no row.
+    /// A service of ours without a row.
     ours: SeededService,
 }
 
