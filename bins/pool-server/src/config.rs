@@ -82,7 +82,7 @@ pub enum LogFormat {
 const INSTANCES_MAX: u64 = 100_000;
 /// More failed probes in a row than an hour of ticks holds are a mistake.
 const UNHEALTHY_AFTER_MAX: u64 = 1_000;
-/// Ten years.
+/// Ten years, longer than anybody reads an event log.
 const RETENTION_MAX_DAYS: u64 = 3_650;
 
 impl Config {

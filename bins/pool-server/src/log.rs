@@ -83,7 +83,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Never ends.
+    /// Writes line after line for as long as the process lives.
     fn write_to(&self, mut to: impl Write) {
         loop {
             let line = self.next();

@@ -23,14 +23,14 @@ pub enum BadSetting {
     /// Its value is not of its kind.
     #[error("{name} must be {expected}, not '{value}'")]
     Bad {
-        /// Which.
+        /// The variable that holds it.
         name: &'static str,
-        /// What it takes.
+        /// The kind of value, in words.
         expected: &'static str,
-        /// What it was.
+        /// The value as it was given; never a secret's.
         value: String,
     },
-    /// It contradicts another.
+    /// Two settings that are well formed rule each other out.
     #[error(transparent)]
     Contradiction(#[from] pool_domain::PolicyError),
 }

@@ -133,7 +133,7 @@ pub async fn serve_in(
 /// Everything of a running server but its sockets: the API, and the loops that run beside it.
 #[derive(Debug)]
 pub struct Server {
-    /// Answers requests.
+    /// The router that answers every request.
     pub app: axum::Router,
     claims: Claims,
     claims_limit: Duration,

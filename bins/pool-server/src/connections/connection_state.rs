@@ -39,11 +39,11 @@ enum Doing {
 /// What is to be done with a connection at some time, if it goes on as now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Nothing: look again.
+    /// It stays; look again when its time may be over.
     LookAgain,
     /// Closed once what it has is written.
     Close,
-    /// Cut off.
+    /// Closed whatever it has left to write, for this reason.
     Cut(&'static str),
 }
 
@@ -60,7 +60,7 @@ impl ConnectionState {
         }
     }
 
-    /// Bytes arrived.
+    /// Notes that bytes of a request arrived.
     pub(super) fn heard(&self) {
         let mut state = self.state();
         if state.doing == Doing::Waiting {

@@ -150,7 +150,6 @@ impl Open {
     }
 }
 
-/// One client's connection.
 struct Connection {
     router: Router,
     limits: Arc<Limits>,

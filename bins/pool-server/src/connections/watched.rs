@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::connection_state::ConnectionState;
 
-/// A client's socket.
+/// A client's socket, which tells its state what is read and written.
 pub(super) struct Watched {
     pub(super) stream: TcpStream,
     pub(super) state: Arc<ConnectionState>,

@@ -326,7 +326,7 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Leaves no byte.
+    /// Takes all that is left of the disk.
     fn fill(&self) -> anyhow::Result<()> {
         let mut filler = File::create(self.path().join("filler"))?;
         let block = [0; 8 * 1024];

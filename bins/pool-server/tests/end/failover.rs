@@ -18,7 +18,6 @@ use crate::pool::{KEY, PATIENCE, Pool, Server};
 
 /// From the promotion on.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(10);
-/// Callers at once.
 const CALLERS: usize = 6;
 /// What an agent takes, so that claims are under way when the primary dies.
 const AGENT_TAKES_MS: u64 = 300;

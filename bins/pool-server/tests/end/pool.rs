@@ -30,7 +30,6 @@ pub(crate) struct Pool {
     secrets: HashMap<&'static str, String>,
 }
 
-/// A running server.
 pub(crate) struct Server {
     pub(crate) base: String,
     pub(crate) stop: CancellationToken,
@@ -90,7 +89,6 @@ impl Pool {
             .set("agentmail-api-url", agentmail)
     }
 
-    /// With another secret.
     pub(crate) fn secret(mut self, name: &'static str, value: &str) -> Self {
         self.secrets.insert(name, value.to_owned());
         self

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     Passes,
-    /// It arrives later.
+    /// Each piece arrives so much later.
     Slow(Duration),
     /// It never arrives, and no connection is closed.
     Cut,

@@ -3,7 +3,6 @@
 use pool_simulator::FaultRule;
 use pool_simulator::faults::{Fault as Outside, Lost};
 
-/// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
     /// Its failpoints are `{name}.before` and `{name}.after`.
@@ -111,7 +110,7 @@ impl Cell {
         }
     }
 
-    /// What happens outside.
+    /// The fault that is switched on outside for this step, if any.
     pub(super) fn rule(&self) -> Option<FaultRule> {
         let fault = match self.fault {
             Fault::Fails => Outside::Error {
