@@ -194,6 +194,13 @@ impl Policy {
         Self::NEXT_CHECKED_EVERY.min(self.tick_interval)
     }
 
+    /// For how long claims take last what waits behind the fuse, after a round that found it so: until
+    /// the next rounds say it again, and no longer than for a window where it answers again.
+    #[must_use]
+    pub fn held_ones_are_last_for(&self) -> Duration {
+        Self::FUSE_WINDOW.max(self.tick_interval.saturating_mul(4))
+    }
+
     /// How often each of the other idle ones is checked at most.
     #[must_use]
     pub fn stock_checked_every(&self) -> Duration {

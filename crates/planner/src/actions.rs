@@ -12,6 +12,8 @@ pub struct Plan {
     pub refreshes: Vec<Refresh>,
     /// Changes of status, each of the row as it was seen.
     pub changes: Vec<StatusChange>,
+    /// Idle ones that wait behind the fuse and do not answer: claims take them last.
+    pub put_last: Vec<(InstanceId, Epoch)>,
     /// Rows for services of ours that have none.
     pub adoptions: Vec<Adoption>,
     /// What is left to destroy, an instance each.

@@ -45,6 +45,7 @@ pub fn plan(
         index,
         history,
         held: &held,
+    plan.put_last = counting.silent_ones_held();
     };
     plan.report.changes = plan.changes.iter().map(ChangeReport::from).collect();
 

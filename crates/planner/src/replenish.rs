@@ -157,7 +157,7 @@ impl Counting<'_> {
     /// Idle, or starting and to be expected soon. What waits behind the fuse is neither, unless its
     /// agent says itself that it is ready.
     pub(crate) fn is_stock(self, row: &Instance) -> bool {
-        if self.held.contains(&row.id) && !self.history.is_ready(&row.id) {
+        if self.is_held_and_silent(row) {
             return false;
         }
         match row.status {
@@ -165,6 +165,18 @@ impl Counting<'_> {
             Status::Starting => self.is_expected(row),
             _ => false,
         }
+    }
+
+    /// The idle ones that are no stock for it, which a claim would meet all the same.
+    pub(crate) fn silent_ones_held(self) -> Vec<(InstanceId, Epoch)> {
+        let idle = self.snapshot.rows.iter();
+        idle.filter(|row| row.status == Status::Idle && self.is_held_and_silent(row))
+            .map(|row| (row.id.clone(), row.epoch))
+            .collect()
+    }
+
+    fn is_held_and_silent(self, row: &Instance) -> bool {
+        self.held.contains(&row.id) && !self.history.is_ready(&row.id)
     }
 
     /// Being made, or waiting for Railway, which others would only queue up behind; or up for under

@@ -162,6 +162,7 @@ fn what_the_fuse_holds_back_is_no_stock_unless_its_agent_is_ready() {
     let silent = decide(&it, &policy);
     assert_eq!(fuse(&silent).unwrap().waiting, 8);
     assert_eq!((silent.changes.len(), silent.create), (0, 8));
+    assert_eq!(silent.put_last.len(), 8, "and claims take them last");
     it.provisions.clear();
     let capped = Policy {
         max_total: 10,
@@ -174,6 +175,7 @@ fn what_the_fuse_holds_back_is_no_stock_unless_its_agent_is_ready() {
     let lied = decide(&lied, &policy);
     assert_eq!(fuse(&lied).unwrap().waiting, 8);
     assert_eq!((lied.changes.len(), lied.create), (0, 0));
+    assert_eq!(lied.put_last, []);
 }
 
 #[test]

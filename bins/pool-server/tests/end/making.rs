@@ -8,7 +8,7 @@ use pool_domain::DeploymentStatus;
 use pool_simulator::world::LimitBody;
 use pool_simulator::{AgentFault, Fault, FaultRule};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::pool::{Pool, Server};
 
@@ -16,6 +16,8 @@ use crate::pool::{Pool, Server};
 const TROUBLE: Duration = Duration::from_secs(10);
 /// The first four, half as many after them, and single ones.
 const A_HANDFUL: usize = 8;
+/// Less than a first silent agent costs a claim.
+const AT_ONCE: Duration = Duration::from_millis(900);
 
 async fn making(pool: &Pool, server: &Server) -> anyhow::Result<Value> {
     let ready = pool.http.get(format!("{}/readyz", server.base));
@@ -217,4 +219,41 @@ async fn when_all_idle_agents_hang_callers_soon_get_new_ones() -> anyhow::Result
             .await?;
     }
     server.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_agents_that_hang_for_good_are_claimed_last() -> anyhow::Result<()> {
+    const STOCK: usize = 8;
+    let pool = Pool::new(STOCK).await?;
+    let leader = pool.start().await?;
+    leader.until_count("idle", STOCK).await?;
+    let mut hanging = Vec::new();
+    for service in pool.railway.view().services {
+        hanging.push(format!("'{}'", service.id));
+        let agent = service.id.into();
+        pool.railway
+            .set_agent_fault(&agent, Some(AgentFault::Hang))?;
+    }
+    let hanging = hanging.join(", ");
+    let well = format!(
+        "SELECT count(*) FROM instances WHERE status = 'idle' AND service_id NOT IN ({hanging})"
+    );
+    leader
+        .until("as many are made as were lost", async |_| {
+            Ok(pool.number(&well).await? == i64::try_from(STOCK)?)
+        })
+        .await?;
+    // It has heard of none of them.
+    let other = pool.start().await?;
+    for server in [&other, &leader].repeat(STOCK / 2) {
+        let began = Instant::now();
+        let claimed = server.claim("Ada").await?;
+        let took = began.elapsed();
+        ensure!(took < AT_ONCE, "{took:?} for {claimed}");
+    }
+    let held = format!(
+        "SELECT count(*) FROM instances WHERE status = 'idle' AND service_id IN ({hanging})"
+    );
+    ensure!(pool.number(&held).await? > 0, "the fuse holds some");
+    leader.stop().await
 }

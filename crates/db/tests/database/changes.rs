@@ -1,6 +1,9 @@
 //! The leader's guarded writes to `instances`.
 
+use std::time::Duration;
+
 use chrono::{TimeDelta, TimeZone, Utc};
+use pool_db::instances::put_last;
 use pool_db::{Error, instances};
 use pool_domain::write::{Adoption, FoundConversation, NewInstance, Refresh, StatusChange};
 use pool_domain::{Epoch, InstanceId, Status, Term, chain};
@@ -375,4 +378,31 @@ async fn a_stale_leader_writes_nothing() {
     }
     assert_eq!(fixture.text("SELECT count(*) FROM instances").await, "1");
     assert_eq!(fixture.status("a").await, "idle");
+}
+
+#[tokio::test]
+async fn what_is_put_last_stands_behind_all_others_for_a_while_and_is_written_seldom() {
+    let fixture = Fixture::new().await;
+    let (_leader, term) = fixture.leader().await;
+    for id in ["a", "b", "c"] {
+        fixture.row(id, "idle").await;
+    }
+    let lasts = Duration::from_secs(600);
+    let queue = "SELECT string_agg(id, ' ' ORDER BY coalesce(put_back_at, created_at), id) \
+                 || ' ' || max(put_back_at) FROM instances";
+    let rows = [("a".into(), Epoch(0)), ("b".into(), Epoch(7))];
+    put_last(&fixture.db, term, &rows, lasts).await.unwrap();
+    let first = fixture.text(queue).await;
+    assert!(first.starts_with("b c a "), "{first}");
+    put_last(&fixture.db, term, &rows, lasts).await.unwrap();
+    assert_eq!(fixture.text(queue).await, first, "nothing is written again");
+    fixture
+        .execute("UPDATE instances SET put_back_at = now() + interval '4 min' WHERE id = 'a'")
+        .await;
+    put_last(&fixture.db, term, &rows, lasts).await.unwrap();
+    assert_ne!(
+        fixture.text(queue).await,
+        first,
+        "after half of the time it is"
+    );
 }

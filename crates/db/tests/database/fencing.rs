@@ -193,6 +193,7 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         instances::change_statuses => instances::change_statuses(db, term, &[change], "x"),
         instances::refresh => instances::refresh(db, term, &[refresh()]),
         instances::insert_created => instances::insert_created(db, term, &created),
+        instances::put_last => instances::put_last(db, term, &[(id(), Epoch(0))], old),
         instances::insert_adopted => instances::insert_adopted(db, term, &[adoption(now)]),
         instances::remove => instances::remove(db, term, &dead, "x"),
         instances::set_url => instances::set_url(db, term, &id(), "http://a"),

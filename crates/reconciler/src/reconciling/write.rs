@@ -34,6 +34,13 @@ pub(crate) async fn write_rows(
     report.confirmed.retain(|id| changed.contains(id));
     report.done.changed = changed.len();
     report.done.overtaken = plan.changes.len() - changed.len();
+    let lasts = context.policy.held_ones_are_last_for();
+    let last = instances::put_last(db, term, &plan.put_last, lasts).await;
+    unless_refused(
+        last,
+        "putting behind the others what the fuse holds",
+        report,
+    )?;
     if !plan.adoptions.is_empty() {
         let adopted = instances::insert_adopted(db, term, &plan.adoptions).await;
         let adopted = unless_refused(adopted, "inserting what is adopted", report)?;
