@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use pool_db::{Db, budget, events, instances, managers, provisions, set_aside};
 use pool_domain::write::{Adoption, Refresh};
 use pool_domain::{
-    Completeness, Instance, InstanceId, ObservedService, Report, Secret, ServiceId,
-    ServiceVariables,
+    Instance, InstanceId, ObservedService, Report, Secret, ServiceId, ServiceVariables,
 };
 use pool_planner::enrich::{Difference, differences, enriched, has_gap};
 use pool_planner::{Evidence, Identity, Index, adoption};
@@ -79,7 +78,7 @@ async fn decide(
     how: &Enrich,
 ) -> Result<(Enriched, Vec<Refresh>), Failure> {
     let listing = railway.list(db.now().await?).await;
-    if let Completeness::Incomplete(why) = &listing.completeness {
+    if let Some(why) = listing.lacks() {
         let sentence = format!("Railway's listing is incomplete, so nothing was changed: {why}");
         return Err(Failure::try_again(&sentence));
     }

@@ -41,7 +41,16 @@ impl Listing {
     /// Whether absence from it means anything.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        matches!(self.completeness, Completeness::Complete)
+        !matches!(self.completeness, Completeness::Incomplete(_))
+    }
+
+    /// What is missing of it, or of what it says of each service; none where nothing is.
+    #[must_use]
+    pub fn lacks(&self) -> Option<&str> {
+        match &self.completeness {
+            Completeness::Complete => None,
+            Completeness::NamesOnly(why) | Completeness::Incomplete(why) => Some(why),
+        }
     }
 }
 
@@ -50,6 +59,9 @@ impl Listing {
 pub enum Completeness {
     /// Every page, without an error.
     Complete,
+    /// Every service and volume, but of services their names alone: all that is there to be said of them
+    /// could not be had, for this reason.
+    NamesOnly(String),
     /// Something is missing, for this reason: nothing may be inferred from absence.
     Incomplete(String),
 }
@@ -63,6 +75,8 @@ pub struct ObservedService {
     pub name: String,
     /// When its instance in our environment was made.
     pub created_at: DateTime<Utc>,
+    /// Whether the listing says what follows. If not, that is not known: it is not none.
+    pub has_details: bool,
     /// Its latest deployment; none when it was never deployed.
     pub deployment: Option<ObservedDeployment>,
     /// Whether any deployment of it is active.

@@ -58,7 +58,7 @@ pub struct Report {
 pub struct ListingReport {
     /// Whether every page arrived. If not, nothing was inferred from absence.
     pub complete: bool,
-    /// What is missing of it, where it is not complete.
+    /// What is missing of it, where it is not complete or holds nothing of services but their names.
     pub reason: Option<String>,
     /// Services in our environment, whoever owns them.
     pub services: usize,

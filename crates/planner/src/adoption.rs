@@ -25,7 +25,7 @@ pub fn candidates<'a>(
         .services
         .iter()
         .filter(|service| bears_our_prefix(service, index, identity))
-        .filter(|service| doubt(service, index, identity).is_none())
+        .filter(|service| service.has_details && doubt(service, index, identity).is_none())
         .collect()
 }
 
@@ -56,6 +56,11 @@ pub fn decide<S: std::hash::BuildHasher>(
         .iter()
         .filter(|s| bears_our_prefix(s, index, identity));
     for service in bearing {
+        if !service.has_details {
+            let why = "Railway lists nothing but its name";
+            report.hold_back("adopting a service", why, 1);
+            continue;
+        }
         if let Some(why) = doubt(service, index, identity) {
             report.foreign.push(foreign(service, why));
             continue;

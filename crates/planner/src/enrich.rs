@@ -42,7 +42,9 @@ pub fn enriched(
         if service.image.is_some() {
             refresh.runtime_image.clone_from(&service.image);
         }
-        refresh.deploy_status = service.deploy_status().cloned();
+        if service.has_details {
+            refresh.deploy_status = service.deploy_status().cloned();
+        }
     }
     if let Some(variables) = variables {
         refresh.gateway_token = refresh
@@ -185,6 +187,7 @@ mod tests {
                 status: DeploymentStatus::from("SUCCESS".to_owned()),
                 stopped: false,
             }),
+            has_details: true,
             has_active_deployment: true,
             host: Some("old.up.railway.app".to_owned()),
             image: Some("image:1".to_owned()),

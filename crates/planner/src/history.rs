@@ -253,7 +253,7 @@ impl History {
             })
             .collect();
         // A listing that lost half its pages must not make the other half young again.
-        if snapshot.listing.is_complete() {
+        if snapshot.listing.lacks().is_none() {
             self.candidates_since = present;
         } else {
             self.candidates_since.extend(present);

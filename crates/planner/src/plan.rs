@@ -3,8 +3,7 @@
 use pool_domain::report::{ChangeReport, ListingReport, ProbeReport, UnverifiedReport};
 use pool_domain::write::{Refresh, StatusChange};
 use pool_domain::{
-    Completeness, Conversation, Instance, InstanceId, Policy, Probe, Report, ResourceRecord, Stage,
-    Status,
+    Conversation, Instance, InstanceId, Policy, Probe, Report, ResourceRecord, Stage, Status,
 };
 
 use crate::open::open_work;
@@ -45,8 +44,8 @@ pub fn plan(
         index,
         history,
         held: &held,
-    plan.put_last = counting.silent_ones_held();
     };
+    plan.put_last = counting.silent_ones_held();
     plan.report.changes = plan.changes.iter().map(ChangeReport::from).collect();
 
     let report = &mut plan.report;
@@ -138,10 +137,7 @@ fn observed(snapshot: &Snapshot) -> Report {
     Report {
         listing: ListingReport {
             complete: listing.is_complete(),
-            reason: match &listing.completeness {
-                Completeness::Complete => None,
-                Completeness::Incomplete(reason) => Some(reason.clone()),
-            },
+            reason: listing.lacks().map(str::to_owned),
             services: listing.services.len(),
             volumes: listing.volumes.len(),
             requests: listing.requests,

@@ -104,7 +104,7 @@ pub(crate) fn is_first_deployment(row: &Instance, index: &Index<'_>) -> bool {
 /// The class that Railway shows; where it shows nothing, the stored status stands in, but never as
 /// a reason to give anything up: what had failed when it was stored was dealt with then.
 pub(crate) fn class_of(row: &Instance, index: &Index<'_>) -> DeployClass {
-    match index.service(&row.service_id) {
+    match index.detailed(&row.service_id) {
         Some(service) => service.class(),
         None => row
             .deploy_status

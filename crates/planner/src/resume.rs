@@ -93,10 +93,11 @@ fn is_settled(
         return is_due_by(snapshot.now) && (step != CreateStep::Key || has_answer || is_listed);
     }
     // The listing decides, so it is the listing that must not have begun too early; and what lists no
-    // service says nothing of its volume, its domain or its deployment. One that is really gone is
-    // missing soon.
+    // service, or its name alone, says nothing of its volume, its domain or its deployment. One that is
+    // really gone is missing soon.
     let listing = &snapshot.listing;
-    if !listing.is_complete() || index.service_of(provision).is_none() {
+    let service = index.service_of(provision);
+    if !listing.is_complete() || service.is_none_or(|service| !service.has_details) {
         return false;
     }
     // What shows has happened: only what does not show yet has to be waited for.

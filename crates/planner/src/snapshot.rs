@@ -108,7 +108,8 @@ pub struct Accounts {
 const CLOCKS_DIFFER_BY_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// Whether a service that bears a provision's name may be the one whose answer was lost: made after
-/// the intent, with nothing but its name. Nothing of ours is deployed before its id is recorded.
+/// the intent, with nothing but its name. Nothing of ours is deployed before its id is recorded, so one
+/// that is listed by its name alone is taken for that.
 fn is_made_for(service: &ObservedService, provision: &ResourceRecord) -> bool {
     provision.service_id.is_none()
         && service.image.is_none()
@@ -216,6 +217,11 @@ impl<'a> Index<'a> {
 
     pub(crate) fn service(&self, id: &ServiceId) -> Option<&'a ObservedService> {
         self.services.get(id).copied()
+    }
+
+    /// The service, where the listing says more of it than its name.
+    pub(crate) fn detailed(&self, id: &ServiceId) -> Option<&'a ObservedService> {
+        self.service(id).filter(|service| service.has_details)
     }
 
     /// The service of a provision: by its id, else by its name, where the answer was lost.

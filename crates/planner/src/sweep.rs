@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 
 use pool_domain::sweep::{Belonging, Found, ListedInbox, ListedKey, Thing};
 use pool_domain::{
-    Completeness, InboxId, Instance, InstanceId, KeyHash, LastEvent, Listing, ObservedService,
-    ObservedVolume, Policy, ResourceRecord, ServiceId, Stage, VolumeId,
+    InboxId, Instance, InstanceId, KeyHash, LastEvent, Listing, ObservedService, ObservedVolume,
+    Policy, ResourceRecord, ServiceId, Stage, VolumeId,
 };
 
 use crate::{Identity, Index};
@@ -155,7 +155,7 @@ pub fn sweep(
     identity: &Identity,
 ) -> SweepPlan {
     let mut plan = SweepPlan::default();
-    if let Completeness::Incomplete(why) = &sight.listing.completeness {
+    if let Some(why) = sight.listing.lacks() {
         // A key or an inbox is needed as long as its service stands, so nothing is known at all.
         plan.incomplete
             .push(format!("Railway's services and volumes: {why}"));

@@ -44,7 +44,7 @@ pub(crate) fn observed_event(
         return Some(ObservedEvent::new(Event::Missing, "service gone"));
     }
     let seen_class = index
-        .service(&row.service_id)
+        .detailed(&row.service_id)
         .map(pool_domain::ObservedService::class);
     let probe = snapshot.probes.get(&row.id);
     match row.status {

@@ -822,3 +822,52 @@ fn what_was_begun_before_a_restore_waits_for_a_whole_listing() {
     snapshot.managers.recorded_since = ago(1);
     assert!(decide(&snapshot, &quiet()).resumes.is_empty());
 }
+
+#[test]
+fn a_listing_of_names_says_what_is_there_and_nothing_of_deployments() {
+    let named = |n: usize| ObservedService {
+        has_details: false,
+        deployment: None,
+        has_active_deployment: false,
+        host: None,
+        image: None,
+        ..service(n)
+    };
+    let mut rows = vec![
+        row(0, Status::Idle),
+        row(1, Status::Starting),
+        row(2, Status::Claimed),
+        row(3, Status::Crashed),
+        row(4, Status::Idle),
+        row(5, Status::Starting),
+    ];
+    for row in &mut rows {
+        row.url = Some("https://known".to_owned());
+        row.deploy_status = Some(DeploymentStatus::Success);
+        row.runtime_image = Some("image".to_owned());
+    }
+    rows[4].missing_since = Some(ago(60));
+    // Five was half made, and whether it was deployed is not known; nine stands in no row.
+    let services = [0, 1, 2, 3, 5, 9].map(named).to_vec();
+    let mut it = snapshot(rows, services);
+    it.listing.completeness = Completeness::NamesOnly("no".to_owned());
+    it.probes = (0..4).map(|n| (id(n), Probe::Ready)).collect();
+    let mut half_made = provision(5, Stage::Creating(CreateStep::Commit));
+    (half_made.service_id, half_made.step_began_at) = (Some(service_id(5)), ago(5_000));
+    it.provisions = vec![half_made];
+    let policy = Policy {
+        min_idle: 5,
+        ..Policy::default()
+    };
+    let plan = decide(&it, &policy);
+    let changes: Vec<_> = plan.changes.iter().map(|it| (&it.id, it.to)).collect();
+    assert_eq!(
+        changes,
+        [(&id(1), Status::Idle), (&id(4), Status::Dead)],
+        "what was up is up, and what is gone is gone"
+    );
+    assert!(plan.refreshes.is_empty(), "{:?}", plan.refreshes);
+    assert!(plan.resumes.is_empty() && plan.adoptions.is_empty());
+    assert_eq!(plan.report.foreign, []);
+    assert!(plan.create > 0, "creating goes on");
+}

@@ -283,6 +283,7 @@ mod tests {
                 node["serviceId"] == id && node["deletedAt"].is_null() && spoiled_row != Some(row)
             });
             let ids: HashSet<_> = pages.services.iter().map(|it| it.service_id.as_str()).collect();
+        has_details: true,
             prop_assert_eq!(ids.len(), pages.services.len());
             prop_assert!(ids.into_iter().all(is_there));
             let ids: HashSet<_> = pages.volumes.iter().map(|it| it.volume_id.as_str()).collect();

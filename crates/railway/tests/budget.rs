@@ -74,7 +74,7 @@ fn an_hour(requests: u32) -> RateLimits {
 fn reason(listing: &Listing) -> &str {
     match &listing.completeness {
         Completeness::Complete => "complete",
-        Completeness::Incomplete(reason) => reason,
+        Completeness::NamesOnly(reason) | Completeness::Incomplete(reason) => reason,
     }
 }
 

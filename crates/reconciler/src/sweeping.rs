@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use pool_db::commands::{CommandId, CommandKind, PendingCommand};
 use pool_db::{belongings, commands, events, instances, provisions, set_aside};
 use pool_domain::sweep::{Found, NotRemoved, Thing};
-use pool_domain::{Completeness, Listing, SweepReport, Term, VolumeId, chain};
+use pool_domain::{Listing, SweepReport, Term, VolumeId, chain};
 use pool_planner::Index;
 use pool_planner::sweep::{Listed, Questions, Records, Sight, attached_volumes, questions, sweep};
 use serde_json::json;
@@ -150,7 +150,7 @@ async fn carry_out(leading: &Leading, order: SweepOrder) -> Result<(), Error> {
     {
         let mut last = leading.last_sweep();
         log(&report, last.report.as_ref());
-        if !dry_run && listing.is_complete() {
+        if !dry_run && listing.lacks().is_none() {
             last.at = Some(report.at);
             last.report = Some(report.clone());
         }
@@ -218,12 +218,11 @@ async fn sweep_now(
 
 /// Lists keys and inboxes. Nothing can be said of them while the listing of services is not whole.
 async fn look(context: &Context, listing: &Listing) -> Sight {
-    let (keys, inboxes) = match &listing.completeness {
-        Completeness::Incomplete(why) => (
-            Listed::Incomplete(why.clone()),
-            Listed::Incomplete(why.clone()),
-        ),
-        Completeness::Complete => tokio::join!(
+    let (keys, inboxes) = if let Some(why) = listing.lacks() {
+        let why = || why.to_owned();
+        (Listed::Incomplete(why()), Listed::Incomplete(why()))
+    } else {
+        tokio::join!(
             listed(
                 context.credentials.has_openrouter(),
                 context.credentials.list_keys()
@@ -232,7 +231,7 @@ async fn look(context: &Context, listing: &Listing) -> Sight {
                 context.credentials.has_agentmail(),
                 context.credentials.list_inboxes()
             ),
-        ),
+        )
     };
     Sight {
         listing: listing.clone(),

@@ -69,6 +69,11 @@ fn report_part(report: &Report, now: DateTime<Utc>) -> Markup {
                 "Railway's listing was incomplete, so nothing was inferred from absence: "
                 (listing.reason.as_deref().unwrap_or("no reason given"))
             }
+        } @else if let Some(reason) = &listing.reason {
+            p.warn {
+                "Railway lists nothing of services but their names, so what it said of deployments before \
+                 stands: " (reason)
+            }
         }
         @if let Some(trouble) = &stock.pace.trouble {
             p.warn {

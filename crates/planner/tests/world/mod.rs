@@ -66,6 +66,7 @@ pub(crate) fn service(n: usize) -> ObservedService {
         service_id: service_id(n),
         name: identity().prefix.name_of(&id(n)),
         created_at: ago(7_200),
+        has_details: true,
         deployment: Some(ObservedDeployment {
             id: "deployment".into(),
             status: DeploymentStatus::Success,

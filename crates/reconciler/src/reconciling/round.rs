@@ -243,7 +243,7 @@ impl Reconciler {
         let asked_for: Vec<_> = asked.iter().filter(|it| is_sweep(it)).cloned().collect();
         let last = self.leading.last_sweep();
         let is_due = observed.is_listed_anew
-            && snapshot.listing.is_complete()
+            && snapshot.listing.lacks().is_none()
             && sweep_is_due(last.at, snapshot.now, !asked.is_empty());
         if asked_for.is_empty() && !is_due {
             return None;
