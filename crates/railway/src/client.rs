@@ -103,6 +103,7 @@ impl Railway {
     pub fn in_environment(&self, id: EnvironmentId) -> EnvironmentClient {
         EnvironmentClient {
             wire: Arc::clone(&self.wire),
+            fallback: Arc::default(),
             project_id: self.project_id.clone(),
             id,
         }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Sent;
+use crate::fallback::Fallback;
 use crate::governor::Task;
 use crate::operations::{
     Config, environment_config, environment_patch_commit, service_create, service_delete,
@@ -26,6 +27,7 @@ use crate::{Error, ErrorClass};
 #[derive(Debug, Clone)]
 pub struct EnvironmentClient {
     pub(crate) wire: Arc<Wire>,
+    pub(crate) fallback: Arc<Fallback>,
     pub(crate) project_id: ProjectId,
     pub(crate) id: EnvironmentId,
 }

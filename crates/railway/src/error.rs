@@ -82,6 +82,15 @@ impl Error {
         self.class
     }
 
+    /// Whether Railway answered, and could not answer what was asked: what asks for less may do.
+    pub(crate) const fn is_of_question(&self) -> bool {
+        match self.class {
+            ErrorClass::Undecodable => true,
+            ErrorClass::Transient | ErrorClass::BadRequest | ErrorClass::Unknown => self.is_graphql,
+            _ => false,
+        }
+    }
+
     /// Whether the same read may be repeated at once. The client has done so already, as often as
     /// it may.
     #[must_use]

@@ -6,6 +6,7 @@ mod client;
 mod endpoint;
 mod environment;
 mod error;
+mod fallback;
 mod governor;
 mod headers;
 mod limits;

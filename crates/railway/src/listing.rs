@@ -10,46 +10,80 @@ use pool_domain::{
     ServiceId, VolumeId,
 };
 
-use crate::EnvironmentClient;
 use crate::answer::{Partial, Reply};
 use crate::governor::Task;
 use crate::limits::{MAX_PAGES, PAGE_SIZE};
 use crate::operations::PageInfo;
 use crate::operations::environment_listing::{
-    self, AllDomains, Environment, ServiceInstance, VolumeInstance,
+    self, AllDomains, ServiceInstance, Variables, VolumeInstance,
 };
+use crate::operations::environment_names::{self, NamedService};
 use crate::wire::Call;
+use crate::{EnvironmentClient, Error};
+
+/// What is asked of each service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Everything,
+    Names,
+}
+
+/// Why a listing ended early.
+struct Stopped {
+    why: String,
+    /// Whether it was Railway's answer to what was asked, so that asking for less may do.
+    is_of_question: bool,
+}
 
 impl EnvironmentClient {
     /// Lists the services and volumes of the environment, 500 of each in a request, to the last
     /// page. `started_at` is the moment before the first request, by the clock that ages are judged
-    /// with.
+    /// with. Where Railway cannot answer that for some of them again and again, it is asked for their
+    /// names alone.
     pub async fn list(&self, started_at: DateTime<Utc>) -> Listing {
         let requests = AtomicU32::new(0);
-        let mut pages = Pages::default();
-        let completeness = self.read_pages(&mut pages, &requests).await;
+        let (pages, completeness) = self.read(&requests).await;
         Listing {
             started_at,
-            completeness: completeness
-                .map_or_else(Completeness::Incomplete, |()| Completeness::Complete),
+            completeness,
             services: pages.services,
             volumes: pages.volumes,
             requests: requests.into_inner(),
         }
     }
 
-    async fn read_pages(&self, pages: &mut Pages, requests: &AtomicU32) -> Result<(), String> {
+    async fn read(&self, requests: &AtomicU32) -> (Pages, Completeness) {
+        if self.fallback.asks_for_everything() {
+            let mut pages = Pages::default();
+            let read = self
+                .read_pages(&mut pages, Asked::Everything, requests)
+                .await;
+            let Err(stopped) = read else {
+                self.fallback.learn(None);
+                return (pages, Completeness::Complete);
+            };
+            if !stopped.is_of_question || !self.fallback.learn(Some(&stopped.why)) {
+                return (pages, Completeness::Incomplete(stopped.why));
+            }
+        }
+        let mut pages = Pages::default();
+        let read = self.read_pages(&mut pages, Asked::Names, requests).await;
+        let completeness = match read {
+            Ok(()) => Completeness::NamesOnly(self.fallback.why()),
+            Err(stopped) => Completeness::Incomplete(stopped.why),
+        };
+        (pages, completeness)
+    }
+
+    async fn read_pages(
+        &self,
+        pages: &mut Pages,
+        asked: Asked,
+        requests: &AtomicU32,
+    ) -> Result<(), Stopped> {
         for page in 1..=MAX_PAGES {
-            let operation = environment_listing::build(environment_listing::Variables {
-                environment_id: self.id.as_str().to_owned(),
-                project_id: self.project_id.as_str().to_owned(),
-                services_first: pages.services_at.first(),
-                services_after: pages.services_at.after(),
-                volumes_first: pages.volumes_at.first(),
-                volumes_after: pages.volumes_at.after(),
-            });
             let call = Call {
-                task: if page == 1 {
+                task: if requests.load(Ordering::Relaxed) == 0 {
                     Task::FirstPage
                 } else {
                     Task::NextPage
@@ -57,11 +91,10 @@ impl EnvironmentClient {
                 secrets: &[],
                 requests,
             };
-            let reply = self.wire.send(&operation, "EnvironmentListing", &call);
-            let Reply { data, partial } = reply.await.map_err(|error| error.to_string())?;
-            let advanced = pages.take(data.environment, partial.as_ref());
+            let (listed, partial) = self.page(pages, asked, &call).await?;
+            let advanced = pages.take(listed, partial.as_ref());
             if let Some(partial) = partial {
-                return Err(partial.error.to_string());
+                return Err(partial.error.into());
             }
             advanced?;
             if pages.services_at == Cursor::Finished && pages.volumes_at == Cursor::Finished {
@@ -70,9 +103,97 @@ impl EnvironmentClient {
             }
         }
         let sent = requests.load(Ordering::Relaxed);
-        Err(format!(
-            "there are more pages than the {sent} that were read"
-        ))
+        Err(format!("there are more pages than the {sent} that were read").into())
+    }
+
+    async fn page(
+        &self,
+        pages: &Pages,
+        asked: Asked,
+        call: &Call<'_>,
+    ) -> Result<(Page, Option<Partial>), Error> {
+        let variables = Variables {
+            environment_id: self.id.as_str().to_owned(),
+            project_id: self.project_id.as_str().to_owned(),
+            services_first: pages.services_at.first(),
+            services_after: pages.services_at.after(),
+            volumes_first: pages.volumes_at.first(),
+            volumes_after: pages.volumes_at.after(),
+        };
+        match asked {
+            Asked::Everything => {
+                let operation = environment_listing::build(variables);
+                let reply = self.wire.send(&operation, "EnvironmentListing", call);
+                let Reply { data, partial } = reply.await?;
+                Ok((data.environment.into(), partial))
+            }
+            Asked::Names => {
+                let operation = environment_names::build(variables);
+                let reply = self.wire.send(&operation, "EnvironmentNames", call);
+                let Reply { data, partial } = reply.await?;
+                Ok((data.environment.into(), partial))
+            }
+        }
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self {
+            why: error.to_string(),
+            is_of_question: error.is_of_question(),
+        }
+    }
+}
+
+impl From<String> for Stopped {
+    fn from(why: String) -> Self {
+        Self {
+            why,
+            is_of_question: false,
+        }
+    }
+}
+
+/// One page of both; of a service that is deleted none.
+struct Page {
+    services: Vec<Option<ObservedService>>,
+    volumes: Vec<ObservedVolume>,
+    services_info: PageInfo,
+    volumes_info: PageInfo,
+}
+
+impl From<environment_listing::Environment> for Page {
+    fn from(listed: environment_listing::Environment) -> Self {
+        let (services, volumes) = (listed.service_instances, listed.volume_instances);
+        let nodes = services.edges.into_iter().map(|edge| edge.node);
+        Self {
+            services: nodes
+                .map(|node| node.deleted_at.is_none().then(|| observed_service(node)))
+                .collect(),
+            volumes: (volumes.edges.into_iter())
+                .map(|edge| observed_volume(edge.node))
+                .collect(),
+            services_info: services.page_info,
+            volumes_info: volumes.page_info,
+        }
+    }
+}
+
+impl From<environment_names::Environment> for Page {
+    fn from(listed: environment_names::Environment) -> Self {
+        let (services, volumes) = (listed.service_instances, listed.volume_instances);
+        let nodes = services.edges.into_iter().map(|edge| edge.node);
+        Self {
+            services: nodes
+                .map(|node| node.deleted_at.is_none().then(|| named_service(node)))
+                .collect(),
+            volumes: (volumes.edges.into_iter())
+                .map(|edge| observed_volume(edge.node))
+                .collect(),
+            services_info: services.page_info,
+            volumes_info: volumes.page_info,
+        }
     }
 }
 
@@ -130,32 +251,30 @@ impl Cursor {
 }
 
 impl Pages {
-    fn take(&mut self, page: Environment, partial: Option<&Partial>) -> Result<(), String> {
+    fn take(&mut self, page: Page, partial: Option<&Partial>) -> Result<(), String> {
         let may_trust = |connection: &str, row: usize| {
             partial.is_none_or(|partial| {
                 let spoiled = partial.spoiled.as_ref();
                 spoiled.is_some_and(|rows| !rows.contains(&(connection.to_owned(), row)))
             })
         };
-        for (row, edge) in page.service_instances.edges.into_iter().enumerate() {
-            let service = edge.node;
-            if may_trust("serviceInstances", row)
-                && service.deleted_at.is_none()
-                && self.seen_services.insert(service.service_id.clone())
-            {
-                self.services.push(observed_service(service));
+        for (row, service) in page.services.into_iter().enumerate() {
+            let Some(service) = service else {
+                continue;
+            };
+            let id = service.service_id.as_str().to_owned();
+            if may_trust("serviceInstances", row) && self.seen_services.insert(id) {
+                self.services.push(service);
             }
         }
-        for (row, edge) in page.volume_instances.edges.into_iter().enumerate() {
-            let volume = edge.node;
-            if may_trust("volumeInstances", row)
-                && self.seen_volumes.insert(volume.volume_id.clone())
-            {
-                self.volumes.push(observed_volume(volume));
+        for (row, volume) in page.volumes.into_iter().enumerate() {
+            let id = volume.volume_id.as_str().to_owned();
+            if may_trust("volumeInstances", row) && self.seen_volumes.insert(id) {
+                self.volumes.push(volume);
             }
         }
-        self.services_at.advance(page.service_instances.page_info)?;
-        self.volumes_at.advance(page.volume_instances.page_info)
+        self.services_at.advance(page.services_info)?;
+        self.volumes_at.advance(page.volumes_info)
     }
 }
 
@@ -164,6 +283,7 @@ fn observed_service(service: ServiceInstance) -> ObservedService {
         service_id: ServiceId::new(service.service_id),
         name: service.service_name,
         created_at: service.created_at,
+        has_details: true,
         deployment: service
             .latest_deployment
             .map(|deployment| ObservedDeployment {
@@ -177,6 +297,19 @@ fn observed_service(service: ServiceInstance) -> ObservedService {
             .source
             .and_then(|source| source.image)
             .filter(|image| !image.is_empty()),
+    }
+}
+
+fn named_service(service: NamedService) -> ObservedService {
+    ObservedService {
+        service_id: ServiceId::new(service.service_id),
+        name: service.service_name,
+        created_at: service.created_at,
+        has_details: false,
+        deployment: None,
+        has_active_deployment: false,
+        host: None,
+        image: None,
     }
 }
 
@@ -275,7 +408,7 @@ mod tests {
             for _ in 0..2 {
                 if let Some(data) = read() {
                     let spoiled = spoiled_row.map(|row| Partial::of_row("serviceInstances", row));
-                    let _ = pages.take(data.environment, spoiled.as_ref());
+                    let _ = pages.take(data.environment.into(), spoiled.as_ref());
                 }
             }
             let is_there = |id: &str| services.iter().enumerate().any(|(row, it)| {
@@ -283,7 +416,6 @@ mod tests {
                 node["serviceId"] == id && node["deletedAt"].is_null() && spoiled_row != Some(row)
             });
             let ids: HashSet<_> = pages.services.iter().map(|it| it.service_id.as_str()).collect();
-        has_details: true,
             prop_assert_eq!(ids.len(), pages.services.len());
             prop_assert!(ids.into_iter().all(is_there));
             let ids: HashSet<_> = pages.volumes.iter().map(|it| it.volume_id.as_str()).collect();

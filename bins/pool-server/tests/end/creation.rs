@@ -52,6 +52,43 @@ async fn a_new_service_that_shows_only_later_is_not_made_twice() -> anyhow::Resu
     server.stop().await
 }
 
+/// Railway answers every request but one part of some services, and that for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn creating_and_destroying_go_on_while_railway_cannot_list_everything() -> anyhow::Result<()>
+{
+    for fault in [
+        Fault::NullDeployment { every: 1 },
+        Fault::NullAnswer { every: 1 },
+    ] {
+        let pool = Pool::new(2).await?.set("pool-max-total", 3);
+        let server = pool.start().await?;
+        server.until_count("idle", 2).await?;
+        server.reconcile().await?;
+        pool.railway.inject(FaultRule::always(fault))?;
+        // More than the cap holds at a time, so that what is gone has to be known to be gone.
+        for n in 0..3 {
+            let claimed = server.claim(&format!("Ada {n}")).await?;
+            let id = claimed["instanceId"].as_str().unwrap_or_default();
+            let (status, answer) = server.delete(&format!("/api/pool/instances/{id}")).await?;
+            ensure!(status == 200, "{status} {answer}");
+            server.until_count("idle", 2).await?;
+        }
+        let report = server.reconcile().await?;
+        ensure!(report["listing"]["reason"].is_string(), "{report}");
+        let unknown = "SELECT count(*) FROM instances WHERE status = 'idle' AND url IS NULL";
+        ensure!(pool.number(unknown).await? == 0);
+        pool.railway.clear_faults();
+        server
+            .until("everything is listed again", async |server| {
+                let report = server.reconcile().await?;
+                Ok(report["listing"]["reason"].is_null())
+            })
+            .await?;
+        server.stop().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_gets_as_many_as_asked_for_within_the_cap() -> anyhow::Result<()> {
     let pool = Pool::new(1).await?.set("pool-max-total", 3);

@@ -4,6 +4,7 @@
 pub(crate) mod environment_config;
 pub(crate) mod environment_listing;
 pub(crate) mod environment_name;
+pub(crate) mod environment_names;
 pub(crate) mod environment_patch_commit;
 pub(crate) mod environments;
 pub(crate) mod project_token;

@@ -9,7 +9,7 @@ use super::*;
 
 fn every_operation() -> Vec<(&'static str, String)> {
     let text = String::new;
-    let listing = environment_listing::Variables {
+    let listing = || environment_listing::Variables {
         environment_id: text(),
         project_id: text(),
         services_first: 500,
@@ -62,9 +62,13 @@ fn every_operation() -> Vec<(&'static str, String)> {
         ),
         (
             "environment_listing",
-            environment_listing::build(listing).query,
+            environment_listing::build(listing()).query,
         ),
         ("environment_name", environment_name::build(name).query),
+        (
+            "environment_names",
+            environment_names::build(listing()).query,
+        ),
         (
             "environment_patch_commit",
             environment_patch_commit::build(commit).query,
