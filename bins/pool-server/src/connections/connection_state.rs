@@ -4,9 +4,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::limits::Limits;
+use super::limits::{Limits, QUEUED_MAX, QUEUED_WITHIN};
 
 /// Shared by a connection's socket, its requests, and whoever makes room for others.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ struct State {
     blocked_since: Option<Instant>,
     /// Somebody else needs its place.
     unwanted: bool,
+    /// How many requests of it were served, or are.
+    begun: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,7 @@ impl ConnectionState {
                 since: Instant::now(),
                 blocked_since: None,
                 unwanted: false,
+                begun: 0,
             }),
             sooner: Notify::new(),
         }
@@ -71,7 +74,9 @@ impl ConnectionState {
 
     /// A whole head arrived.
     pub(super) fn begins_to_serve(&self) {
-        self.state().go_over_to(Doing::Serving);
+        let mut state = self.state();
+        state.go_over_to(Doing::Serving);
+        state.begun += 1;
     }
 
     /// The answer is there, and is being written.
@@ -129,6 +134,20 @@ impl ConnectionState {
     /// Waits until something may be due earlier than [`due`](Self::due) said.
     pub(super) async fn due_sooner(&self) {
         self.sooner.notified().await;
+    }
+
+    /// Waits until what its client sent behind the request that is being served is served too.
+    /// Whoever sends one after the other without end is not waited for.
+    pub(super) async fn queue_ends(&self) {
+        let last = self.state().begun + QUEUED_MAX;
+        loop {
+            let state = *self.state();
+            let rests = state.doing == Doing::Waiting && state.blocked_since.is_none();
+            if state.begun >= last || (rests && state.since.elapsed() >= QUEUED_WITHIN) {
+                return;
+            }
+            sleep(QUEUED_WITHIN).await;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

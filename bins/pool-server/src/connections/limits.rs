@@ -32,6 +32,11 @@ pub(crate) const HEADERS_MAX: usize = 64;
 /// has read: with all connections taken, half a gibibyte.
 pub(crate) const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
+/// After an answer, how long a request that was sent behind the one before may take to be begun.
+pub(crate) const QUEUED_WITHIN: Duration = Duration::from_millis(50);
+/// How many of these a server that stops still answers on one connection.
+pub(crate) const QUEUED_MAX: u64 = 32;
+
 /// More connections than this serve nobody: a server answers 1,024 requests at once.
 const CONNECTIONS_MAX: usize = 4_096;
 /// With fewer the process is better not started, but a test may.

@@ -43,7 +43,7 @@ const REFUSAL_WITHIN: Duration = Duration::from_secs(1);
 const REFUSAL: &str = r#"{"error":"Too many connections at once. Try again in a few seconds."}"#;
 
 /// Serves until `stop`; then no new connection is taken, requests that are being served are
-/// answered, and it ends with the last connection. Dropped, it cuts off every one.
+/// answered, with those that were sent behind them, and it ends with the last connection. Dropped, it cuts off every one.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -183,6 +183,11 @@ impl Connection {
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(BUFFER_BYTES_MAX);
         let mut connection = pin!(http.serve_connection(TokioIo::new(socket), service));
+        // A client may have sent more behind what is being served: that is answered, too.
+        let mut ends = pin!(async {
+            stop.cancelled().await;
+            state.queue_ends().await;
+        });
         let (mut leaves_by, mut stopping) = (None, false);
         loop {
             let (at, verdict) = match (leaves_by, state.useless_since()) {
@@ -200,7 +205,7 @@ impl Connection {
                     }
                     return;
                 }
-                () = stop.cancelled(), if !stopping => {
+                () = ends.as_mut(), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }

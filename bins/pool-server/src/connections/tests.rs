@@ -271,3 +271,38 @@ async fn a_server_that_stops_answers_what_it_serves_and_leaves_nobody_waiting() 
     assert!(rest(&mut served).await.ends_with("at last"));
     timeout(PATIENCE, door.serving).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn what_was_sent_behind_a_request_that_is_served_is_answered_at_a_stop() {
+    let door = Door::open(limits()).await;
+    let mut stream = door.send(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    stream.write_all(ASK).await.unwrap();
+    sleep(Duration::from_millis(100)).await;
+    door.stop.cancel();
+    sleep(Duration::from_millis(100)).await;
+    door.go_on.notify_one();
+    let said = rest(&mut stream).await;
+    assert!(said.contains("at last") && said.ends_with("fine"), "{said}");
+    timeout(PATIENCE, door.serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_sends_without_end_does_not_keep_a_server_that_stops() {
+    let door = Door::open(limits()).await;
+    let mut stream = door.send(ASK).await;
+    door.stop.cancel();
+    let asking = async {
+        loop {
+            let mut some = [0; 1_024];
+            match stream.read(&mut some).await {
+                Ok(1..) => {}
+                _ended => return,
+            }
+            if stream.write_all(ASK).await.is_err() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, asking).await.unwrap();
+    timeout(PATIENCE, door.serving).await.unwrap().unwrap();
+}

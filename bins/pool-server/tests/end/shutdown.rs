@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use pool_simulator::{AgentFault, Fault, FaultRule};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 use crate::pool::{KEY, Pool};
 
@@ -23,7 +27,7 @@ async fn a_claim_in_flight_finishes_when_the_server_is_told_to_stop() -> anyhow:
     let claim = tokio::spawn(claim);
     server.until_count("claiming", 1).await?;
     server.stop.cancel();
-    let answer = tokio::time::timeout(Duration::from_secs(20), claim).await???;
+    let answer = timeout(Duration::from_secs(20), claim).await???;
     assert_eq!(answer.status().as_u16(), 200);
     server.stop().await?;
     assert_eq!(
@@ -62,5 +66,41 @@ async fn a_leader_that_is_told_to_stop_begins_no_other_tick() -> anyhow::Result<
         assert_eq!(pool.number(&begun).await?, 0, "in life {life}");
         pool.railway.clear_faults();
     }
+    Ok(())
+}
+
+/// Over one connection, as a client that does not wait for answers sends them, or a proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_behind_a_reconcile_is_answered_by_a_server_that_stops() -> anyhow::Result<()> {
+    let pool = Pool::new(1).await?;
+    let server = pool.start().await?;
+    server.until_count("idle", 1).await?;
+    let slow = FaultRule::always(Fault::Latency { ms: 5_000 });
+    pool.railway.inject(slow.on("EnvironmentListing"))?;
+
+    let mut stream = TcpStream::connect(server.base.trim_start_matches("http://")).await?;
+    let claim = r#"{"agentName":"Ada","instructions":"x"}"#;
+    for (path, body) in [("reconcile", "{}"), ("claim", claim)] {
+        let request = format!(
+            "POST /api/pool/{path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {KEY}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await?;
+    }
+    sleep(Duration::from_millis(300)).await;
+    server.stop.cancel();
+    let mut said = String::new();
+    timeout(Duration::from_secs(20), stream.read_to_string(&mut said)).await??;
+    let answers: Vec<_> = said.matches("HTTP/1.1 ").collect();
+    ensure!(answers.len() == 2, "{said}");
+    ensure!(
+        said.matches("503 Service Unavailable").count() == 2,
+        "{said}"
+    );
+    ensure!(said.matches("retry-after: 2").count() == 2, "{said}");
+    server.stop().await?;
+    let claimed = "SELECT count(*) FROM instances WHERE status IN ('claimed', 'claiming')";
+    ensure!(pool.number(claimed).await? == 0);
     Ok(())
 }
