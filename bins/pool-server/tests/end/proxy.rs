@@ -56,6 +56,11 @@ impl Proxy {
         })
     }
 
+    /// Where it listens, on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// How many connections were closed at once.
     pub(crate) fn refused(&self) -> u32 {
         self.refused.load(Ordering::SeqCst)
