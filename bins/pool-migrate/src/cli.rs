@@ -8,8 +8,9 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or there was nothing to do; of status: it could tell
   1  it failed or was refused, and nothing of the failed step remains
-  2  the command line, DATABASE_URL or another setting cannot be used: also when the server knows
-     no such database or user
+  2  the command line, DATABASE_URL or another setting cannot be used: also when the server knows no
+     such database, schema or user, is older than PostgreSQL 14 or stands behind a pooler that
+     exchanges sessions, and when Railway knows no such project, environment or token
   3  the database or Railway is away or too busy, or another process has been migrating for long:
      try again
 

@@ -56,6 +56,7 @@ impl From<Error> for Failure {
             | Error::LoadCertificates(_)
             | Error::RefuseLogin(_)
             | Error::ThroughPooler
+            | Error::TooOld { .. }
             | Error::FindSchema => 2,
             Error::AwaitMigration { .. } => 3,
             error if error.is_unavailable() => 3,

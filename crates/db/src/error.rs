@@ -35,6 +35,17 @@ pub enum Error {
          (PgBouncer: pool_mode = session)"
     )]
     ThroughPooler,
+    /// It lacks what ends the lead of a server that is frozen.
+    #[error(
+        "the database is PostgreSQL {version}, and {oldest} is the oldest that will do: upgrade it, or name \
+         another one in DATABASE_URL"
+    )]
+    TooOld {
+        /// Which it is, in its own words.
+        version: String,
+        /// Which it has to be.
+        oldest: i32,
+    },
     /// None of the schemas that its sessions look in exists.
     #[error(
         "the schema that DATABASE_URL selects does not exist (its search_path names none that does): \

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use local_postgres::{Halt, Options, Programs, Server as Postgres};
 use pool_simulator::Options as SimulatorOptions;
+use pool_test_database::TestDatabase;
 use tokio::time::sleep;
 
 use crate::database::committing;
-use crate::pool::Pool;
+use crate::pool::{Pool, program};
 
 /// Wherever in the migrations and in connecting that is.
 #[tokio::test(flavor = "multi_thread")]
@@ -64,4 +66,24 @@ async fn two_pools_in_two_schemas_of_one_database_both_lead() -> anyhow::Result<
     one.stop().await?;
     two.stop().await?;
     standby.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_that_is_too_old_ends_the_program_with_a_sentence() -> anyhow::Result<()> {
+    let pool = Pool::with(0, SimulatorOptions::default()).await?;
+    let database = TestDatabase::empty().await;
+    let client = database.client().await;
+    let says = format!(
+        "CREATE FUNCTION public.current_setting(name text) RETURNS text LANGUAGE sql AS $$ \
+         SELECT CASE name WHEN 'server_version' THEN '13.14' WHEN 'server_version_num' THEN '130014' \
+         ELSE pg_catalog.current_setting(name) END $$; \
+         ALTER DATABASE {} SET search_path = public, pg_catalog",
+        database.name()
+    );
+    client.batch_execute(&says).await?;
+    let output = program(database.url(), &pool.railway).output()?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(said.contains("the database is PostgreSQL 13.14"), "{said}");
+    Ok(())
 }

@@ -6,6 +6,7 @@ mod hosts;
 pub(crate) mod pooler;
 mod session;
 mod tls;
+pub(crate) mod version;
 
 pub use address::AddressError;
 pub(crate) use address::{Address, Roots, TlsMode};

@@ -15,7 +15,7 @@ use pool_domain::{Secret, chain};
 use tokio::time::{Instant, sleep};
 
 use crate::answer::answer;
-use crate::connection::{Connector, DbSettings, Session, pooler};
+use crate::connection::{Connector, DbSettings, Session, pooler, version};
 use crate::error::{Error, of_message};
 use crate::migrations::LockTries;
 use crate::schema::pool_schema;
@@ -79,7 +79,7 @@ impl Migrator {
     /// Without the lock: for looking only.
     ///
     /// # Errors
-    /// [`Error::ThroughPooler`] where a pooler would exchange our sessions; when the database is away, or
+    /// [`Error::ThroughPooler`] where a pooler would exchange our sessions; [`Error::TooOld`]; when the database is away, or
     /// does not let us in.
     pub async fn look(url: &str) -> Result<Self, Error> {
         let settings = DbSettings::new(Secret::new(url));
@@ -100,6 +100,7 @@ impl Migrator {
     async fn look_at(settings: &DbSettings) -> Result<Self, Error> {
         let connector = Connector::of(settings, Session::MIGRATION)?;
         let mut connection = connector.connect().await?;
+        version::refuse_old(&mut connection).await?;
         Ok(Self {
             scope: Scope::of(&mut connection).await?,
             connection,
