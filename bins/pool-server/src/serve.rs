@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use pool_claims::Claims;
-use pool_db::{Db, DbSettings, Room, commands, migrations};
+use pool_db::{Db, DbSettings, Room, commands, migrations, record};
 use pool_domain::chain;
 use pool_reconciler::{Driver, DriverSettings, Loops};
 use tokio::net::TcpListener;
@@ -254,6 +254,13 @@ async fn prepare_database(
 async fn migrate_and_connect(settings: &DbSettings) -> Result<Db, pool_db::Error> {
     migrations::run(settings.url.expose()).await?;
     let db = Db::connect(settings).await?;
+    if record::is_blind(&db).await? {
+        warn!(
+            "this role may not call pg_current_wal_lsn() and pg_walfile_name(), so the database does not tell \
+             that a standby was promoted: grant it EXECUTE on both, or run `pool-migrate after-restore` \
+             after each failover that may have lost commits"
+        );
+    }
     let room = Room::of(&db).await?;
     if room.for_servers(settings) == 0 {
         warn!(

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::Db;
@@ -60,6 +60,19 @@ pub async fn doubt(db: &Db, because: &str) -> Result<Doubted, Error> {
     doubted.ok_or_else(|| Error::Read("the records were not made unverified".to_owned()))
 }
 
+/// Whether the records could not tell that a standby was promoted: this role may not ask which timeline
+/// the database writes.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
+pub async fn is_blind(db: &Db) -> Result<bool, Error> {
+    let mut connection = db.connection().await?;
+    let asked = "SELECT pool_timeline() IS NULL AND NOT pg_is_in_recovery() AS truth";
+    let blind: Truth = answer(statement(asked).get_result(&mut connection)).await?;
+    Ok(blind.truth)
+}
+
 async fn look(
     connection: &mut AsyncPgConnection,
     seen: &Seen,
@@ -81,6 +94,12 @@ async fn look(
         why,
         instances: u64::try_from(looked.doubted.unwrap_or_default()).unwrap_or_default(),
     }))
+}
+
+#[derive(QueryableByName)]
+struct Truth {
+    #[diesel(sql_type = Bool)]
+    truth: bool,
 }
 
 #[derive(QueryableByName)]

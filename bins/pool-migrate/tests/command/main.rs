@@ -226,3 +226,53 @@ async fn after_a_restore_nothing_is_handed_out_until_its_agent_was_asked() {
         "claiming claiming, idle starting, starting starting"
     );
 }
+
+#[tokio::test]
+async fn a_postgresql_that_is_too_old_is_refused_in_one_sentence() {
+    let database = TestDatabase::empty().await;
+    let client = database.client().await;
+    let name = database.name();
+    client.batch_execute(&thirteen(name)).await.unwrap();
+    for arguments in [["up"], ["status"], ["down"]] {
+        let output = migrate(database.url(), &arguments).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(
+            stderr(&output),
+            "pool-migrate: the database is PostgreSQL 13.14, and 14 is the oldest that will do: upgrade \
+             it, or name another one in DATABASE_URL\n"
+        );
+    }
+}
+
+/// Has a database say that it is one of that version.
+fn thirteen(name: &str) -> String {
+    format!(
+        "CREATE FUNCTION public.current_setting(name text) RETURNS text LANGUAGE sql AS $$ \
+         SELECT CASE name WHEN 'server_version' THEN '13.14' WHEN 'server_version_num' THEN '130014' \
+         ELSE pg_catalog.current_setting(name) END $$; \
+         ALTER DATABASE {name} SET search_path = public, pg_catalog"
+    )
+}
+
+/// Records of a version that could not tell that they were restored.
+#[tokio::test]
+async fn who_brings_up_an_older_dump_is_told_what_it_does_not_know() {
+    let database = TestDatabase::empty().await;
+    let client = database.client().await;
+    let run = |arguments: &[&str]| {
+        let output = migrate(database.url(), arguments).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output)
+    };
+    assert_eq!(run(&["up"]), "");
+    let tells = "SELECT to_regclass('record_identity') IS NOT NULL";
+    while client.query_one(tells, &[]).await.unwrap().get(0) {
+        run(&["down"]);
+    }
+    let rows =
+        "INSERT INTO instances (id, service_id, name, status) VALUES ('a', 'a', 'a', 'idle')";
+    client.batch_execute(rows).await.unwrap();
+    let said = run(&["up"]);
+    assert!(said.contains("run `pool-migrate after-restore`"), "{said}");
+    assert_eq!(run(&["up"]), "");
+}

@@ -59,8 +59,30 @@ pub async fn run(url: &str) -> Result<Applied, Error> {
     if Migrator::look(url).await?.compare().await?.is_current() {
         return Ok(Applied::default());
     }
-    let migrations = Migrator::begin(url).await?.run_pending().await?;
+    let mut migrator = Migrator::begin(url).await?;
+    let free = free_instances(migrator.connection()).await?;
+    let migrations = migrator.run_pending().await?;
+    let tells_now = migrations.iter().any(|name| name.ends_with(TELLS_RESTORED));
+    if free > 0 && tells_now {
+        tracing::warn!(
+            instances = free,
+            "from now on the database tells when its records were put back to an earlier state, and of \
+             the time before nothing is known: if it was restored and has not been led since, stop the \
+             servers and run `pool-migrate after-restore` before they hand out what is in use"
+        );
+    }
     Ok(Applied { migrations })
+}
+
+/// The migration since which records tell that they were restored.
+const TELLS_RESTORED: &str = "tell_restored_records";
+
+/// How many instances are nobody's by the records.
+async fn free_instances(connection: &mut AsyncPgConnection) -> Result<i64, Error> {
+    let by_status = "SELECT status AS name, count(*) AS rows FROM instances \
+                     WHERE status IN ('starting', 'idle', 'claiming') GROUP BY 1";
+    let groups = groups(connection, "instances", by_status).await?;
+    Ok(groups.iter().map(|group| group.rows).sum())
 }
 
 /// Looks, and changes nothing.

@@ -45,7 +45,7 @@ const WRITES_WITHOUT_A_TERM: [&str; 20] = [
 ];
 
 /// What only reads, or only wakes.
-const READS: [&str; 22] = [
+const READS: [&str; 23] = [
     "belongings::owners",
     "budget::load",
     "claims::idle_exists",
@@ -65,6 +65,7 @@ const READS: [&str; 22] = [
     "managers::load",
     "migrations::status",
     "provisions::load",
+    "record::is_blind",
     "set_aside::reasons",
     "ticks::last",
     "ticks::last_complete_at",
@@ -192,8 +193,8 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
     tried![
         instances::change_statuses => instances::change_statuses(db, term, &[change], "x"),
         instances::refresh => instances::refresh(db, term, &[refresh()]),
-        instances::insert_created => instances::insert_created(db, term, &created),
         instances::put_last => instances::put_last(db, term, &[(id(), Epoch(0))], old),
+        instances::insert_created => instances::insert_created(db, term, &created),
         instances::insert_adopted => instances::insert_adopted(db, term, &[adoption(now)]),
         instances::remove => instances::remove(db, term, &dead, "x"),
         instances::set_url => instances::set_url(db, term, &id(), "http://a"),

@@ -134,3 +134,15 @@ async fn records_that_go_back_in_time_are_told_by_whoever_saw_them_later() {
     assert_eq!(doubted.why, "it went back in time");
     assert_eq!(record::verify(&fixture.db).await.unwrap(), None, "once");
 }
+
+#[tokio::test]
+async fn a_role_that_may_not_ask_for_the_timeline_is_known() {
+    let fixture = Fixture::new().await;
+    assert!(!record::is_blind(&fixture.db).await.unwrap());
+    fixture
+        .execute(
+            "CREATE OR REPLACE FUNCTION pool_timeline() RETURNS text LANGUAGE sql AS 'SELECT NULL'",
+        )
+        .await;
+    assert!(record::is_blind(&fixture.db).await.unwrap());
+}
