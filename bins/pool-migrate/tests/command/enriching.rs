@@ -223,3 +223,46 @@ async fn killed_while_it_writes_it_is_done_by_the_next_run() {
     assert_eq!(again["written"], 2, "{again}");
     assert_eq!(again["inserted"], 1, "{again}");
 }
+
+/// Whose servers are gone, and whose services are to be ours: as a person finds it out and does it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_manager_made_is_reported_until_it_is_taken_over() {
+    let stage = Stage::new().await;
+    stage.contract();
+    let variables = [
+        ("POOL_API_KEY".to_owned(), KEY.to_owned()),
+        ("POOL_MANAGER_ID".to_owned(), "the-other-manager".to_owned()),
+    ];
+    let theirs = stage.railway.seed_services(&SeedServices {
+        count: 2,
+        variables: variables.into(),
+        ..SeedServices::default()
+    });
+    let theirs: Vec<_> = theirs.unwrap().into_iter().map(|it| it.name).collect();
+    let foreign = |output: &Output| {
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
+        let said: Value = serde_json::from_str(&stdout(output)).unwrap();
+        let foreign = said["foreign"].as_array().cloned().unwrap_or_default();
+        let is_theirs = |it: &&Value| theirs.iter().any(|name| it["name"] == name.as_str());
+        foreign
+            .iter()
+            .filter(is_theirs)
+            .map(|it| it["why"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let why = foreign(&stage.enrich(&["--json"]));
+    assert_eq!(why.len(), 2, "{why:?}");
+    assert!(
+        why.iter().all(|why| why.contains("the-other-manager")),
+        "{why:?}"
+    );
+
+    let taken = migrate(stage.database.url(), &["take-over", "the-other-manager"]).unwrap();
+    assert_eq!(taken.status.code(), Some(0), "{}", stderr(&taken));
+    println!("{}", stdout(&taken));
+    assert!(stdout(&taken).contains("the-other-manager"));
+    assert_eq!(foreign(&stage.enrich(&["--json"])), Vec::<String>::new());
+    let adopted = "SELECT count(*) FROM instances WHERE name = ANY ($1) AND unasked";
+    let adopted = stage.client.query_one(adopted, &[&theirs]).await.unwrap();
+    assert_eq!(adopted.get::<_, i64>(0), 2);
+}
