@@ -108,9 +108,9 @@ impl Cluster {
                 "--locale=C.UTF-8",
                 "--no-sync",
             ])
-            // The password crosses the loopback device only, which nobody but root can listen to;
+            // The password crosses the loopback device or a socket of our own, which nobody but root can listen to;
             // a hash there would cost each connection of a debug build tens of milliseconds.
-            .args(["--auth-local=reject", "--auth-host=password"])
+            .args(["--auth-local=password", "--auth-host=password"])
             .arg("--pwfile")
             .arg(&password);
         let program = programs.initdb();

@@ -13,6 +13,7 @@ const MAX_CONNECTIONS: u16 = 100;
 pub struct Options {
     pub(crate) programs: Programs,
     pub(crate) dir: Option<PathBuf>,
+    pub(crate) below: Option<PathBuf>,
     pub(crate) durable: bool,
     pub(crate) max_connections: u16,
     pub(crate) settings: Vec<(String, String)>,
@@ -37,12 +38,20 @@ impl Options {
         Self {
             programs,
             dir: None,
+            below: None,
             durable: false,
             max_connections: MAX_CONNECTIONS,
             settings: Vec::new(),
             certificate: None,
             idle_limit: None,
         }
+    }
+
+    /// Where a temporary server's directory is made, instead of the usual place: in memory, say.
+    #[must_use]
+    pub fn below(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.below = Some(dir.into());
+        self
     }
 
     /// Whether what was committed survives a crash of the machine (`fsync` and the like). Off

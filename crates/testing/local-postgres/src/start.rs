@@ -53,8 +53,11 @@ impl Place {
                 temporary: None,
             });
         }
-        let made = tempfile::Builder::new().prefix("local-postgres-").tempdir();
-        let temporary = made.map_err(Error::file("written to", std::env::temp_dir()))?;
+        let below = options.below.clone().unwrap_or_else(std::env::temp_dir);
+        let named = tempfile::Builder::new()
+            .prefix("local-postgres-")
+            .tempdir_in(&below);
+        let temporary = named.map_err(Error::file("written to", below))?;
         Ok(Self {
             cluster: Cluster::at(temporary.path())?,
             temporary: Some(temporary),
