@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::postgres::PostgreSql;
+use crate::postgres::{PostgreSql, threads};
 use crate::run::run;
 use crate::{Counts, Options, Outcome};
 
@@ -64,8 +64,7 @@ pub fn run_many(seeds: Range<u64>, options: Options, until_one_fails: bool) -> R
             }
         }
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let databases = (0..threads).map(|number| postgresql.database(number));
+    let databases = (0..threads()).map(|number| postgresql.database(number));
     let databases = databases.collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| {
         let workers: Vec<_> = databases

@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep};
 use crate::bad_day;
 use crate::day::BadDay;
 use crate::oracle::Oracle;
-use crate::postgres::Database;
+use crate::postgres::{Database, Gate};
 use crate::scenario::{Scenario, seconds};
 use crate::stage::Stage;
 use crate::time::SimulatedClock;
-use crate::trace::{Counts, Line, Trace, Violation};
+use crate::trace::{Counts, Kind, Line, Trace, Violation};
 use crate::{log, nemesis, server, workload};
 
 /// How many tick intervals of trouble a seed has, unless said otherwise.
@@ -94,6 +94,7 @@ pub(crate) fn run(seed: u64, options: Options, database: &Arc<Database>) -> Resu
         None => scenario,
     };
     let described = scenario.to_string();
+    let gate = Gate::new(seed, Arc::clone(&database.backends));
     let (trace, settled_after) = runtime.block_on(async {
         let clock = Arc::new(SimulatedClock::starting_now());
         let trace = Trace::new(Arc::clone(&clock), options.is_told);
@@ -119,7 +120,8 @@ pub(crate) fn run(seed: u64, options: Options, database: &Arc<Database>) -> Resu
             Arc::clone(&trace),
             (simulator, service),
             oracle,
-            database.address,
+            Arc::clone(&gate),
+            database.nowhere,
             database.url.expose().to_owned(),
         );
         let settled = play(&stage, options).await?;
@@ -128,6 +130,7 @@ pub(crate) fn run(seed: u64, options: Options, database: &Arc<Database>) -> Resu
     let counts = trace.counts();
     // Ends what is left of the servers before the database is emptied for the next.
     runtime.shutdown_background();
+    gate.end_all();
     let (story, violations, fingerprint) = trace.take();
     Ok(Outcome {
         seed,
@@ -264,6 +267,10 @@ async fn until(
         }
     }
     let sentence = wrong(stage)?.join("; ");
+    let report = stage.oracle.last_report()?;
+    stage.tell(Kind::Outside, || {
+        format!("the last round's report: {report}")
+    });
     stage.trace.violated(
         what,
         format!("not {what} within {passed} ticks: {sentence}"),

@@ -6,7 +6,7 @@ use pool_simulator::{InProcess, Simulator};
 
 use crate::life::Life;
 use crate::oracle::Oracle;
-use crate::postgres::{Address, Gate};
+use crate::postgres::{Gate, Nowhere};
 use crate::scenario::Scenario;
 use crate::time::SimulatedClock;
 use crate::trace::{Kind, Trace};
@@ -22,7 +22,7 @@ pub(crate) struct Stage {
     pub(crate) service: InProcess,
     pub(crate) oracle: Arc<Oracle>,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) address: Address,
+    pub(crate) nowhere: Nowhere,
     pub(crate) database_url: String,
     inner: Mutex<Inner>,
 }
@@ -47,7 +47,8 @@ impl Stage {
         trace: Arc<Trace>,
         (simulator, service): (Arc<Simulator>, InProcess),
         oracle: Arc<Oracle>,
-        address: Address,
+        gate: Arc<Gate>,
+        nowhere: Nowhere,
         database_url: String,
     ) -> Arc<Self> {
         let lives = (0..scenario.servers).map(|_| None).collect();
@@ -59,8 +60,8 @@ impl Stage {
             simulator,
             service,
             oracle,
-            gate: Gate::new(seed),
-            address,
+            gate,
+            nowhere,
             database_url,
             inner: Mutex::new(Inner {
                 rng: fastrand::Rng::with_seed(seed),

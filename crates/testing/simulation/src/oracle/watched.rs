@@ -122,6 +122,13 @@ impl Oracle {
         Ok(rows.iter().map(Instance::from).collect())
     }
 
+    /// What the last round said of itself.
+    pub(crate) fn last_report(&self) -> Result<String> {
+        let sql = "SELECT report::text FROM public.ticks ORDER BY id DESC LIMIT 1";
+        let rows = self.database.query(sql, &[])?;
+        Ok(rows.first().map_or_else(String::new, |row| row.get(0)))
+    }
+
     /// How many have one of these statuses.
     pub(crate) fn count(&self, statuses: &[&str]) -> Result<usize> {
         let instances = self.instances()?;

@@ -1,7 +1,7 @@
 //! How a server's connections reach the database: through a stream that the simulation decides about.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::task::Context;
 use std::thread;
@@ -19,17 +19,14 @@ use super::gate::Gate;
 use super::stream::SimulatedStream;
 use crate::node::Node;
 
-/// Where the real server is, and where sockets can be had that lead nowhere.
+/// Where sockets can be had that lead nowhere.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Address {
-    pub(crate) database: SocketAddr,
-    pub(crate) nowhere: SocketAddr,
-}
+pub(crate) struct Nowhere(SocketAddr);
 
-impl Address {
+impl Nowhere {
     /// The client's library wants a socket of its own before it lets anybody wrap it. Ours goes to a
     /// listener that does nothing with it.
-    pub(crate) fn new(database: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let nowhere = listener.local_addr()?;
         thread::spawn(move || {
@@ -37,14 +34,14 @@ impl Address {
                 drop(accepted);
             }
         });
-        Ok(Self { database, nowhere })
+        Ok(Self(nowhere))
     }
 }
 
 /// The way of one server to the database.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
-    pub(crate) address: Address,
+    pub(crate) nowhere: Nowhere,
     pub(crate) gate: Arc<Gate>,
     pub(crate) node: Arc<Node>,
 }
@@ -68,7 +65,7 @@ async fn dial(wanted: &Config, route: Route) -> ConnectionResult<AsyncPgConnecti
     let mut config = Config::new();
     config
         .host("127.0.0.1")
-        .port(route.address.nowhere.port())
+        .port(route.nowhere.0.port())
         .ssl_mode(SslMode::Require)
         .ssl_negotiation(SslNegotiation::Direct)
         .application_name(name)
@@ -123,10 +120,8 @@ impl TlsConnect<Socket> for Wrap {
     fn connect(self, nowhere: Socket) -> Self::Future {
         async move {
             drop(nowhere);
-            let socket = TcpStream::connect(self.route.address.database)?;
-            socket.set_nodelay(true)?;
             let Route { gate, node, .. } = self.route;
-            Ok(SimulatedStream::new(socket, gate, node, &self.name))
+            SimulatedStream::new(gate, node, &self.name)
         }
         .boxed()
     }

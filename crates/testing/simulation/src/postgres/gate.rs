@@ -5,15 +5,14 @@
 //! The database's own limits for silent sessions are kept here, in virtual time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::messages::frontend;
+use super::backends::{Backend, Backends};
 use crate::node::Node;
 
 /// How long a session may be silent in a transaction: `Session::silence_limit` of pool-db.
@@ -27,13 +26,16 @@ const SILENT_MIGRATION: Duration = Duration::from_secs(60);
 pub(crate) type SessionId = u32;
 
 /// The database's side of all sessions.
-#[derive(Debug, Default)]
-pub(crate) struct Gate(Mutex<Inner>);
+#[derive(Debug)]
+pub(crate) struct Gate {
+    backends: Arc<Backends>,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     next: SessionId,
-    rng: Option<fastrand::Rng>,
+    rng: fastrand::Rng,
     holder: Option<SessionId>,
     waiting: Vec<(SessionId, Waker)>,
     sessions: BTreeMap<SessionId, Session>,
@@ -46,7 +48,7 @@ struct Inner {
 /// What the database knows of a session.
 #[derive(Debug)]
 struct Session {
-    socket: Arc<TcpStream>,
+    backend: Arc<Backend>,
     /// Whose.
     node: Arc<Node>,
     /// How long it may be silent, if there is a limit.
@@ -61,24 +63,34 @@ struct Session {
 }
 
 impl Gate {
-    /// A gate whose order is drawn from `seed`.
-    pub(crate) fn new(seed: u64) -> Arc<Self> {
-        let gate = Self::default();
-        gate.lock().rng = Some(fastrand::Rng::with_seed(seed));
-        Arc::new(gate)
+    /// A gate to these, whose order is drawn from `seed`.
+    pub(crate) fn new(seed: u64, backends: Arc<Backends>) -> Arc<Self> {
+        let inner = Inner {
+            rng: fastrand::Rng::with_seed(seed),
+            ..Inner::default()
+        };
+        Arc::new(Self {
+            backends,
+            inner: Mutex::new(inner),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session of this name begins.
-    pub(super) fn enter(&self, socket: Arc<TcpStream>, node: Arc<Node>, name: &str) -> SessionId {
+    pub(super) fn enter(
+        &self,
+        node: Arc<Node>,
+        name: &str,
+    ) -> io::Result<(SessionId, Arc<Backend>)> {
+        let backend = self.backends.take()?;
         let mut inner = self.lock();
         let id = inner.next;
         inner.next += 1;
         let session = Session {
-            socket,
+            backend: Arc::clone(&backend),
             node,
             silent_for: match name {
                 "pool-server leader" => Some(SILENT_LEADER),
@@ -94,17 +106,21 @@ impl Gate {
                 .is_some_and(|until| Instant::now() < until),
         };
         inner.sessions.insert(id, session);
-        id
+        Ok((id, backend))
+    }
+
+    /// Every session ends.
+    pub(crate) fn end_all(&self) {
+        let all: Vec<_> = self.lock().sessions.keys().copied().collect();
+        for id in all {
+            self.leave(id);
+        }
     }
 
     /// Every session ends, and those that begin within this time can only read.
     pub(crate) fn fail_over(&self, reads_for: Duration) {
-        let mut inner = self.lock();
-        inner.reads_until = Some(Instant::now() + reads_for);
-        let all: Vec<_> = inner.sessions.keys().copied().collect();
-        for id in all {
-            inner.end(id);
-        }
+        self.lock().reads_until = Some(Instant::now() + reads_for);
+        self.end_all();
     }
 
     /// Whether the session can only read.
@@ -168,12 +184,12 @@ impl Gate {
         std::mem::take(&mut session.unasked)
     }
 
-    /// The sessions that listen, with their sockets.
-    pub(super) fn listening(&self) -> Vec<(SessionId, Arc<TcpStream>)> {
+    /// The sessions that listen.
+    pub(super) fn listening(&self) -> Vec<(SessionId, Arc<Backend>)> {
         let inner = self.lock();
         let listening = inner.sessions.iter().filter(|(_, it)| it.is_listening);
         listening
-            .map(|(id, session)| (*id, Arc::clone(&session.socket)))
+            .map(|(id, session)| (*id, Arc::clone(&session.backend)))
             .collect()
     }
 
@@ -189,7 +205,7 @@ impl Gate {
 
     /// The client is gone, and the database knows.
     pub(super) fn leave(&self, id: SessionId) {
-        self.lock().end(id);
+        self.lock().end(id, &self.backends);
     }
 
     /// Ends the sessions of servers that were killed, and those that have been silent for too long,
@@ -210,10 +226,10 @@ impl Gate {
             .map(|(id, _)| *id)
             .collect();
         for id in silent {
-            if inner.rng.as_mut().is_some_and(fastrand::Rng::bool) {
+            if inner.rng.bool() {
                 inner.unheard.insert(id);
             }
-            inner.end(id);
+            inner.end(id, &self.backends);
         }
     }
 }
@@ -234,21 +250,17 @@ impl Inner {
             return;
         }
         let count = self.waiting.len();
-        let drawn = self.rng.as_mut().map_or(0, |rng| rng.usize(..count));
+        let drawn = self.rng.usize(..count);
         let (_, waker) = self.waiting.swap_remove(drawn);
         waker.wake();
     }
 
     /// Ends a session, and waits until the database has let go of all that it held.
-    fn end(&mut self, id: SessionId) {
+    fn end(&mut self, id: SessionId, backends: &Backends) {
         let Some(session) = self.sessions.remove(&id) else {
             return;
         };
-        let mut socket = &*session.socket;
-        let _ = socket.write_all(&frontend::TERMINATE_MESSAGE);
-        let _ = socket.shutdown(Shutdown::Write);
-        let mut rest = [0; 4096];
-        while matches!(socket.read(&mut rest), Ok(read) if read > 0) {}
+        backends.give_back(session.backend);
         if let Some(waker) = session.reader.filter(|_| !self.unheard.contains(&id)) {
             waker.wake();
         }

@@ -35,25 +35,41 @@ pub(super) mod frontend {
     pub(in super::super) const BIND: u8 = b'B';
     pub(in super::super) const SYNC: u8 = b'S';
     pub(in super::super) const TERMINATE: u8 = b'X';
+    const PASSWORD: u8 = b'p';
 
     /// `Sync`, whole.
     pub(in super::super) const SYNC_MESSAGE: [u8; 5] = [SYNC, 0, 0, 0, 4];
-    /// `Terminate`, whole.
-    pub(in super::super) const TERMINATE_MESSAGE: [u8; 5] = [TERMINATE, 0, 0, 0, 4];
 
     /// `Query` with this text.
     pub(in super::super) fn query(text: &str) -> Vec<u8> {
-        let length = u32::try_from(4 + text.len() + 1).unwrap_or(u32::MAX);
-        let mut message = vec![QUERY];
+        framed(Some(QUERY), &[text.as_bytes(), b"\0"].concat())
+    }
+
+    /// `PasswordMessage` with this password.
+    pub(in super::super) fn password(password: &[u8]) -> Vec<u8> {
+        framed(Some(PASSWORD), &[password, b"\0"].concat())
+    }
+
+    /// `StartupMessage` of version 3.0, which alone has no type.
+    pub(in super::super) fn startup(user: &str, database: &str) -> Vec<u8> {
+        let text = format!("user\0{user}\0database\0{database}\0client_encoding\0UTF8\0\0");
+        framed(None, &[&[0, 3, 0, 0], text.as_bytes()].concat())
+    }
+
+    fn framed(kind: Option<u8>, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(4 + body.len()).unwrap_or(u32::MAX);
+        let mut message = Vec::from_iter(kind);
         message.extend(length.to_be_bytes());
-        message.extend(text.as_bytes());
-        message.push(0);
+        message.extend(body);
         message
     }
 }
 
 /// What the server sends.
 pub(super) mod backend {
+    pub(in super::super) const AUTHENTICATION: u8 = b'R';
+    /// The body of `AuthenticationCleartextPassword`.
+    pub(in super::super) const WANTS_PASSWORD: [u8; 4] = [0, 0, 0, 3];
     pub(in super::super) const READY_FOR_QUERY: u8 = b'Z';
     pub(in super::super) const ERROR: u8 = b'E';
     pub(in super::super) const DATA_ROW: u8 = b'D';

@@ -1,15 +1,16 @@
 //! The real PostgreSQL, in the simulation's time: its SQL, its triggers and its locks are the guards
 //! of this product, so the seeds run them and no copy.
 
+mod backends;
 mod connect;
 mod gate;
 mod messages;
 mod server;
 mod stream;
 
-pub(crate) use connect::{Address, Route, dialer};
+pub(crate) use connect::{Nowhere, Route, dialer};
 pub(crate) use gate::Gate;
-pub(crate) use server::{Database, PostgreSql};
+pub(crate) use server::{Database, PostgreSql, threads};
 
 /// What makes a session one of a standby.
 const READ_ONLY: &str = "SET default_transaction_read_only = on; ";

@@ -1,19 +1,27 @@
 //! The server that all seeds share, and a database for each thread that runs them.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures_executor::block_on;
 use local_postgres::{Options, Programs, Server};
 use pool_domain::Secret;
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, NoTls, Row, Statement};
 
-use super::connect::Address;
+use super::backends::Backends;
+use super::connect::Nowhere;
 
-/// Threads that run seeds, each with the connections of three servers: 3 × (12 + 16 + 1), and ours.
-const CONNECTIONS_MAX: u16 = 900;
+/// What each thread that runs seeds takes: the connections of three servers, of those that were
+/// killed and are not missed yet, and ours.
+const CONNECTIONS_A_THREAD: u16 = 90;
+
+/// Files that are made in memory cost nothing, and a seed makes a hundred.
+const MEMORY: &str = "/dev/shm";
+/// What a server may come to take of it, its log of writes included.
+const MEMORY_NEEDED_BYTES: u64 = 1 << 30;
 
 /// `now()` and its like as the simulation has them: a session is told the time by a setting. They
 /// are found before the real ones, by the database's own code too, since the search path of the whole
@@ -42,7 +50,7 @@ const TEMPLATE: &str = "simulation_template";
 /// A PostgreSQL server for seeds alone: nothing of it has to outlive it.
 pub(crate) struct PostgreSql {
     server: Server,
-    pub(crate) address: Address,
+    nowhere: Nowhere,
 }
 
 impl PostgreSql {
@@ -57,18 +65,29 @@ impl PostgreSql {
             ("jit", "off".to_owned()),
             // Each statement is planned once a session, and costs a sixth less.
             ("plan_cache_mode", "force_generic_plan".to_owned()),
+            // What nobody looks at.
+            ("update_process_title", "off".to_owned()),
+            ("track_activities", "off".to_owned()),
+            ("track_counts", "off".to_owned()),
+            ("wal_level", "minimal".to_owned()),
+            ("max_wal_senders", "0".to_owned()),
+            ("max_wal_size", "128MB".to_owned()),
+            // What is looked through for each look at the locks.
+            ("max_pred_locks_per_transaction", "10".to_owned()),
+            ("max_locks_per_transaction", "32".to_owned()),
+            // Below its own folder, which nobody else may enter.
+            ("unix_socket_directories", ".".to_owned()),
         ] {
             options = options.setting(name, value);
         }
-        let server = Server::start(&options.max_connections(CONNECTIONS_MAX))?;
-        let url = server.url("postgres");
-        let address = url.parse::<tokio_postgres::Config>()?;
-        let port = *address
-            .get_ports()
-            .first()
-            .context("the server has a port")?;
+        if has_memory() {
+            options = options.below(MEMORY);
+        }
+        let threads = u16::try_from(threads()).unwrap_or(u16::MAX);
+        let connections = CONNECTIONS_A_THREAD.saturating_mul(threads);
+        let server = Server::start(&options.max_connections(connections))?;
         let postgresql = Self {
-            address: Address::new(SocketAddr::from(([127, 0, 0, 1], port)))?,
+            nowhere: Nowhere::new()?,
             server,
         };
         postgresql.make_template()?;
@@ -114,10 +133,13 @@ impl PostgreSql {
                 .await?;
             connect(&url).await
         })?;
+        let backends = Backends::new(&url.parse()?, &self.server.dir().join("data"));
         Ok(Database {
             client,
+            prepared: Mutex::default(),
+            backends: Arc::new(backends),
             url: Secret::new(url),
-            address: self.address,
+            nowhere: self.nowhere,
             _runtime: runtime,
         })
     }
@@ -128,15 +150,21 @@ pub(crate) struct Database {
     /// Our own connection, which nothing of the simulation hinders. It is driven by a runtime of its
     /// own, so that a question is answered while the simulation stands still.
     client: Client,
+    prepared: Mutex<BTreeMap<String, Statement>>,
+    pub(crate) backends: Arc<Backends>,
     pub(crate) url: Secret,
-    pub(crate) address: Address,
+    pub(crate) nowhere: Nowhere,
     _runtime: Runtime,
 }
 
 impl Database {
     /// Asks, while the simulation stands still.
     pub(crate) fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        Ok(block_on(self.client.query(sql, values))?)
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if !prepared.contains_key(sql) {
+            prepared.insert(sql.to_owned(), block_on(self.client.prepare(sql))?);
+        }
+        Ok(block_on(self.client.query(&prepared[sql], values))?)
     }
 
     /// Everything that a seed writes goes, and numbers begin anew.
@@ -145,10 +173,7 @@ impl Database {
     }
 }
 
-/// Sessions of the seed before may still be ending.
 const EMPTY: &str = "
-    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid();
     DO $$ DECLARE tables text; BEGIN
         SELECT string_agg(format('%I', tablename), ', ') INTO tables FROM pg_tables
         WHERE schemaname = 'public' AND tablename NOT IN
@@ -156,6 +181,17 @@ const EMPTY: &str = "
         EXECUTE 'TRUNCATE ' || tables || ' RESTART IDENTITY CASCADE';
     END $$;
     UPDATE pool_schema SET manager_id = NULL";
+
+/// How many seeds run at once.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Whether there is a place in memory, and room in it.
+fn has_memory() -> bool {
+    let found = rustix::fs::statvfs(MEMORY);
+    found.is_ok_and(|it| it.f_bavail.saturating_mul(it.f_frsize) >= MEMORY_NEEDED_BYTES)
+}
 
 async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;

@@ -3,10 +3,10 @@
 //! that the same seed is the same run. What may happen in between, happens before and after: a pause,
 //! a broken connection, a server that is killed or stands still.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
+use super::backends::{Backend, read_until};
 use super::gate::{Gate, SessionId};
 use super::messages::{self, backend, frontend};
 use crate::node::Node;
@@ -26,17 +27,15 @@ use crate::trace::{Kind, SECOND_TIME};
     reason = "each is a fact of its own about the session"
 )]
 pub(crate) struct SimulatedStream {
-    socket: Arc<TcpStream>,
+    backend: Arc<Backend>,
     gate: Arc<Gate>,
     node: Arc<Node>,
     id: SessionId,
     phase: Phase,
     /// What has arrived and was not read yet.
     arrived: Vec<u8>,
-    /// How many answers are still to come.
-    outstanding: usize,
-    /// How many come before these that the client did not ask for.
-    hidden: usize,
+    /// The answers that are still to come.
+    expected: VecDeque<Answer>,
     /// Whether the last answer left a transaction open.
     in_transaction: bool,
     /// A statement's pause before it is sent.
@@ -45,10 +44,12 @@ pub(crate) struct SimulatedStream {
     may_send: bool,
     /// The texts of the prepared statements, by their names. The names are numbered through the whole
     /// process, so that no two runs have the same.
-    prepared: BTreeMap<String, String>,
+    prepared: BTreeMap<String, Arc<str>>,
     notifies: bool,
     /// The virtual time that the session knows, in milliseconds.
     knows_time: Option<i64>,
+    /// It counts none of its limits in real time.
+    has_no_limits: bool,
     is_cut: bool,
     /// When it was first told that it can only read, and should not be used again.
     can_only_read_since: Option<Instant>,
@@ -69,29 +70,35 @@ enum Phase {
     Ready,
 }
 
+/// Whose question is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Clients,
+    Ours,
+}
+
 impl SimulatedStream {
-    pub(super) fn new(socket: TcpStream, gate: Arc<Gate>, node: Arc<Node>, name: &str) -> Self {
-        let socket = Arc::new(socket);
-        let id = gate.enter(Arc::clone(&socket), Arc::clone(&node), name);
-        Self {
-            socket,
+    pub(super) fn new(gate: Arc<Gate>, node: Arc<Node>, name: &str) -> io::Result<Self> {
+        let (id, backend) = gate.enter(Arc::clone(&node), name)?;
+        Ok(Self {
+            backend,
             gate,
             node,
             id,
             phase: Phase::Handshake,
             arrived: Vec::new(),
-            outstanding: 0,
-            hidden: 0,
+            expected: VecDeque::new(),
             in_transaction: false,
             pause: None,
             may_send: false,
             prepared: BTreeMap::new(),
             notifies: false,
             knows_time: None,
+            has_no_limits: false,
             is_cut: false,
             can_only_read_since: None,
             is_answered: false,
-        }
+        })
     }
 
     /// The connection breaks.
@@ -108,7 +115,7 @@ impl SimulatedStream {
 
     /// What comes before a statement: its server's fate, a pause, its turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.may_send || self.outstanding > 0 {
+        if self.may_send || !self.expected.is_empty() {
             return Poll::Ready(Ok(()));
         }
         if self.pause.is_none() {
@@ -128,101 +135,107 @@ impl SimulatedStream {
         }
         self.pause = None;
         self.may_send = true;
-        Poll::Ready(self.tell_time())
+        Poll::Ready(Ok(()))
     }
 
-    /// Tells the session what time it is, once a transaction.
-    fn tell_time(&mut self) -> io::Result<()> {
-        let now = self.node.now().timestamp_millis();
-        if self.in_transaction || self.knows_time == Some(now) {
-            return Ok(());
-        }
-        let is_first = self.knows_time.is_none();
-        let limits = match (is_first, self.gate.only_reads(self.id)) {
-            (true, false) => super::NO_REAL_LIMITS.to_owned(),
-            (true, true) => format!("{}{}", super::NO_REAL_LIMITS, super::READ_ONLY),
-            (false, _) => String::new(),
-        };
-        let text = format!(
-            "{limits}SET simulation.now = '{}'",
-            self.node
-                .now()
-                .to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
-        );
-        self.knows_time = Some(now);
-        self.hidden += 1;
-        (&*self.socket).write_all(&frontend::query(&text))
-    }
-
-    fn note_sent(&mut self, data: &[u8]) {
+    /// Sends what the client says, after what the session has to know for it.
+    fn send(&mut self, data: &[u8]) -> io::Result<()> {
+        let (mut asks_time, mut sets_limits, mut asked) = (!self.has_no_limits, false, 0);
         let mut rest = data;
         while let Some(message) = messages::next(&mut rest) {
-            match message.kind {
-                frontend::QUERY | frontend::SYNC => self.outstanding += 1,
-                _ => {}
-            }
-            self.note(message.kind, message.body);
+            asked += usize::from(matches!(message.kind, frontend::QUERY | frontend::SYNC));
+            sets_limits |= message.kind == frontend::QUERY && sets_limit(message.body);
+            asks_time |= self.note(message.kind, message.body);
         }
+        if asks_time {
+            self.tell_time()?;
+        }
+        self.has_no_limits &= !sets_limits;
+        let answers = std::iter::repeat_n(Answer::Clients, asked);
+        self.expected.extend(answers);
+        self.socket().write_all(data)
     }
 
-    fn note(&mut self, kind: u8, body: &[u8]) {
+    fn socket(&self) -> &UnixStream {
+        self.backend.socket()
+    }
+
+    /// Tells the session what time it is, once a transaction; and what it is to forget of limits.
+    fn tell_time(&mut self) -> io::Result<()> {
+        let now = self.node.now().timestamp_millis();
+        if self.in_transaction || (self.has_no_limits && self.knows_time == Some(now)) {
+            return Ok(());
+        }
+        let limits = if self.has_no_limits {
+            ""
+        } else {
+            super::NO_REAL_LIMITS
+        };
+        let read_only = if self.knows_time.is_none() && self.gate.only_reads(self.id) {
+            super::READ_ONLY
+        } else {
+            ""
+        };
+        let time = self.node.now();
+        let time = time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        let text = format!("{limits}{read_only}SET simulation.now = '{time}'");
+        self.knows_time = Some(now);
+        self.has_no_limits = true;
+        self.expected.push_back(Answer::Ours);
+        self.socket().write_all(&frontend::query(&text))
+    }
+
+    /// Notes a message of the client. Whether the time matters for it.
+    fn note(&mut self, kind: u8, body: &[u8]) -> bool {
         let (first, rest) = messages::text(body);
         match kind {
             frontend::QUERY => {
                 if first.starts_with("LISTEN") {
                     self.gate.listens(self.id);
                 }
-                self.runs(first, &[]);
+                self.runs(first, &[])
             }
             frontend::PARSE => {
                 let text = messages::text(rest).0;
-                self.prepared.insert(first.to_owned(), text.to_owned());
+                self.prepared.insert(first.to_owned(), text.into());
+                false
             }
             frontend::BIND => {
                 let (name, values) = messages::text(rest);
-                let text = self.prepared.get(name).cloned().unwrap_or_default();
-                self.runs(&text, values);
+                let text = self.prepared.get(name).cloned();
+                self.runs(text.as_deref().unwrap_or_default(), values)
             }
-            _ => {}
+            _ => false,
         }
     }
 
-    fn runs(&mut self, text: &str, values: &[u8]) {
+    fn runs(&mut self, text: &str, values: &[u8]) -> bool {
         self.notifies |= text.contains("pg_notify") || text.contains("NOTIFY");
         self.node.fingerprint(text.as_bytes());
         self.node.fingerprint(values);
         self.node.tell(Kind::Statement, || in_short(text));
+        asks_time(text)
     }
 
     /// Reads the whole answer, while everything else stands still.
     fn read_answer(&mut self) -> io::Result<()> {
-        let mut chunk = [0; 16 * 1024];
-        let mut incoming = Vec::new();
-        while self.outstanding > 0 {
-            let read = (&*self.socket).read(&mut chunk)?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+        let session = Arc::clone(&self.backend);
+        read_until(session.socket(), |message| {
+            let whose = self.expected.front().copied();
+            if message.kind == backend::READY_FOR_QUERY {
+                self.expected.pop_front();
             }
-            incoming.extend(&chunk[..read]);
-            let mut rest = incoming.as_slice();
-            while let Some(message) = messages::next(&mut rest) {
-                if self.hidden > 0 && message.kind != backend::NOTIFICATION {
-                    self.hidden -= usize::from(message.kind == backend::READY_FOR_QUERY);
-                    continue;
-                }
+            if whose == Some(Answer::Clients) || message.kind == backend::NOTIFICATION {
                 self.arrived.extend(message.whole);
-                self.note_received(&message);
+                self.note_received(message);
             }
-            let parsed = incoming.len() - rest.len();
-            incoming.drain(..parsed);
-        }
-        Ok(())
+            Ok(self.expected.is_empty())
+        })
     }
 
     fn note_received(&mut self, message: &messages::Message<'_>) {
         match message.kind {
             backend::READY_FOR_QUERY => {
-                self.outstanding -= 1;
                 self.in_transaction = message.body.first() != Some(&backend::IDLE);
             }
             backend::ERROR => {
@@ -252,11 +265,9 @@ impl SimulatedStream {
             return Ok(());
         }
         if std::mem::take(&mut self.notifies) {
-            for (id, socket) in self.gate.listening() {
+            for (id, backend) in self.gate.listening() {
                 if id != self.id {
-                    (&*socket).write_all(&frontend::SYNC_MESSAGE)?;
-                    let unasked = read_until_ready(&socket, 1)?;
-                    self.gate.tell(id, &unasked);
+                    self.gate.tell(id, &unasked(backend.socket())?);
                 }
             }
         }
@@ -265,27 +276,29 @@ impl SimulatedStream {
     }
 }
 
-/// Reads so many answers, and gives what else came in between: notifications.
-fn read_until_ready(socket: &TcpStream, mut answers: usize) -> io::Result<Vec<u8>> {
-    let (mut arrived, mut unasked, mut parsed) = (Vec::new(), Vec::new(), 0);
-    let mut chunk = [0; 4096];
-    while answers > 0 {
-        let read = (&*socket).read(&mut chunk)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+/// What has come without anybody's asking: notifications.
+fn unasked(mut socket: &UnixStream) -> io::Result<Vec<u8>> {
+    let mut unasked = Vec::new();
+    socket.write_all(&frontend::SYNC_MESSAGE)?;
+    read_until(socket, |message| {
+        if message.kind == backend::NOTIFICATION {
+            unasked.extend(message.whole);
         }
-        arrived.extend(&chunk[..read]);
-        let mut rest = &arrived[parsed..];
-        while let Some(message) = messages::next(&mut rest) {
-            match message.kind {
-                backend::READY_FOR_QUERY => answers = answers.saturating_sub(1),
-                backend::NOTIFICATION => unasked.extend(message.whole),
-                _ => {}
-            }
-        }
-        parsed = arrived.len() - rest.len();
-    }
+        Ok(message.kind == backend::READY_FOR_QUERY)
+    })?;
     Ok(unasked)
+}
+
+/// Whether limits are set that the database counts in real time.
+fn sets_limit(body: &[u8]) -> bool {
+    messages::text(body).0.contains("_timeout")
+}
+
+/// Whether what a statement does may depend on the time. What only reads, and calls none of our own
+/// functions, tells by its text.
+fn asks_time(text: &str) -> bool {
+    let calls = ["now()", "_timestamp", "pool_"];
+    !text.starts_with("SELECT") || calls.iter().any(|call| text.contains(call))
 }
 
 /// A statement on one line, not too long.
@@ -321,11 +334,14 @@ impl AsyncWrite for SimulatedStream {
                 return Poll::Ready(Ok(data.len()));
             }
             ready!(this.poll_turn(cx))?;
-            this.note_sent(data);
+            this.send(data)?;
             // The answer is read as soon as the client looks for it.
             cx.waker().wake_by_ref();
+        } else {
+            // The session has begun already; the client hears what it would have heard.
+            this.arrived.extend(this.backend.greeting());
+            this.phase = Phase::Ready;
         }
-        (&*this.socket).write_all(data)?;
         Poll::Ready(Ok(data.len()))
     }
 
@@ -351,18 +367,10 @@ impl AsyncRead for SimulatedStream {
         if this.is_cut {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        if this.phase == Phase::Handshake && this.arrived.is_empty() {
-            let mut chunk = [0; 4096];
-            let read = (&*this.socket).read(&mut chunk)?;
-            this.arrived.extend(&chunk[..read]);
-            let mut rest = this.arrived.as_slice();
-            while let Some(message) = messages::next(&mut rest) {
-                if message.kind == backend::READY_FOR_QUERY {
-                    this.phase = Phase::Ready;
-                }
+        if !this.expected.is_empty() {
+            if !this.gate.stands(this.id) {
+                return Poll::Ready(Err(this.broken()));
             }
-        }
-        if this.outstanding > 0 {
             let answered = this.read_answer().and_then(|()| this.answered());
             if let Err(error) = answered {
                 let _ = this.broken();
