@@ -121,7 +121,7 @@ impl Scenario {
         Self {
             target,
             cap: target + adoptees + rng.usize(0..12),
-            tick_interval: seconds([10, 30, 30, 60][rng.usize(..4)]),
+            tick_interval: seconds([10, 10, 20, 30][rng.usize(..4)]),
             stuck_timeout: seconds([300, 600][rng.usize(..2)]),
             has_volume: rng.u8(..5) > 0,
             world: world(rng, target),
@@ -233,9 +233,11 @@ const SMALL_BUDGET: u32 = 1_000;
 /// Reads lag less than the grace, as the grace assumes.
 fn world(rng: &mut fastrand::Rng, target: usize) -> Settings {
     let deploy_min = rng.u64(5..40);
-    // The hour's budget of a small plan would make the filling of a large pool take hours.
+    // The hour's budget of a small plan would make the filling of a large pool take hours; and that is
+    // what is assumed where Railway says nothing.
     let limits = match rng.u8(..4) {
-        0 if target <= 6 => RateLimits {
+        _ if target > 6 => RateLimits::default(),
+        0 => RateLimits {
             per_hour: Some(SMALL_BUDGET),
             per_second: Some(10),
             ..RateLimits::default()

@@ -107,7 +107,7 @@ async fn start(
     let config = config(stage)?;
     let surroundings = Surroundings {
         dialer: Some(dialer(Route {
-            address: stage.address,
+            nowhere: stage.nowhere,
             gate: Arc::clone(&stage.gate),
             node: Arc::clone(&life.node),
         })),
@@ -133,8 +133,8 @@ async fn start(
 }
 
 /// Fewer than the program's: transactions take turns here, and each connection costs a process.
-const POOL_SIZE: usize = 4;
-const CLAIM_POOL_SIZE: usize = 3;
+const POOL_SIZE: usize = 3;
+const CLAIM_POOL_SIZE: usize = 2;
 
 /// The settings, resolved as the program does.
 fn config(stage: &Stage) -> anyhow::Result<Config> {
