@@ -121,17 +121,6 @@ pub struct Found {
     pub why: String,
 }
 
-/// Something that could not be removed; the next sweep tries again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NotRemoved {
-    /// The thing that is there still, and why it was to go.
-    #[serde(flatten)]
-    pub found: Found,
-    /// What its owner answered, without secrets.
-    pub error: String,
-}
-
 /// What a sweep found and did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -140,22 +129,19 @@ pub struct SweepReport {
     pub at: DateTime<Utc>,
     /// Whether it only looked.
     pub dry_run: bool,
-    /// What its owner took as deleted; the next listing shows whether it is.
+    /// What is destroyed from now on, as what belongs to an instance that ends.
     #[serde(default)]
-    pub removed: Vec<Found>,
+    pub handed_over: Vec<Found>,
     /// What would have been, had it not only looked.
     #[serde(default)]
     pub would_remove: Vec<Found>,
-    /// What could not be removed.
-    #[serde(default)]
-    pub failed: Vec<NotRemoved>,
     /// What only looks like ours. Never touched.
     #[serde(default)]
     pub reported: Vec<Found>,
-    /// Which lists are not whole, and why: nothing of what they hold was removed.
+    /// Which lists are not whole, and why: nothing of what they hold is destroyed.
     #[serde(default)]
     pub incomplete: Vec<String>,
-    /// How many more there are to remove, which the next sweeps do.
+    /// How many more there are, which the next sweeps hand over.
     #[serde(default)]
     pub left_for_later: usize,
     /// How many entries the lists above lack, since a report is kept small.
@@ -183,9 +169,8 @@ impl SweepReport {
         Self {
             at,
             dry_run,
-            removed: Vec::new(),
+            handed_over: Vec::new(),
             would_remove: Vec::new(),
-            failed: Vec::new(),
             reported: Vec::new(),
             incomplete: Vec::new(),
             left_for_later: 0,
@@ -198,13 +183,12 @@ impl SweepReport {
 
     /// Takes secrets out of the names that strangers gave.
     pub fn redact(&mut self, redactor: &Redactor) {
-        let failed = self.failed.iter_mut().map(|failed| &mut failed.found);
         let lists = [
-            &mut self.removed,
+            &mut self.handed_over,
             &mut self.would_remove,
             &mut self.reported,
         ];
-        for found in lists.into_iter().flatten().chain(failed) {
+        for found in lists.into_iter().flatten() {
             found.name = found.name.as_deref().map(|name| redactor.redact(name));
         }
     }
@@ -216,10 +200,8 @@ impl SweepReport {
             list.truncate(SweepReport::ENTRIES_MAX);
             over
         }
-        self.left_out += cut(&mut self.removed)
-            + cut(&mut self.would_remove)
-            + cut(&mut self.failed)
-            + cut(&mut self.reported);
+        self.left_out +=
+            cut(&mut self.handed_over) + cut(&mut self.would_remove) + cut(&mut self.reported);
     }
 }
 
@@ -244,11 +226,9 @@ mod tests {
             why: "it looks like ours".to_owned(),
         };
         let mut sweep = SweepReport::begun(DateTime::UNIX_EPOCH, true);
-        sweep.removed = vec![found.clone()];
+        sweep.handed_over = vec![found.clone()];
         sweep.would_remove = vec![found.clone()];
-        sweep.reported = vec![found.clone()];
-        let error = "timeout".to_owned();
-        sweep.failed = vec![NotRemoved { found, error }];
+        sweep.reported = vec![found];
         let mut report = crate::Report {
             foreign: vec![crate::report::ForeignService {
                 service_id: "s1".into(),
@@ -262,7 +242,7 @@ mod tests {
         report.redact(&Redactor::new([crate::Secret::new("the-key")]));
         let told = serde_json::to_string(&report).unwrap();
         assert!(!told.contains("the-key"), "{told}");
-        assert_eq!(told.matches("[REDACTED]").count(), 7);
+        assert_eq!(told.matches("[REDACTED]").count(), 6);
     }
 
     #[test]
@@ -273,19 +253,15 @@ mod tests {
             instance_id: Some("a".into()),
             why: "its instance is gone".to_owned(),
         };
-        let failed = NotRemoved {
-            found,
-            error: "timeout".to_owned(),
-        };
-        let json = serde_json::to_value(&failed).unwrap();
+        let json = serde_json::to_value(&found).unwrap();
         assert_eq!(
             json,
             serde_json::json!({
                 "kind": "key", "id": "hash", "name": "convos-agent-a", "instanceId": "a",
-                "why": "its instance is gone", "error": "timeout",
+                "why": "its instance is gone",
             })
         );
-        assert_eq!(serde_json::from_value::<NotRemoved>(json).unwrap(), failed);
+        assert_eq!(serde_json::from_value::<Found>(json).unwrap(), found);
     }
 
     #[test]

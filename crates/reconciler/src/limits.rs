@@ -28,7 +28,3 @@ pub(crate) const BUILDING_TURN: Duration = Duration::from_secs(1);
 /// Listing keys and inboxes for a sweep: 100 a page, some pages a second. Nobody but the sweep waits
 /// for it.
 pub(crate) const SWEEP_LIST: Duration = Duration::from_secs(30);
-/// Removing what a sweep found: 50 things, 4 at once, a request each.
-pub(crate) const SWEEP: Duration = Duration::from_secs(60);
-/// How many things a sweep removes at once.
-pub(crate) const SWEEPS_IN_FLIGHT_MAX: usize = 4;

@@ -1,27 +1,24 @@
-//! Sweeping: lists keys and inboxes, asks the records whose everything is, and removes what the
-//! planner says is left over. It goes on beside the other loops, which wait for none of it: whatever
-//! is recorded before it is made, and is being made, is somebody's. One failure never stops the
-//! others; the next sweep is the retry.
+//! Sweeping: lists keys and inboxes, asks the records whose everything is, and records as what is to be
+//! destroyed what the planner says is left over. It goes on beside the other loops, which wait for none
+//! of it: whatever is recorded before it is made, and is being made, is somebody's.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream};
 use pool_db::commands::{CommandId, CommandKind, PendingCommand};
 use pool_db::{belongings, commands, events, instances, provisions, set_aside};
-use pool_domain::sweep::{Found, NotRemoved, Thing};
-use pool_domain::{Listing, SweepReport, Term, VolumeId, chain};
-use pool_planner::Index;
+use pool_domain::sweep::Found;
+use pool_domain::{InstanceId, Listing, SweepReport, VolumeId, chain};
 use pool_planner::sweep::{Listed, Questions, Records, Sight, attached_volumes, questions, sweep};
+use pool_planner::{Index, leftovers};
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::leading::Leading;
-use crate::working::accepted;
 use crate::{Context, Error, limits};
 
 /// Volumes of which it is recorded whose they are.
@@ -171,8 +168,7 @@ async fn carry_out(leading: &Leading, order: SweepOrder) -> Result<(), Error> {
 /// What one that only looked would have said, where another was asked for in the same round.
 fn as_if_it_only_looked(mut report: SweepReport) -> SweepReport {
     report.dry_run = true;
-    let failed = report.failed.drain(..).map(|it| it.found);
-    report.would_remove = report.removed.drain(..).chain(failed).collect();
+    report.would_remove = std::mem::take(&mut report.handed_over);
     report
 }
 
@@ -182,7 +178,7 @@ async fn sweep_now(
     at: DateTime<Utc>,
     dry_run: bool,
 ) -> Result<SweepReport, Error> {
-    let (context, term) = (&*leading.context, leading.term);
+    let context = &*leading.context;
     let began = Instant::now();
     let mut report = SweepReport::begun(at, dry_run);
     let sight = look(context, listing).await;
@@ -208,7 +204,10 @@ async fn sweep_now(
     if dry_run {
         report.would_remove = plan.remove;
     } else {
-        remove_all(context, term, plan.remove, &mut report).await?;
+        let of_rows = rows.rows.iter().map(|row| &row.id);
+        let in_hand: HashSet<_> = of_rows.chain(provisions.iter().map(|it| &it.id)).collect();
+        hand_over(leading, &plan.remove, |id| in_hand.contains(id)).await?;
+        report.handed_over = plan.remove;
     }
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.redact(&context.redactor);
@@ -272,84 +271,42 @@ async fn recall(context: &Context, questions: Questions) -> Result<Records, Erro
     })
 }
 
-/// Removes what was found, so many at once.
-async fn remove_all(
-    context: &Context,
-    term: Term,
-    found: Vec<Found>,
-    report: &mut SweepReport,
+/// Records what was found as what is to be destroyed, which the rounds plan and the building loop does.
+async fn hand_over(
+    leading: &Leading,
+    found: &[Found],
+    is_in_hand: impl Fn(&InstanceId) -> bool,
 ) -> Result<(), Error> {
-    if found.is_empty() {
-        return Ok(());
+    let context = &leading.context;
+    let new_id = || InstanceId::generate(&*context.entropy);
+    for owned in leftovers(found, &context.identity.prefix, is_in_hand, new_id) {
+        // This also checks the term: a leader of old hands nothing over.
+        provisions::begin_destruction(&context.db, leading.term, &owned).await?;
     }
-    // A volume that outlives its service says no more whose it was. This also checks the term: a
-    // leader of old removes nothing.
-    let volumes: Vec<_> = found.iter().filter_map(volume_and_owner).collect();
-    belongings::remember_volumes(&context.db, term, &volumes).await?;
-    let until = Instant::now() + limits::SWEEP;
-    let mut ended = stream::iter(found)
-        .map(|found| async move {
-            let removed = timeout_at(until, remove(context, &found.thing)).await;
-            let removed = removed.unwrap_or_else(|_| Err("no time was left in this sweep".into()));
-            (found, removed)
-        })
-        .buffered(limits::SWEEPS_IN_FLIGHT_MAX);
-    while let Some((found, removed)) = ended.next().await {
-        match removed {
-            Ok(()) => report.removed.push(found),
-            Err(error) => report.failed.push(NotRemoved { found, error }),
-        }
+    if !found.is_empty() {
+        leading.wake.notify_one();
     }
     Ok(())
-}
-
-fn volume_and_owner(found: &Found) -> Option<(VolumeId, pool_domain::InstanceId)> {
-    match (&found.thing, &found.instance_id) {
-        (Thing::Volume(volume), Some(owner)) => Some((volume.clone(), owner.clone())),
-        _ => None,
-    }
-}
-
-async fn remove(context: &Context, thing: &Thing) -> Result<(), String> {
-    let (railway, credentials) = (&context.railway, &context.credentials);
-    let deleted = match thing {
-        Thing::Volume(id) => return accepted(railway.delete_volume(id).await),
-        Thing::Service(id) => return accepted(railway.delete_service(id).await),
-        Thing::Key(hash) => credentials.delete_key(hash).await,
-        Thing::Inbox(id) => credentials.delete_inbox(id).await,
-    };
-    // What the account does not know any more is gone; if it is not, the next list shows it.
-    deleted.map(drop).map_err(|error| error.to_string())
 }
 
 /// What was done each time; what is only reported, the first time.
 fn log(report: &SweepReport, before: Option<&SweepReport>) {
     info!(
         sweep.dry_run = report.dry_run,
-        sweep.removed = report.removed.len(),
+        sweep.handed_over = report.handed_over.len(),
         sweep.would_remove = report.would_remove.len(),
-        sweep.failed = report.failed.len(),
         sweep.reported = report.reported.len(),
         sweep.left_for_later = report.left_for_later,
         sweep.duration_ms = report.duration_ms,
         "sweep"
     );
-    for found in &report.removed {
+    for found in &report.handed_over {
         info!(
             kind = found.thing.kind(),
             outside.id = found.thing.id(),
             name = found.name,
             why = %found.why,
-            "swept"
-        );
-    }
-    for NotRemoved { found, error } in &report.failed {
-        warn!(
-            kind = found.thing.kind(),
-            outside.id = found.thing.id(),
-            name = found.name,
-            error = %error,
-            "not swept; the next sweep tries again"
+            "left over, and is to be destroyed"
         );
     }
     for why in &report.incomplete {

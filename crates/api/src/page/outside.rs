@@ -39,7 +39,7 @@ fn instance(open: &OpenInstance, what: &str, now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// What the last sweep removed, what it could not, and what it only reports.
+/// What the last sweep found to be destroyed, and what it only reports.
 pub(super) fn sweep(sweep: Option<&SweepReport>, now: DateTime<Utc>) -> Markup {
     html! {
         h2 { "Last sweep" }
@@ -55,19 +55,16 @@ fn swept(sweep: &SweepReport, now: DateTime<Utc>) -> Markup {
     let late = age > 3 * Policy::SWEEP_EVERY.as_secs();
     html! {
         p .warn[late] {
-            (seconds(age)) " ago: " (sweep.removed.len()) " removed, " (sweep.failed.len())
-            " not, " (sweep.reported.len()) " only reported"
+            (seconds(age)) " ago: " (sweep.handed_over.len()) " to be destroyed, "
+            (sweep.reported.len()) " only reported"
             @if sweep.left_out > 0 { ", and " (sweep.left_out) " more that are not shown" }
             @if sweep.left_for_later > 0 { "; " (sweep.left_for_later) " left for the next" }
             "."
         }
         @for why in &sweep.incomplete {
-            p.warn { "Not whole, so nothing of it was removed: " (why) "." }
+            p.warn { "Not whole, so nothing of it is destroyed: " (why) "." }
         }
-        (list("Left over, and removed", &sweep.removed, thing))
-        (list("Left over, and not removed yet", &sweep.failed, |it| html! {
-            (thing(&it.found)) ". " span.warn { (it.error) }
-        }))
+        (list("Left over, and to be destroyed", &sweep.handed_over, thing))
         (list("Not proven ours, and left alone", &sweep.reported, thing))
     }
 }

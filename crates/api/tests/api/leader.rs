@@ -113,12 +113,12 @@ async fn a_sweep_is_asked_of_the_leader_and_answers_with_what_it_found() {
         (r#"{"dryRun":true}"#, true),
     ] {
         let stage = Stage::new().await;
-        let result = r#"{"sweep":{"removed":[],"reported":[]}}"#;
+        let result = r#"{"sweep":{"handedOver":[],"reported":[]}}"#;
         let (answer, asked) = ask_leader(&stage, "/api/pool/sweep", body, result).await;
         assert_eq!(answer.status, StatusCode::OK, "{body}");
         assert_eq!(
             answer.json(),
-            json!({ "ok": true, "removed": [], "reported": [] })
+            json!({ "ok": true, "handedOver": [], "reported": [] })
         );
         assert_eq!(asked, format!(r#"sweep {{"dryRun": {dry_run}}}"#), "{body}");
     }

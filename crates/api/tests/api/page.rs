@@ -98,10 +98,9 @@ const REPORT: &str = r#"{
             "lastError": "EVIL", "tryAt": null}]},
     "budget": {"limit": 1, "remaining": 1, "listingIsSlowerBecause": "EVIL"},
     "sweep": {"at": "T", "dryRun": false, "incomplete": ["EVIL"],
-        "removed": [{"kind": "service", "id": "s", "name": "EVIL", "instanceId": "EVIL",
+        "handedOver": [{"kind": "service", "id": "s", "name": "EVIL", "instanceId": "EVIL",
+            "why": "EVIL"}, {"kind": "volume", "id": "EVIL", "name": null, "instanceId": null,
             "why": "EVIL"}],
-        "failed": [{"kind": "volume", "id": "EVIL", "name": null, "instanceId": null,
-            "why": "EVIL", "error": "EVIL"}],
         "reported": [{"kind": "key", "id": "k", "name": "EVIL", "instanceId": null,
             "why": "EVIL"}]}
 }"#;
@@ -208,10 +207,10 @@ async fn the_page_shows_what_is_open_outside_and_what_the_last_sweep_found() {
                         'attempts', 0, 'lastError', null, 'tryAt', null, 'waitsForAccount', true))),
             'sweep', jsonb_build_object('at', now() - interval '3 minutes', 'dryRun', false,
                 'leftForLater', 4,
-                'removed', '[{"kind": "key", "id": "hash-x", "name": "convos-agent-x",
-                    "instanceId": "x", "why": "made for an instance that is gone"}]'::jsonb,
-                'failed', '[{"kind": "inbox", "id": "i@secret", "name": "convos-agent-y",
-                    "instanceId": "y", "why": "gone", "error": "HTTP 500"}]'::jsonb,
+                'handedOver', '[{"kind": "key", "id": "hash-x", "name": "convos-agent-x",
+                    "instanceId": "x", "why": "made for an instance that is gone"},
+                    {"kind": "inbox", "id": "i@secret", "name": "convos-agent-y",
+                    "instanceId": "y", "why": "gone"}]'::jsonb,
                 'reported', '[{"kind": "volume", "id": "vol-1", "name": null, "instanceId": null,
                     "why": "detached"}]'::jsonb,
                 'incomplete', '["OpenRouter''s keys: page 2 did not arrive"]'::jsonb))"#,
@@ -223,12 +222,11 @@ async fn the_page_shows_what_is_open_outside_and_what_the_last_sweep_found() {
         "failed 2 times: too &lt;quickly&gt;</span>. Tried again in 10 min",
         "<code>ends</code> for 0 s, left: to see that it is gone",
         "left: key<span class=\"warn\">: its account is not configured</span>",
-        "3 min ago: 1 removed, 1 not, 1 only reported; 4 left for the next.",
+        "3 min ago: 2 to be destroyed, 1 only reported; 4 left for the next.",
         "key <code>convos-agent-x</code> of <code>x</code>: made for an instance that is gone",
         "inbox <code>convos-agent-y</code>",
-        "HTTP 500",
         "volume <code>vol-1</code>: detached",
-        "Not whole, so nothing of it was removed: OpenRouter's keys: page 2 did not arrive.",
+        "Not whole, so nothing of it is destroyed: OpenRouter's keys: page 2 did not arrive.",
     ] {
         assert!(page.contains(shown), "{shown} in {page}");
     }

@@ -174,7 +174,7 @@ async fn delete_volumes(context: &Context, owned: &OwnedResources) -> Result<(),
 
 /// "Not Authorized" is also what Railway says of what is already gone. The row goes only when a
 /// complete listing agrees, so taking it for done loses nothing: what still shows is deleted again.
-pub(crate) fn accepted(deleted: Result<(), pool_railway::Error>) -> Result<(), String> {
+fn accepted(deleted: Result<(), pool_railway::Error>) -> Result<(), String> {
     match deleted {
         Err(error)
             if matches!(

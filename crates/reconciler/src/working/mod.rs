@@ -23,7 +23,6 @@ use tracing::warn;
 pub use self::blueprint::Blueprint;
 pub(crate) use self::blueprint::new_gateway_token;
 pub(crate) use self::draft::Draft;
-pub(crate) use self::ending::accepted;
 use self::making::Made;
 use self::tools::Tools;
 use crate::leading::{Leading, Place};
