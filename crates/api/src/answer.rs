@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -57,10 +57,24 @@ pub(crate) struct Answer {
     content_type: &'static str,
     chunks: Vec<Bytes>,
     bytes: u64,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Answer {
+    /// The same between two texts that never change.
+    pub(crate) fn between(&self, before: &Bytes, after: &Bytes) -> Arc<Self> {
+        let (before, after) = (std::iter::once(before), std::iter::once(after));
+        let chunks = before.chain(&self.chunks).chain(after).cloned();
+        let chunks: Vec<_> = chunks.collect();
+        Arc::new(Self {
+            status: self.status,
+            content_type: self.content_type,
+            bytes: chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            chunks,
+            room: self.room.clone(),
+        })
+    }
+
     /// Its response to one of those who asked.
     pub(crate) fn response(self: &Arc<Self>) -> Response {
         let body = Sending {
@@ -120,7 +134,7 @@ impl Draft {
             content_type,
             chunks: self.chunks,
             bytes: self.bytes,
-            _room: self.room,
+            room: self.room.map(Arc::new),
         })
     }
 
@@ -159,34 +173,6 @@ pub(crate) fn json(
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
-
-/// What was last rendered of a reading, for as long as that reading is the last.
-#[derive(Debug)]
-pub(crate) struct Rendered<T>(Mutex<Option<(Arc<T>, Arc<Answer>)>>);
-
-impl<T> Default for Rendered<T> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-impl<T> Rendered<T> {
-    pub(crate) fn of(
-        &self,
-        reading: &Arc<T>,
-        render: impl FnOnce(&T) -> Result<Answer, ApiError>,
-    ) -> Result<Arc<Answer>, ApiError> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, answer)) = last.as_ref().filter(|(of, _)| Arc::ptr_eq(of, reading)) {
-            return Ok(Arc::clone(answer));
-        }
-        // What is old makes room for what is new.
-        *last = None;
-        let answer = Arc::new(render(reading)?);
-        *last = Some((Arc::clone(reading), Arc::clone(&answer)));
-        Ok(answer)
-    }
-}
 
 /// The way of an answer to one of those who asked.
 struct Sending {
@@ -265,17 +251,5 @@ mod tests {
             answer(&space, 1_001 * KIB),
             Err(ApiError::AnswerTooLong)
         ));
-    }
-
-    #[test]
-    fn a_reading_is_rendered_once() {
-        let (space, rendered) = (Space::new(10), Rendered::default());
-        let first = Arc::new(1);
-        let render = |of: &i32| json(&space, StatusCode::OK, of);
-        let one = rendered.of(&first, render).unwrap();
-        let again = rendered.of(&first, |_| Err(ApiError::Crowded)).unwrap();
-        assert!(Arc::ptr_eq(&one, &again));
-        let other = rendered.of(&Arc::new(1), render).unwrap();
-        assert!(!Arc::ptr_eq(&one, &other));
     }
 }

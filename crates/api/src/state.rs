@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use pool_claims::Claims;
-use pool_db::instances::{self, InstanceView};
+use pool_db::instances;
 use pool_db::ticks::{self, LastTick};
 use pool_db::{Db, commands, fuse};
 use pool_domain::{BudgetReport, FuseReport, LoopsReport, Report, Secret};
 use tokio::sync::Notify;
 
-use crate::answer::{Answer, Rendered, Space};
+use crate::answer::{Answer, Space};
 use crate::cache::Cached;
 use crate::error::ApiError;
+use crate::page::frame::Frame;
 use crate::views::Counts;
 
 /// What the API is made of.
@@ -88,10 +89,10 @@ pub(crate) type Shared = Arc<State>;
 pub(crate) struct State {
     pub(crate) app: App,
     counts: Cached<Counts>,
-    instances: Cached<Vec<InstanceView>>,
     last_tick: Cached<TickSeen>,
     changes: AtomicU64,
     pub(crate) answers: Answers,
+    pub(crate) frame: Frame,
 }
 
 /// What is sent to many at once.
@@ -102,17 +103,17 @@ pub(crate) struct Answers {
     pub(crate) for_signed_in: Space,
     /// For load balancers, whatever the others take.
     pub(crate) for_machines: Space,
-    pub(crate) agents: Rendered<Vec<InstanceView>>,
-    pub(crate) agents_with_conversations: Rendered<Vec<InstanceView>>,
+    pub(crate) agents: Cached<Answer>,
+    pub(crate) agents_with_conversations: Cached<Answer>,
     pub(crate) status: Cached<Answer>,
-    pub(crate) page: Cached<Answer>,
     pub(crate) live: Cached<Answer>,
     pub(crate) readiness: Cached<Answer>,
 }
 
 impl Answers {
-    /// The lists and the page of 10,000 instances take 10 MiB each, twice while they are made anew.
-    const FOR_ALL_KIB: u32 = 64 * 1024;
+    /// What is shown to everybody has 1,000 rows at most, so 4 MiB with names as long as a claim allows,
+    /// twice while it is made anew.
+    const FOR_ALL_KIB: u32 = 16 * 1024;
     /// A hundred agents with instructions as long as a claim allows, twice.
     const FOR_SIGNED_IN_KIB: u32 = 256 * 1024;
 
@@ -124,10 +125,9 @@ impl Answers {
             for_machines: Space::new(Self::FOR_MACHINES_KIB),
             for_all: Space::new(Self::FOR_ALL_KIB),
             for_signed_in: Space::new(Self::FOR_SIGNED_IN_KIB),
-            agents: Rendered::default(),
-            agents_with_conversations: Rendered::default(),
+            agents: Cached::default(),
+            agents_with_conversations: Cached::while_used(),
             status: Cached::while_used(),
-            page: Cached::default(),
             live: Cached::default(),
             readiness: Cached::default(),
         }
@@ -160,9 +160,9 @@ pub(crate) struct Change<'a>(&'a AtomicU64);
 impl State {
     pub(crate) fn new(app: App) -> Shared {
         Arc::new(Self {
+            frame: Frame::new(&app.environment, &app.version),
             app,
             counts: Cached::default(),
-            instances: Cached::default(),
             last_tick: Cached::default(),
             changes: AtomicU64::new(0),
             answers: Answers::new(),
@@ -173,12 +173,6 @@ impl State {
     pub(crate) async fn counts(&self) -> Result<Arc<Counts>, ApiError> {
         let read = async || instances::counts(&self.app.db).await.map(Counts::from);
         self.counts.get(|| self.generation(), read).await
-    }
-
-    /// Every instance that is shown, oldest first.
-    pub(crate) async fn instances(&self) -> Result<Arc<Vec<InstanceView>>, ApiError> {
-        let read = async || instances::views(&self.app.db).await;
-        self.instances.get(|| self.generation(), read).await
     }
 
     /// What the last tick said.

@@ -3,23 +3,24 @@
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
-use pool_db::instances::InstanceView;
+use pool_db::instances::{self, InstanceView};
 use pool_db::ticks::LastTick;
 use pool_domain::{Report, Status};
 
 use super::words::{ago, cut, list, seconds};
 use super::{agents, budget, fuse, outside};
 use crate::error::ApiError;
-use crate::state::Shared;
+use crate::state::State;
 
 /// Rows on the page; the API has them all.
 const ROWS_MAX: usize = 500;
 
 /// Counts, the last tick, and the instances.
-pub(crate) async fn render(shared: &Shared) -> Result<Markup, ApiError> {
+pub(crate) async fn render(shared: &State) -> Result<Markup, ApiError> {
     let counts = shared.counts().await?;
     let last_tick = shared.last_tick().await?;
-    let rows = shared.instances().await?;
+    let rows = instances::most_urgent(&shared.app.db, ROWS_MAX).await?;
+    let all: u64 = Status::ALL.iter().map(|status| counts.of(*status)).sum();
     Ok(html! {
         dl.counts {
             @for status in Status::ALL {
@@ -41,11 +42,11 @@ pub(crate) async fn render(shared: &Shared) -> Result<Markup, ApiError> {
             (outside::sweep(report.sweep.as_ref(), last_tick.now))
         }
         h2 { "Instances" }
-        (instances(&rows, last_tick.now))
+        (table(&rows, all, last_tick.now))
     })
 }
 
-fn tick_part(shared: &Shared, tick: &LastTick, now: DateTime<Utc>) -> Markup {
+fn tick_part(shared: &State, tick: &LastTick, now: DateTime<Utc>) -> Markup {
     let late = tick.age >= shared.app.tick_interval * 3;
     html! {
         p .warn[late] {
@@ -119,11 +120,11 @@ fn report_part(report: &Report, now: DateTime<Utc>) -> Markup {
     }
 }
 
-fn instances(rows: &[InstanceView], now: DateTime<Utc>) -> Markup {
+fn table(rows: &[InstanceView], all: u64, now: DateTime<Utc>) -> Markup {
     if rows.is_empty() {
         return html! { p.quiet { "None yet." } };
     }
-    let more = rows.len().saturating_sub(ROWS_MAX);
+    let more = all.saturating_sub(rows.len() as u64);
     html! {
         div.scroll { table {
             thead { tr {
@@ -132,20 +133,13 @@ fn instances(rows: &[InstanceView], now: DateTime<Utc>) -> Markup {
                 }
             } }
             tbody {
-                @for row in by_urgency(rows).into_iter().take(ROWS_MAX) {
+                @for row in rows {
                     (instance(row, now))
                 }
             }
         } }
         @if more > 0 { p.quiet { "and " (more) " more" } }
     }
-}
-
-/// What needs a person first; then the oldest first.
-fn by_urgency(rows: &[InstanceView]) -> Vec<&InstanceView> {
-    let mut sorted: Vec<_> = rows.iter().collect();
-    sorted.sort_by_key(|row| row.status != Status::Crashed);
-    sorted
 }
 
 fn instance(row: &InstanceView, now: DateTime<Utc>) -> Markup {

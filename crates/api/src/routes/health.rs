@@ -98,21 +98,20 @@ async fn read(shared: &Everything) -> Readiness {
     let db = &shared.app.db;
     // A database that may only be read answers everything but claims.
     let writes = async { Ok(db.write().await) };
-    let all =
-        async { tokio::try_join!(pool_db::ticks::last(db), pool_db::fuse::tripped(db), writes) };
+    let all = async { tokio::try_join!(shared.last_tick(), writes) };
     match timeout(DATABASE_TIMEOUT, all).await {
-        Ok(Ok((last, fuse, written))) => {
+        Ok(Ok((seen, written))) => {
             if let Err(error) = &written {
                 tracing::warn!(%error, "not ready: the database takes no write");
             }
-            let age = last.as_ref().map(|tick| tick.age);
-            let report = last.and_then(|tick| tick.report);
+            let age = seen.tick.as_ref().map(|tick| tick.age);
+            let report = seen.report();
             let live = shared.app.loops.report();
-            let then = report.as_ref().and_then(|report| report.loops.clone());
+            let then = report.and_then(|report| report.loops.clone());
             let late = shared.app.tick_interval * TICKS_MISSED_MAX;
             let leader = age.is_some_and(|age| age < late);
             let agents = shared.app.claims.agents();
-            let probes = report.as_ref().map(|report| &report.probes);
+            let probes = report.map(|report| &report.probes);
             let leader_reaches_none =
                 probes.is_some_and(|probes| probes.probed > 0 && probes.ready == 0);
             // The leader's own report says what it reaches itself.
@@ -128,12 +127,10 @@ async fn read(shared: &Everything) -> Readiness {
                 writes: written.is_ok(),
                 leader,
                 last_tick_age_ms: age.map(milliseconds),
-                fuse,
-                making: report
-                    .as_ref()
-                    .and_then(|report| Making::of(&report.replenish.pace)),
-                unverified: report.as_ref().and_then(|report| report.unverified.clone()),
-                budget: report.and_then(|report| report.budget),
+                fuse: seen.fuse.clone(),
+                making: report.and_then(|report| Making::of(&report.replenish.pace)),
+                unverified: report.and_then(|report| report.unverified.clone()),
+                budget: seen.budget().cloned(),
                 loops: live.or_else(|| Some(aged(then?, age?))),
                 cannot_lead: shared.app.loops.hindrance(),
             }

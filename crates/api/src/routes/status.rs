@@ -1,7 +1,5 @@
 //! Everything there is, for those who know the key.
 
-use std::ops::ControlFlow;
-
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
@@ -24,25 +22,12 @@ async fn read(shared: &Everything) -> Result<Answer, ApiError> {
     draft.text("{\"counts\":")?;
     draft.json(&*shared.counts().await?)?;
     draft.text(",\"instances\":[")?;
-    let (mut separator, mut failed) = ("", None);
+    let mut separator = "";
     instances::each_with_instructions(&shared.app.db, |row, instructions| {
-        let mut add = || {
-            draft.text(separator)?;
-            separator = ",";
-            draft.json(&Whole::of(&row, instructions.as_deref()))
-        };
-        match add() {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
+        draft.text(std::mem::replace(&mut separator, ","))?;
+        draft.json(&Whole::of(row, instructions))
     })
     .await?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
     draft.text("]}")?;
     draft.end(StatusCode::OK, JSON)
 }

@@ -149,3 +149,42 @@ async fn strangers_cost_the_database_no_instructions() {
         assert_eq!(stage.get(path).await.status, StatusCode::OK, "{path}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_shown_the_newest_and_told_that_there_are_more() {
+    let stage = Stage::new().await;
+    let insert = "INSERT INTO instances (id, service_id, name, status, created_at) SELECT \
+                  'agent-' || n, 's-' || n, 'n', CASE WHEN n % 4 = 0 THEN 'crashed' ELSE 'claimed' END, \
+                  now() - n * interval '1 s' FROM generate_series(1, 12000) AS n";
+    stage.sql(insert).await;
+    let shown = stage.get("/api/pool/agents").await.json();
+    let all = stage.get_with_key("/api/pool/agents").await.json();
+    let length = |of: &serde_json::Value| of.as_array().unwrap().len();
+    assert_eq!(
+        (length(&shown["claimed"]), length(&shown["crashed"])),
+        (750, 250)
+    );
+    assert_eq!(shown["truncated"], json!(true));
+    assert_eq!(
+        (length(&all["claimed"]), length(&all["crashed"])),
+        (9_000, 3_000)
+    );
+    assert_eq!(all["truncated"], json!(false));
+    for list in ["claimed", "crashed"] {
+        let ids = |of: &serde_json::Value| -> Vec<String> {
+            let rows = of[list].as_array().unwrap().iter();
+            rows.map(|row| row["id"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert!(
+            ids(&all).ends_with(&ids(&shown)),
+            "oldest first, the newest of all"
+        );
+    }
+    let page = stage.get("/").await.text;
+    assert!(
+        page.contains("and 11500 more"),
+        "{}",
+        &page[page.len() - 3_000..]
+    );
+}

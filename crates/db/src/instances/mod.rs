@@ -17,4 +17,6 @@ pub use people::{Killed, dismiss, drain, kill};
 pub use put_last::put_last;
 pub use refresh::{refresh, refresh_unled};
 pub use remove::{Removed, remove};
-pub use views::{Counts, InstanceView, counts, each_with_instructions, views};
+pub use views::{
+    Counts, InstanceView, counts, each_in_use, each_with_instructions, most_urgent, newest_in_use,
+};

@@ -1,13 +1,12 @@
 //! What the API shows. Rows whose destruction a person asked for are in no list and no count.
 
-use std::ops::ControlFlow;
 use std::pin::pin;
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use pool_domain::{InstanceId, ServiceId, Status};
 
 use crate::Db;
@@ -113,56 +112,117 @@ pub struct InstanceView {
     pub runtime_image: Option<String>,
 }
 
-/// Reads every row that lists show, oldest first, without instructions, which may be long. One that
-/// this build cannot read is left out; the tick reports it.
+/// The newest of those that somebody uses, or used until they crashed: at most so many, oldest first,
+/// without instructions.
 ///
 /// # Errors
 ///
 /// As every statement: see [`Error`].
-pub async fn views(db: &Db) -> Result<Vec<InstanceView>, Error> {
+pub async fn newest_in_use(db: &Db, at_most: usize) -> Result<Vec<InstanceView>, Error> {
+    let mut connection = db.connection().await?;
+    let mut rows: Vec<Row> = answer(
+        instances::table
+            .filter(instances::delete_requested_at.is_null())
+            .filter(instances::status.eq_any(IN_USE))
+            .select(Row::as_select())
+            .order((instances::created_at.desc(), instances::id.desc()))
+            .limit(limit(at_most))
+            .load(&mut connection),
+    )
+    .await?;
+    rows.reverse();
+    Ok(rows.into_iter().filter_map(Row::into_view).collect())
+}
+
+/// What needs a person first, which is the crashed ones, and then the oldest: at most so many,
+/// without instructions.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`].
+pub async fn most_urgent(db: &Db, at_most: usize) -> Result<Vec<InstanceView>, Error> {
     let mut connection = db.connection().await?;
     let rows: Vec<Row> = answer(
         instances::table
             .filter(instances::delete_requested_at.is_null())
             .select(Row::as_select())
-            .order((instances::created_at, instances::id))
+            .order((
+                instances::status.ne(Status::Crashed.as_str()),
+                instances::created_at,
+                instances::id,
+            ))
+            .limit(limit(at_most))
             .load(&mut connection),
     )
     .await?;
     Ok(rows.into_iter().filter_map(Row::into_view).collect())
 }
 
-/// Hands over the same rows one by one, each with its instructions, so that not all of them have to
-/// be held at once. Ends early where `take` says so.
+/// Hands over every claimed row and then every crashed one, oldest first, one by one and without
+/// instructions, so that not all of them have to be held at once. Ends early where `take` fails. One that
+/// this build cannot read is left out; the tick reports it.
 ///
 /// # Errors
 ///
-/// As every statement: see [`Error`].
-pub async fn each_with_instructions(
+/// As every statement: see [`Error`]; and what `take` fails with.
+pub async fn each_in_use<E: From<Error>>(
     db: &Db,
-    mut take: impl FnMut(InstanceView, Option<String>) -> ControlFlow<()>,
-) -> Result<(), Error> {
+    mut take: impl FnMut(&InstanceView) -> Result<(), E>,
+) -> Result<(), E> {
     let mut connection = db.connection().await?;
-    answer(async {
-        let rows = instances::table
-            .filter(instances::delete_requested_at.is_null())
-            .select((Row::as_select(), instances::instructions))
-            .order((instances::created_at, instances::id))
-            .load_stream::<(Row, Option<String>)>(&mut connection)
-            .await?;
-        let mut rows = pin!(rows);
-        while let Some(row) = rows.next().await {
-            let (row, instructions) = row?;
-            let Some(view) = row.into_view() else {
-                continue;
-            };
-            if take(view, instructions).is_break() {
-                break;
-            }
-        }
-        Ok::<_, Error>(())
+    let rows = instances::table
+        .filter(instances::delete_requested_at.is_null())
+        .filter(instances::status.eq_any(IN_USE))
+        .select(Row::as_select())
+        // The statuses stand in the order of the alphabet.
+        .order((instances::status, instances::created_at, instances::id))
+        .load_stream::<Row>(&mut connection);
+    each(rows, |row| row.into_view().map_or(Ok(()), |row| take(&row))).await
+}
+
+/// Hands over every row that lists show in the same way, oldest first, each with its instructions.
+///
+/// # Errors
+///
+/// As every statement: see [`Error`]; and what `take` fails with.
+pub async fn each_with_instructions<E: From<Error>>(
+    db: &Db,
+    mut take: impl FnMut(&InstanceView, Option<&str>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut connection = db.connection().await?;
+    let rows = instances::table
+        .filter(instances::delete_requested_at.is_null())
+        .select((Row::as_select(), instances::instructions))
+        .order((instances::created_at, instances::id))
+        .load_stream::<(Row, Option<String>)>(&mut connection);
+    each(rows, |(row, instructions)| {
+        let row = row.into_view();
+        row.map_or(Ok(()), |row| take(&row, instructions.as_deref()))
     })
     .await
+}
+
+async fn each<T, E: From<Error>>(
+    rows: impl Future<Output = QueryResult<impl Stream<Item = QueryResult<T>>>>,
+    mut take: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
+    let taken = answer(async {
+        let mut rows = pin!(rows.await?);
+        while let Some(row) = rows.next().await {
+            if let Err(failed) = take(row?) {
+                return Ok(Err(failed));
+            }
+        }
+        Ok::<_, Error>(Ok(()))
+    });
+    taken.await?
+}
+
+/// The statuses of those that somebody uses, or used until they crashed.
+const IN_USE: [&str; 2] = [Status::Claimed.as_str(), Status::Crashed.as_str()];
+
+fn limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 #[derive(Queryable, Selectable)]

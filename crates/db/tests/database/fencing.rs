@@ -45,7 +45,7 @@ const WRITES_WITHOUT_A_TERM: [&str; 20] = [
 ];
 
 /// What only reads, or only wakes.
-const READS: [&str; 23] = [
+const READS: [&str; 25] = [
     "belongings::owners",
     "budget::load",
     "claims::idle_exists",
@@ -58,10 +58,12 @@ const READS: [&str; 23] = [
     "fuse::load",
     "fuse::tripped",
     "instances::counts",
+    "instances::each_in_use",
     "instances::each_with_instructions",
     "instances::load",
     "instances::load_probed",
-    "instances::views",
+    "instances::most_urgent",
+    "instances::newest_in_use",
     "managers::load",
     "migrations::status",
     "provisions::load",
@@ -84,7 +86,7 @@ fn functions() -> Vec<(String, bool)> {
                 let source = std::fs::read_to_string(&path).unwrap();
                 for function in source.split("\npub async fn ").skip(1) {
                     let (signature, _) = function.split_once('{').unwrap();
-                    let (name, _) = signature.split_once('(').unwrap();
+                    let (name, _) = signature.split_once(['(', '<']).unwrap();
                     let takes_term = signature.contains("term: Term");
                     found.push((format!("{module}::{name}"), takes_term));
                 }

@@ -153,8 +153,11 @@ async fn what_is_to_be_destroyed_by_request_is_in_no_count_and_no_list() {
     };
     assert_eq!(counts, expected);
     assert_eq!(counts.of(Status::Claimed), 1);
-    let views = instances::views(&fixture.db).await.unwrap();
+    let views = instances::most_urgent(&fixture.db, 9).await.unwrap();
     let listed: Vec<_> = views.iter().map(|view| view.id.as_str()).collect();
     assert_eq!(listed, ["z", "c", "d"], "oldest first");
     assert_eq!(views[0].url.as_deref(), Some("https://z"));
+    let in_use = instances::newest_in_use(&fixture.db, 9).await.unwrap();
+    let listed: Vec<_> = in_use.iter().map(|view| view.id.as_str()).collect();
+    assert_eq!(listed, ["c"]);
 }

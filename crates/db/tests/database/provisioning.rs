@@ -100,7 +100,7 @@ async fn a_creation_that_a_person_ends_has_no_row_and_goes_no_further() {
         runtime_image: None,
     };
     assert!(!instances::insert_created(db, term, &row).await.unwrap());
-    assert_eq!(instances::views(db).await.unwrap(), []);
+    assert_eq!(instances::most_urgent(db, 9).await.unwrap(), []);
 }
 
 #[tokio::test]
