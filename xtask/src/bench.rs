@@ -40,6 +40,12 @@ enum Benchmark {
         #[arg(long, default_value_t = 100_000)]
         rows: u32,
     },
+    /// How long each list takes, how long it is, and how much memory it costs.
+    Lists {
+        /// Print one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// How long a tick's planning takes.
     Tick,
 }
@@ -49,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match arguments.benchmark {
         Benchmark::Backfill { rows } => backfill(rows),
         Benchmark::Claims { rows } => claims(rows),
+        Benchmark::Lists { json } => lists(json),
         Benchmark::Tick => running::run(bench("pool-planner", "tick").env_remove(VARIABLE)),
     }
 }
@@ -67,6 +74,17 @@ fn claims(rows: u32) -> Result<()> {
     command
         .env(VARIABLE, database.url())
         .env("BENCH_ROWS", rows.to_string());
+    let measured = running::run(&mut command);
+    let ended = database.end();
+    measured.and(ended)
+}
+
+fn lists(json: bool) -> Result<()> {
+    let name = format!("pool_bench_{}", std::process::id());
+    let database = Database::fresh(&name, temporary_server)?;
+    let mut command = bench("pool-api", "lists");
+    command.env(VARIABLE, database.url());
+    command.envs(json.then_some(("BENCH_JSON", "1")));
     let measured = running::run(&mut command);
     let ended = database.end();
     measured.and(ended)
