@@ -27,11 +27,10 @@ UPDATE instances
 SET claim_expires_at = coalesce(claim_expires_at, now() + interval '90 seconds')
 WHERE status <> 'idle' AND status = 'claiming';
 
--- From now on this column tells the truth, and so far it told nothing. Made anew, it is now() in
--- every row at once, where an UPDATE would write each.
-ALTER TABLE instances DROP COLUMN status_changed_at;
-ALTER TABLE instances ADD COLUMN status_changed_at timestamptz NOT NULL DEFAULT now();
-COMMENT ON COLUMN instances.status_changed_at IS 'Since when it has its status; set by the trigger.';
+-- From now on this column tells the truth, and so far it told nothing. What is starting is given all its
+-- time again; those are few. For the others it only has to be no later than the truth: their services are
+-- no news to a listing.
+UPDATE instances SET status_changed_at = now() WHERE status <> 'idle' AND status = 'starting';
 
 -- Indexes that were built beside the work take the place of those of an earlier generation.
 DO $$

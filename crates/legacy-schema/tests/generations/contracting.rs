@@ -48,6 +48,28 @@ async fn contraction_leaves_no_row_that_the_state_machine_does_not_know() {
     assert_eq!(rows, "1 claimed, 2 starting, 3 claiming t, 4 idle");
 }
 
+/// Whatever somebody has made of our columns meanwhile.
+#[tokio::test]
+async fn contraction_minds_no_view_of_what_it_changes_and_starts_the_time_of_what_is_starting() {
+    let database = TestDatabase::empty().await;
+    migrations::run(database.url()).await.unwrap();
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "INSERT INTO instances (id, service_id, name, status, status_changed_at) \
+             SELECT status, 's-' || status, 'n', status, now() - interval '1 year' \
+             FROM unnest('{starting,sleeping,idle,claimed}'::text[]) AS status; \
+             CREATE VIEW ages AS SELECT id, now() - status_changed_at AS age FROM instances; \
+             CREATE VIEW everything AS SELECT * FROM instances",
+        )
+        .await
+        .unwrap();
+    contract_telling(database.url(), &mut |_| ()).await.unwrap();
+    let young = "SELECT string_agg(id, ' ' ORDER BY id) FROM ages WHERE age < interval '1 hour'";
+    let young: String = client.query_one(young, &[]).await.unwrap().get(0);
+    assert_eq!(young, "sleeping starting");
+}
+
 #[tokio::test]
 async fn a_table_of_the_generation_before_is_kept_on_the_way_up_and_down() {
     let database = TestDatabase::empty().await;
