@@ -1,4 +1,5 @@
-//! The event log. The transition trigger writes it; here it is asked and kept short.
+//! The event log, and what became of each service by it. The transition trigger writes both; here the one
+//! is kept short and the other is asked.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -6,18 +7,19 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use pool_domain::{InstanceId, LastEvent, ServiceId, Status, Term};
+use pool_domain::{InstanceId, LastEvent, ServiceId, Term};
 
 use crate::Db;
 use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
-use crate::schema::instance_events;
+use crate::schema::service_fates;
 use crate::statement::milliseconds;
 use crate::statement::statement;
 use crate::text::storable;
 
-/// What the log last said of each of these services; a service that it never heard of is absent.
+/// What the log last said of each of these services, however long ago; a service that it never heard
+/// of is absent.
 ///
 /// # Errors
 ///
@@ -27,22 +29,21 @@ pub async fn last_by_service(
     services: &[ServiceId],
 ) -> Result<HashMap<ServiceId, LastEvent>, Error> {
     let mut connection = db.connection().await?;
-    let rows: Vec<(String, Option<String>)> = answer(
-        instance_events::table
-            .filter(instance_events::service_id.eq_any(services.iter().map(ServiceId::as_str)))
-            .distinct_on(instance_events::service_id)
-            .order((instance_events::service_id, instance_events::id.desc()))
-            .select((instance_events::service_id, instance_events::to_status))
+    let rows: Vec<(String, String)> = answer(
+        service_fates::table
+            .filter(service_fates::service_id.eq_any(services.iter().map(ServiceId::as_str)))
+            .select((service_fates::service_id, service_fates::fate))
             .load(&mut connection),
     )
     .await?;
     Ok(rows
         .into_iter()
-        .map(|(service, to)| (service.into(), last_event(to.as_deref())))
+        .map(|(service, fate)| (service.into(), last_event(&fate)))
         .collect())
 }
 
-/// Which of these instances had a row that was removed since: their last event says so.
+/// Which of these instances had a row that was removed since: the last event of any service of theirs
+/// says so.
 ///
 /// # Errors
 ///
@@ -50,42 +51,44 @@ pub async fn last_by_service(
 pub async fn removed(db: &Db, ids: &[InstanceId]) -> Result<HashSet<InstanceId>, Error> {
     let ids = ids.iter().map(|id| storable(id.as_str()));
     let mut connection = db.connection().await?;
-    let rows: Vec<(String, Option<String>)> = answer(
-        instance_events::table
-            .filter(instance_events::instance_id.eq_any(ids))
-            .distinct_on(instance_events::instance_id)
-            .order((instance_events::instance_id, instance_events::id.desc()))
-            .select((instance_events::instance_id, instance_events::to_status))
+    let rows: Vec<(String, String)> = answer(
+        service_fates::table
+            .filter(service_fates::instance_id.eq_any(ids))
+            .distinct_on(service_fates::instance_id)
+            .order((service_fates::instance_id, service_fates::event_id.desc()))
+            .select((service_fates::instance_id, service_fates::fate))
             .load(&mut connection),
     )
     .await?;
-    let removed = rows.into_iter().filter(|(_, to)| to.is_none());
+    let removed = rows
+        .into_iter()
+        .filter(|(_, fate)| last_event(fate) == LastEvent::Removed);
     Ok(removed.map(|(id, _)| id.into()).collect())
 }
 
-/// Forgets events older than `keep`, at most so many at once, and says how many. The last event of
-/// each service is kept for ever: adoption asks for it, however long ago it was.
+/// Makes the log's parts for the months to come, and drops one of which everything is older than `keep`:
+/// what is kept is no shorter than that, and a month longer at most.
 ///
 /// # Errors
 ///
-/// [`Error::StaleTerm`] when another server leads by now; otherwise as every statement: see
-/// [`Error`].
-pub async fn prune(db: &Db, term: Term, keep: Duration, at_most: usize) -> Result<usize, Error> {
-    let prune = statement(include_str!("events_prune.sql"))
-        .bind::<BigInt, _>(milliseconds(keep))
-        .bind::<BigInt, _>(i64::try_from(at_most).unwrap_or(i64::MAX));
+/// [`Error::StaleTerm`] when another server leads by now; [`Error::Wait`] when the part could not be had at
+/// once, so that nobody waits behind; otherwise as every statement: see [`Error`].
+pub async fn prune(db: &Db, term: Term, keep: Duration) -> Result<(), Error> {
+    let keep_events = statement("SELECT pool_keep_events($1 * interval '1 millisecond')")
+        .bind::<BigInt, _>(milliseconds(keep));
     let mut connection = db.connection().await?;
     answer(connection.transaction(async |connection| {
         check_term(connection, term).await?;
-        Ok::<_, Error>(prune.execute(connection).await?)
+        keep_events.execute(connection).await?;
+        Ok::<_, Error>(())
     }))
     .await
 }
 
-fn last_event(to: Option<&str>) -> LastEvent {
-    match to.map(Status::parse) {
-        None => LastEvent::Removed,
-        Some(Some(Status::Claimed | Status::Crashed)) => LastEvent::ClaimedOrCrashed,
-        Some(_) => LastEvent::Other,
+fn last_event(fate: &str) -> LastEvent {
+    match fate {
+        "removed" => LastEvent::Removed,
+        "claimed" => LastEvent::ClaimedOrCrashed,
+        _ => LastEvent::Other,
     }
 }

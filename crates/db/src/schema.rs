@@ -60,16 +60,11 @@ diesel::table! {
 }
 
 diesel::table! {
-    instance_events (id) {
-        id -> BigInt,
-        instance_id -> Text,
+    service_fates (service_id) {
         service_id -> Text,
-        from_status -> Nullable<Text>,
-        to_status -> Nullable<Text>,
-        actor -> Nullable<Text>,
-        reason -> Nullable<Text>,
-        epoch -> BigInt,
-        at -> Timestamptz,
+        instance_id -> Text,
+        fate -> Text,
+        event_id -> BigInt,
     }
 }
 

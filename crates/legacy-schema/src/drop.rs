@@ -38,7 +38,7 @@ macro_rules! queries {
                  AND NOT EXISTS (SELECT FROM set_aside WHERE set_aside.from_table = '",
                 $table,
                 "' AND set_aside.id = legacy.id) \
-                 AND NOT EXISTS (SELECT FROM instance_events WHERE instance_id = legacy.id)"
+                 AND NOT EXISTS (SELECT FROM service_fates WHERE instance_id = legacy.id)"
             ),
             drop: concat!("DROP TABLE ", $table),
         }

@@ -51,10 +51,11 @@ const CALLS: [(&str, &str); 13] = [
     ("POST", "/api/pool/claim"),
 ];
 /// The tables that hold no secret by design.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "ticks",
     "commands",
     "instance_events",
+    "service_fates",
     "leader_terms",
     "set_aside",
     "claim_requests",

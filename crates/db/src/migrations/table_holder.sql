@@ -17,7 +17,7 @@ WHERE activity.datname = current_database()
             AND locks.granted
             AND locks.locktype = 'relation'
             AND pg_class.relname IN ('instances', 'agent_metadata', 'pool_instances', 'provisions',
-                'instance_events', 'set_aside', 'pool_schema', 'leader_terms', 'ticks', 'commands')
+                'instance_events', 'service_fates', 'set_aside', 'pool_schema', 'leader_terms', 'ticks', 'commands')
     )
 ORDER BY activity.xact_start
 LIMIT 1

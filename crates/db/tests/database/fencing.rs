@@ -212,7 +212,7 @@ async fn writes(db: &Db, term: Term) -> Vec<(&'static str, Result<(), Error>)> {
         commands::finish => commands::finish(db, term, &[CommandId(1)], None, &json!({})),
         belongings::remember_volumes => belongings::remember_volumes(db, term, &volumes),
         belongings::prune => belongings::prune(db, term, old, 10),
-        events::prune => events::prune(db, term, old, 10),
+        events::prune => events::prune(db, term, old),
         budget::save => budget::save(db, term, &heard),
         fuse::save => fuse::save(db, term, Some(&tripped), 7),
         ticks::record => ticks::record(db, term, now, &Report::default()),

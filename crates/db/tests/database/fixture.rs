@@ -65,6 +65,15 @@ impl Fixture {
         found.unwrap_or_else(|| "no row".to_owned())
     }
 
+    /// The beginning of a month, this one's with 0, as a literal.
+    pub(crate) async fn month(&self, from_this_one: i32) -> String {
+        let month = format!(
+            "SELECT quote_literal((date_trunc('month', now() AT TIME ZONE 'UTC') \
+             + {from_this_one} * interval '1 month') AT TIME ZONE 'UTC')"
+        );
+        self.text(&month).await
+    }
+
     pub(crate) async fn status(&self, id: &str) -> String {
         self.text(&format!("SELECT status FROM instances WHERE id = '{id}'"))
             .await

@@ -15,6 +15,7 @@ mod fuse;
 mod keys;
 mod leading;
 mod migrating;
+mod parting;
 mod people;
 mod plans;
 mod pooler;

@@ -1,5 +1,6 @@
 //! The event log and what was set aside, as adoption asks for them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use pool_db::{events, set_aside};
@@ -28,30 +29,104 @@ async fn the_last_event_of_a_service_says_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn old_events_go_but_never_the_last_one_of_a_service() {
+async fn the_log_is_forgotten_a_month_at_a_time_and_the_last_event_of_a_service_never() {
     let fixture = Fixture::new().await;
     let (_leader, term) = fixture.leader().await;
-    fixture.row("a", "idle").await;
+    fixture.row("gone", "dead").await;
+    fixture.execute("DELETE FROM instances").await;
+    fixture.row("a", "claiming").await;
+    // As it is half a year later, when the next month that the leader made is long over.
     fixture
         .execute(
-            "UPDATE instances SET status = 'claiming'; UPDATE instances SET status = 'claimed'; \
-             UPDATE instance_events SET at = now() - interval '1 year'",
+            "UPDATE instances SET status = 'claimed'; \
+             CREATE TABLE old (LIKE instance_events INCLUDING ALL); \
+             INSERT INTO old SELECT * FROM instance_events; \
+             UPDATE old SET at = now() - interval '6 months'; TRUNCATE instance_events; \
+             ALTER TABLE instance_events ATTACH PARTITION old \
+             FOR VALUES FROM ('2000-01-01') TO ('2026-01-01')"
+                .replace("'2026-01-01'", &fixture.month(-1).await)
+                .as_str(),
         )
         .await;
     let day = Duration::from_secs(24 * 60 * 60);
-    let forgotten = [
-        events::prune(&fixture.db, term, 2 * 365 * day, 10)
-            .await
-            .unwrap(),
-        events::prune(&fixture.db, term, day, 1).await.unwrap(),
-        events::prune(&fixture.db, term, day, 10).await.unwrap(),
-        events::prune(&fixture.db, term, day, 10).await.unwrap(),
-    ];
-    assert_eq!(forgotten, [0, 1, 1, 0]);
-    assert_eq!(
-        fixture.text("SELECT to_status FROM instance_events").await,
-        "claimed"
+    events::prune(&fixture.db, term, 365 * day).await.unwrap();
+    let left = "SELECT count(*) FROM instance_events";
+    assert_eq!(fixture.text(left).await, "4");
+    events::prune(&fixture.db, term, day).await.unwrap();
+    assert_eq!(fixture.text(left).await, "0");
+    assert_eq!(fixture.text("SELECT to_regclass('old')").await, "null");
+    let services = ["service-gone".into(), "service-a".into()];
+    let last = events::last_by_service(&fixture.db, &services)
+        .await
+        .unwrap();
+    assert_eq!(last[&services[0]], LastEvent::Removed);
+    assert_eq!(last[&services[1]], LastEvent::ClaimedOrCrashed);
+    let ids = ["gone".into(), "a".into()];
+    let removed = events::removed(&fixture.db, &ids).await.unwrap();
+    assert_eq!(removed, HashSet::from(["gone".into()]));
+}
+
+#[tokio::test]
+async fn parts_are_made_ahead_and_an_event_that_has_none_is_kept_nevertheless() {
+    let fixture = Fixture::new().await;
+    let (_leader, term) = fixture.leader().await;
+    let parts = "SELECT string_agg(part::text, ' ' ORDER BY ends_at) FROM instance_event_parts";
+    let made = fixture.text(parts).await;
+    assert_eq!(made.split(' ').count(), 3, "{made}");
+    // As where no leader was there for months.
+    fixture
+        .execute(
+            "DO $$ DECLARE it regclass; BEGIN FOR it IN SELECT part FROM instance_event_parts LOOP \
+                  EXECUTE format('DROP TABLE %s', it); END LOOP; END $$",
+        )
+        .await;
+    fixture.row("a", "idle").await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    events::prune(&fixture.db, term, day).await.unwrap();
+    events::prune(&fixture.db, term, day).await.unwrap();
+    let ahead = fixture.text(parts).await;
+    assert!(
+        made.ends_with(&ahead),
+        "{ahead}: this month's are in the rest"
     );
+    fixture.row("b", "idle").await;
+    let events = "SELECT count(*) FROM instance_events_default";
+    assert_eq!(fixture.text(events).await, "2");
+    fixture
+        .execute(
+            "UPDATE instance_events SET at = now() - interval '2 days' WHERE instance_id = 'a'",
+        )
+        .await;
+    events::prune(&fixture.db, term, day).await.unwrap();
+    assert_eq!(fixture.text(events).await, "1");
+}
+
+/// Retention waits for nobody longer than a claim may, nor does a claim for it.
+#[tokio::test]
+async fn a_part_that_somebody_reads_is_dropped_later_and_keeps_nobody_waiting() {
+    let fixture = Fixture::new().await;
+    let (_leader, term) = fixture.leader().await;
+    let old = format!(
+        "CREATE TABLE old PARTITION OF instance_events FOR VALUES FROM ('2000-01-01') TO ({})",
+        fixture.month(-1).await
+    );
+    fixture.execute(&old).await;
+    fixture.execute("BEGIN; SELECT FROM instance_events").await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let began = tokio::time::Instant::now();
+    let refused = events::prune(&fixture.db, term, day).await;
+    assert!(
+        matches!(refused, Err(pool_db::Error::Wait(_))),
+        "{refused:?}"
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    fixture.execute("COMMIT").await;
+    events::prune(&fixture.db, term, day).await.unwrap();
+    assert_eq!(fixture.text("SELECT to_regclass('old')").await, "null");
 }
 
 #[tokio::test]

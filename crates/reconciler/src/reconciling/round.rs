@@ -24,7 +24,7 @@ use crate::sweeping::{SweepOrder, Volumes};
 use crate::working::{Draft, Order};
 use crate::{Error, budget};
 
-/// How often old events are pruned, and how many at once: far more than a busy pool writes.
+/// How often what is old is pruned, and of belongings how many at once: far more than a busy pool writes.
 const PRUNE_EVERY_ROUNDS: u64 = 20;
 const PRUNE_AT_MOST: usize = 5_000;
 
@@ -304,13 +304,12 @@ impl Reconciler {
             return;
         }
         let (db, term) = (&self.leading.context.db, self.leading.term);
-        let pruned = events::prune(db, term, self.keep_events, PRUNE_AT_MOST).await;
-        if let Err(error) = pruned {
-            warn!(error = %error, "the event log was not pruned; the next rounds try again");
+        if let Err(error) = events::prune(db, term, self.keep_events).await {
+            warn!(error = %error, "the event log was not pruned; later rounds try again");
         }
         let keep = Policy::BELONGINGS_KEPT_FOR;
         if let Err(error) = belongings::prune(db, term, keep, PRUNE_AT_MOST).await {
-            warn!(error = %error, "old belongings were not pruned; the next rounds try again");
+            warn!(error = %error, "old belongings were not pruned; later rounds try again");
         }
     }
 }

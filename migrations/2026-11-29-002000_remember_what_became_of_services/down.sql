@@ -1,0 +1,109 @@
+SET LOCAL lock_timeout = '400ms';
+
+CREATE OR REPLACE FUNCTION instances_before_update() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    -- Only this trigger counts and dates, whatever the statement says.
+    NEW.epoch := OLD.epoch;
+    NEW.status_changed_at := OLD.status_changed_at;
+
+    IF NEW.status IS NOT DISTINCT FROM OLD.status
+        AND NEW.delete_requested_at IS NOT DISTINCT FROM OLD.delete_requested_at
+    THEN
+        IF NOT NEW.unasked OR OLD.unasked THEN
+            RETURN NEW;
+        END IF;
+        -- What was decided while it was verified is void, as after a change of status.
+        IF NEW.status NOT IN ('starting', 'claiming') THEN
+            PERFORM instances_refuse(OLD, format('cannot be unasked while %s', NEW.status));
+        END IF;
+    ELSIF NEW.status IS DISTINCT FROM OLD.status THEN
+        IF NOT coalesce(instance_status_may_change(OLD.status, NEW.status), false) THEN
+            PERFORM instances_refuse(OLD,
+                format('cannot change from %s to %s', OLD.status, NEW.status));
+        END IF;
+        IF OLD.delete_requested_at IS NOT NULL OR NEW.delete_requested_at IS NOT NULL THEN
+            PERFORM instances_refuse(OLD,
+                format('cannot change from %s to %s once its destruction was asked for',
+                    OLD.status, NEW.status));
+        END IF;
+        IF NEW.status = 'idle' AND NEW.unasked THEN
+            PERFORM instances_refuse(OLD,
+                format('cannot change from %s to %s before its agent was asked',
+                    OLD.status, NEW.status));
+        END IF;
+        IF NEW.status IN ('claimed', 'dead') AND NEW.unasked THEN
+            PERFORM instances_refuse(OLD, format('cannot be unasked while %s', NEW.status));
+        END IF;
+        IF NEW.status = 'crashed' AND OLD.status <> 'claimed'
+            AND NOT (OLD.unasked AND NEW.unasked)
+        THEN
+            PERFORM instances_refuse(OLD,
+                format('cannot change from %s to %s, since it is nobody''s',
+                    OLD.status, NEW.status));
+        END IF;
+        IF OLD.status = 'starting' AND NEW.status = 'claimed' AND NOT OLD.unasked THEN
+            PERFORM instances_refuse(OLD,
+                format('cannot change from %s to %s without a lease, since its agent was asked',
+                    OLD.status, NEW.status));
+        END IF;
+    ELSIF OLD.delete_requested_at IS NOT NULL THEN
+        PERFORM instances_refuse(OLD,
+            format('cannot take back that its destruction was asked for (%s to %s)',
+                OLD.status, NEW.status));
+    ELSIF NEW.status NOT IN ('claimed', 'crashed') THEN
+        PERFORM instances_refuse(OLD,
+            format('cannot be asked to be destroyed from %s to %s; it goes by being dead',
+                OLD.status, NEW.status));
+    END IF;
+
+    NEW.epoch := OLD.epoch + 1;
+    NEW.status_changed_at := now();
+    INSERT INTO instance_events
+        (instance_id, service_id, from_status, to_status, actor, reason, epoch)
+    VALUES
+        (NEW.id, NEW.service_id, OLD.status, NEW.status, NEW.status_actor, NEW.status_reason,
+         NEW.epoch);
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE FUNCTION instances_before_delete() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.status <> 'dead' AND OLD.delete_requested_at IS NULL THEN
+        PERFORM instances_refuse(OLD,
+            format('cannot change from %s to no row', OLD.status));
+    END IF;
+    INSERT INTO instance_events
+        (instance_id, service_id, from_status, to_status, actor, reason, epoch)
+    VALUES
+        (OLD.id, OLD.service_id, OLD.status, NULL, OLD.status_actor, OLD.status_reason, OLD.epoch);
+    RETURN OLD;
+END $$;
+
+CREATE OR REPLACE FUNCTION instances_after_insert() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NEW.unasked AND NEW.status NOT IN ('starting', 'crashed') THEN
+        PERFORM instances_refuse(NEW,
+            format('cannot begin as %s before its agent was asked', NEW.status));
+    END IF;
+    IF NEW.delete_requested_at IS NOT NULL AND NEW.status NOT IN ('claimed', 'crashed') THEN
+        PERFORM instances_refuse(NEW,
+            format('cannot begin as %s with its destruction asked for', NEW.status));
+    END IF;
+    INSERT INTO instance_events
+        (instance_id, service_id, from_status, to_status, actor, reason, epoch)
+    VALUES
+        (NEW.id, NEW.service_id, NULL, NEW.status, NEW.status_actor, NEW.status_reason, NEW.epoch);
+    RETURN NULL;
+END $$;
+
+COMMENT ON FUNCTION instances_before_update() IS 'Refuses illegal changes; sets epoch and status_changed_at, also when an instance becomes unasked; writes the event.';
+COMMENT ON FUNCTION instances_before_delete() IS 'Lets a row go only when it is dead or its destruction was asked for; writes the event.';
+COMMENT ON FUNCTION instances_after_insert() IS 'Refuses a row in a state that no change leads to; writes the event.';
+
+DROP TABLE service_fates;

@@ -1,0 +1,2 @@
+-- The copies go with their table.
+SELECT;
