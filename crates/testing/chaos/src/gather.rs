@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
-use tokio_postgres::NoTls;
 
 use super::history::{History, Row};
 use super::http::Http;
 use super::settled::{Provision, World};
 use super::stage::{Stage, lock};
+use pool_harness::database;
 
 const ROWS: &str = "SELECT id, service_id, status, epoch, agent_name, conversation_id, \
                     delete_requested_at IS NOT NULL AS delete_requested FROM instances";
@@ -54,17 +54,8 @@ fn outside<T: DeserializeOwned>(stage: &Stage, path: &str) -> Result<T> {
 }
 
 fn table<T: DeserializeOwned>(stage: &Stage, query: &str) -> Result<Vec<T>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let whole = format!("SELECT coalesce(json_agg(t), '[]')::text FROM ({query}) AS t");
-    let text = runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(&stage.database_url, NoTls).await?;
-        let driver = tokio::spawn(connection);
-        let row = client.query_one(&whole, &[]).await?;
-        drop(client);
-        let _ = driver.await;
-        anyhow::Ok(row.try_get::<_, String>(0)?)
-    })?;
+    let text = database::first(&stage.database_url, &whole)?;
+    let text: String = text.with_context(|| format!("`{query}` gave nothing"))?;
     serde_json::from_str(&text).with_context(|| format!("what `{query}` gave"))
 }

@@ -26,11 +26,13 @@ use check::{Harm, Violation};
 use gather::State;
 use history::History;
 use http::Http;
+use people::People;
 use pool_harness::programs::{Slot, free_port};
 use pool_harness::stopwatch::Stopwatch;
 use pool_harness::{checkout, interrupt, running};
 use servers::Servers;
 use stage::{Stage, TARGET, lock};
+use trouble::Trouble;
 
 /// After this everything has to be in order: a creation that failed again and again is repeated
 /// after 20 s, and the end of an instance that could not be ended after twice as long each time.
@@ -132,7 +134,7 @@ fn act(stage: &Stage, run: Duration, seed: u64) -> Result<Vec<Violation>> {
     fight(stage, &mut servers, run, seed)?;
     interrupt::check()?;
     servers.calm()?;
-    trouble::end(stage);
+    Trouble::of(stage).end();
     let watch = Stopwatch::start();
     let unsettled = settle(stage, &mut servers, seed)?;
     let settled_in = watch.to_string();
@@ -161,8 +163,8 @@ fn fight(stage: &Stage, servers: &mut Servers<'_>, run: Duration, seed: u64) -> 
             scope.spawn(move || callers::call(stage, caller, seed));
         }
         let (people, troubles, blows) = (draw(), draw(), draw());
-        scope.spawn(move || people::work(stage, people));
-        scope.spawn(move || trouble::make(stage, troubles));
+        scope.spawn(move || People::of(stage).work(people));
+        scope.spawn(move || Trouble::of(stage).make(troubles));
         let blows = scope.spawn(move || {
             let struck = blows::strike(stage, servers, blows, run);
             stage.end();
@@ -180,6 +182,7 @@ fn fight(stage: &Stage, servers: &mut Servers<'_>, run: Duration, seed: u64) -> 
 fn settle(stage: &Stage, servers: &mut Servers<'_>, seed: u64) -> Result<Vec<String>> {
     let watch = Stopwatch::start();
     let (http, mut rng) = (Http::new(&stage.key), Rng::with_seed(!seed));
+    let people = People::of(stage);
     let (mut calm, mut number, mut swept) = (0, 0, false);
     loop {
         servers.ensure_running()?;
@@ -201,12 +204,12 @@ fn settle(stage: &Stage, servers: &mut Servers<'_>, seed: u64) -> Result<Vec<Str
         interrupt::check()?;
         // What is really lost waits for a person, who waits whether it comes back by itself.
         if watch.elapsed() >= CONFIRM_AFTER {
-            people::confirm(stage, &http, 0);
+            people.confirm(0);
         }
         // What a request made whose caller was gone by then is found every ten minutes, or now.
         if watch.elapsed() >= SWEEP_AFTER && !swept {
             swept = true;
-            people::sweep(stage, &http, 0);
+            people.sweep(0);
         }
         sleep(LOOK_EVERY);
     }

@@ -30,48 +30,114 @@ const AGENT_FAULTS: &[&str] = &[
 
 const BEFALLS: &[&str] = &["crash", "stop", "sleep", "redeploy", "fail", "delete"];
 
-/// Makes trouble until the run is over.
-pub(super) fn make(stage: &Stage, seed: u64) {
-    let mut rng = Rng::with_seed(seed);
-    let http = Http::new("");
-    while stage.pause(rng.u64(500..3_000)) {
+/// Whoever makes it, by the control API.
+pub(super) struct Trouble<'a> {
+    stage: &'a Stage,
+    http: Http,
+}
+
+impl<'a> Trouble<'a> {
+    pub(super) fn of(stage: &'a Stage) -> Self {
+        let http = Http::new("");
+        Self { stage, http }
+    }
+
+    /// Makes trouble until the run is over.
+    pub(super) fn make(&self, seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        while self.stage.pause(rng.u64(500..3_000)) {
+            self.strike(&mut rng);
+        }
+    }
+
+    fn strike(&self, rng: &mut Rng) {
         match rng.u8(..12) {
             0 => {
                 // Not the edge's block: after that nothing is sent for five minutes, as it should.
                 let probability = f64::from(rng.u8(2..15)) / 100.0;
-                let (fault, for_ms) = (refusal(&mut rng), rng.u64(1_000..8_000));
+                let (fault, for_ms) = (refusal(rng), rng.u64(1_000..8_000));
                 let rule = json!({ "fault": fault, "probability": probability, "forMs": for_ms });
-                post(stage, &http, "/faults", &rule);
-                stage.tally.add("faults", "some requests fail");
+                self.post("/faults", &rule);
+                self.stage.tally.add("faults", "some requests fail");
             }
-            1..=3 => inject(stage, &http, &listing(&mut rng), &[], rng.u8(1..3)),
-            4 => inject(stage, &http, &refusal(&mut rng), &[], 1),
+            1..=3 => self.inject(&listing(rng), &[], rng.u8(1..3)),
+            4 => self.inject(&refusal(rng), &[], 1),
             5 => {
                 let operations = ["keyCreate", "inboxCreate", "keyDelete", "inboxDelete"];
                 let operation = operations[rng.usize(..operations.len())];
-                inject(stage, &http, &refusal(&mut rng), &[operation], 1);
+                self.inject(&refusal(rng), &[operation], 1);
             }
             6 => {
-                let fault = if rng.bool() {
-                    "deploy_fails"
-                } else {
-                    "deploy_sticks"
-                };
-                inject(stage, &http, &json!({ "kind": fault }), &[], 1);
+                let kinds = ["deploy_sticks", "deploy_fails"];
+                let kind = kinds[usize::from(rng.bool())];
+                self.inject(&json!({ "kind": kind }), &[], 1);
             }
-            7 => befall(stage, &http, &mut rng),
-            8 => heal(stage, &http, &mut rng),
-            _ => ail(stage, &http, &mut rng),
+            7 => self.befall(rng),
+            8 => self.heal(|| rng.bool()),
+            _ => self.ail(rng),
         }
     }
-}
 
-/// Ends all of it.
-pub(super) fn end(stage: &Stage) {
-    let http = Http::new("");
-    let _ = http.delete(&format!("{}/faults", stage.simulated.control_url));
-    for service in services(stage, &http) {
-        post(stage, &http, &format!("/agents/{service}/heal"), &json!({}));
+    /// Ends all of it.
+    pub(super) fn end(&self) {
+        let url = format!("{}/faults", self.stage.simulated.control_url);
+        let _ = self.http.delete(&url);
+        self.heal(|| true);
+    }
+
+    fn inject(&self, fault: &Value, operations: &[&str], count: u8) {
+        let kind = fault["kind"].as_str().unwrap_or_default();
+        let rule = json!({ "fault": fault, "count": count, "operations": operations });
+        if self.post("/faults", &rule) {
+            self.stage.tally.add("faults", kind);
+        }
+    }
+
+    fn befall(&self, rng: &mut Rng) {
+        let verb = BEFALLS[rng.usize(..BEFALLS.len())];
+        if let Some(service) = rng.choice(self.services())
+            && self.post(&format!("/services/{service}/{verb}"), &json!({}))
+        {
+            self.stage.tally.add("faults", format!("service: {verb}"));
+        }
+    }
+
+    fn ail(&self, rng: &mut Rng) {
+        let fault = AGENT_FAULTS[rng.usize(..AGENT_FAULTS.len())];
+        let body = match fault {
+            "slow" => json!({ "ms": rng.u64(100..3_000) }),
+            _ => json!({}),
+        };
+        if let Some(service) = rng.choice(self.services())
+            && self.post(&format!("/agents/{service}/{fault}"), &body)
+        {
+            self.stage.tally.add("faults", format!("agent: {fault}"));
+        }
+    }
+
+    /// These agents are well again.
+    fn heal(&self, mut is_healed: impl FnMut() -> bool) {
+        for service in self.services() {
+            if is_healed() {
+                self.post(&format!("/agents/{service}/heal"), &json!({}));
+            }
+        }
+    }
+
+    /// The services that are alive and have an agent.
+    fn services(&self) -> Vec<String> {
+        let url = format!("{}/world", self.stage.simulated.control_url);
+        let world = self.http.get(&url).map_or(Value::Null, |reply| reply.body);
+        let agents = world["agents"].as_array().into_iter().flatten();
+        let ids = agents.filter_map(|agent| agent["serviceId"].as_str().map(str::to_owned));
+        ids.collect()
+    }
+
+    /// Whether it was done: what it was meant for may be gone by now.
+    fn post(&self, path: &str, body: &Value) -> bool {
+        let url = format!("{}{path}", self.stage.simulated.control_url);
+        let reply = self.http.post(&url, body);
+        reply.is_ok_and(|reply| reply.status == 200)
     }
 }
 
@@ -99,66 +165,4 @@ fn refusal(rng: &mut Rng) -> Value {
         5 => json!({ "kind": "latency", "ms": rng.u64(200..2_500) }),
         _ => json!({ "kind": "dropped" }),
     }
-}
-
-fn inject(stage: &Stage, http: &Http, fault: &Value, operations: &[&str], count: u8) {
-    let kind = fault["kind"].as_str().unwrap_or_default().to_owned();
-    let mut rule = json!({ "fault": fault, "count": count });
-    if !operations.is_empty() {
-        rule["operations"] = json!(operations);
-    }
-    if post(stage, http, "/faults", &rule) {
-        stage.tally.add("faults", kind);
-    }
-}
-
-fn befall(stage: &Stage, http: &Http, rng: &mut Rng) {
-    let verb = BEFALLS[rng.usize(..BEFALLS.len())];
-    if let Some(service) = rng.choice(services(stage, http))
-        && post(
-            stage,
-            http,
-            &format!("/services/{service}/{verb}"),
-            &json!({}),
-        )
-    {
-        stage.tally.add("faults", format!("service: {verb}"));
-    }
-}
-
-fn ail(stage: &Stage, http: &Http, rng: &mut Rng) {
-    let fault = AGENT_FAULTS[rng.usize(..AGENT_FAULTS.len())];
-    let body = match fault {
-        "slow" => json!({ "ms": rng.u64(100..3_000) }),
-        _ => json!({}),
-    };
-    if let Some(service) = rng.choice(services(stage, http))
-        && post(stage, http, &format!("/agents/{service}/{fault}"), &body)
-    {
-        stage.tally.add("faults", format!("agent: {fault}"));
-    }
-}
-
-/// Half of the agents are well again.
-fn heal(stage: &Stage, http: &Http, rng: &mut Rng) {
-    for service in services(stage, http) {
-        if rng.bool() {
-            post(stage, http, &format!("/agents/{service}/heal"), &json!({}));
-        }
-    }
-}
-
-/// The services that are alive and have an agent.
-fn services(stage: &Stage, http: &Http) -> Vec<String> {
-    let world = http.get(&format!("{}/world", stage.simulated.control_url));
-    let world = world.map_or(Value::Null, |reply| reply.body);
-    let agents = world["agents"].as_array().into_iter().flatten();
-    let ids = agents.filter_map(|agent| agent["serviceId"].as_str().map(str::to_owned));
-    ids.collect()
-}
-
-/// Whether it was done: what it was meant for may be gone by now.
-fn post(stage: &Stage, http: &Http, path: &str, body: &Value) -> bool {
-    let reply = http.post(&format!("{}{path}", stage.simulated.control_url), body);
-    reply.is_ok_and(|reply| reply.status == 200)
 }

@@ -6,6 +6,7 @@ use std::env;
 use anyhow::{Context, Result, anyhow};
 use local_postgres::{Options, Server};
 use tokio_postgres::NoTls;
+use tokio_postgres::types::FromSql;
 
 use crate::postgresql;
 
@@ -96,6 +97,11 @@ pub fn drop_database(admin_url: &str, name: &str) -> Result<()> {
 
 /// Runs one statement; the first column of its first row where it has one, as a number.
 pub fn sql(url: &str, statement: &str) -> Result<Option<i64>> {
+    first(url, statement)
+}
+
+/// The same of any type.
+pub fn first<T: for<'a> FromSql<'a>>(url: &str, statement: &str) -> Result<Option<T>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
