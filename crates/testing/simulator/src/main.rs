@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use pool_simulator::faults::Chaos;
 use pool_simulator::world::{LimitBody, ResetFormat};
 use pool_simulator::{Options, RateLimits, Settings, Simulator};
@@ -64,27 +64,13 @@ struct Arguments {
     requests_per_second: u32,
     /// How X-RateLimit-Reset tells the time.
     #[arg(long, value_enum, default_value = "seconds")]
-    rate_reset: Reset,
+    rate_reset: ResetFormat,
     /// What the body of Railway's own 429 is.
     #[arg(long, value_enum, default_value = "json")]
-    rate_body: Body,
+    rate_body: LimitBody,
     /// How likely a request meets a random fault, 0 to 1.
     #[arg(long)]
     chaos: Option<f64>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Reset {
-    Seconds,
-    Millis,
-    Iso,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Body {
-    Json,
-    Text,
-    Html,
 }
 
 impl Arguments {
@@ -105,16 +91,8 @@ impl Arguments {
                 limits: RateLimits {
                     per_hour: limit(self.requests_per_hour),
                     per_second: limit(self.requests_per_second),
-                    reset: match self.rate_reset {
-                        Reset::Seconds => ResetFormat::UnixSeconds,
-                        Reset::Millis => ResetFormat::UnixMillis,
-                        Reset::Iso => ResetFormat::Iso,
-                    },
-                    body: match self.rate_body {
-                        Body::Json => LimitBody::Json,
-                        Body::Text => LimitBody::Text,
-                        Body::Html => LimitBody::Html,
-                    },
+                    reset: self.rate_reset,
+                    body: self.rate_body,
                 },
                 ..Settings::default()
             },

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// How long the world's things take and how many of them it allows.
@@ -138,19 +139,21 @@ impl RateLimits {
 }
 
 /// Railway does not say in which form it tells the end of a window, so all likely ones are modelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetFormat {
     /// Seconds since 1970.
+    #[value(name = "seconds")]
     UnixSeconds,
     /// Milliseconds since 1970.
+    #[value(name = "millis")]
     UnixMillis,
     /// RFC 3339.
     Iso,
 }
 
 /// What a 429 of Railway's own limiter says; which of them is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitBody {
     /// A GraphQL answer with an error and no data.
