@@ -1,4 +1,8 @@
 //! What can go wrong, each in one sentence that names the thing and, where there is one, the remedy.
+#![expect(
+    missing_docs,
+    reason = "the sentence of each error says what its fields are"
+)]
 
 use std::io;
 use std::path::PathBuf;
@@ -11,10 +15,7 @@ pub enum Error {
         "PostgreSQL's server programs (initdb and postgres) were not found in {searched}: install \
          PostgreSQL's server programs (Debian: apt-get install postgresql) or set PG_BIN_DIR"
     )]
-    FindPrograms {
-        /// The places looked at, for the reader.
-        searched: String,
-    },
+    FindPrograms { searched: String },
     /// `PG_BIN_DIR` is set, and wrong; it is not passed over in silence.
     #[error(
         "PG_BIN_DIR is {}, which does not hold both initdb and postgres: install PostgreSQL's \
@@ -22,26 +23,15 @@ pub enum Error {
          has them",
         dir.display()
     )]
-    ReadBinDir {
-        /// The value of `PG_BIN_DIR`.
-        dir: PathBuf,
-    },
+    ReadBinDir { dir: PathBuf },
     /// A program exists and cannot be run.
     #[error("{} could not be run", program.display())]
-    RunProgram {
-        /// The program.
-        program: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    RunProgram { program: PathBuf, source: io::Error },
     /// The directory of the server could not be prepared or read.
     #[error("{} could not be {verb}", path.display())]
     UseFile {
-        /// What was attempted: `created`, `read`, …
         verb: &'static str,
-        /// The file or directory.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
     /// Root starts the server as another account, which cannot pass through this directory.
@@ -50,20 +40,10 @@ pub enum Error {
          directory below /var/lib or the temporary directory",
         path.display()
     )]
-    ReachDirectory {
-        /// The first directory on the way that is closed.
-        path: PathBuf,
-        /// The account the server would run as.
-        account: String,
-    },
+    ReachDirectory { path: PathBuf, account: String },
     /// `initdb` failed.
     #[error("initdb could not make a database cluster in {}: {output}", dir.display())]
-    InitCluster {
-        /// The data directory.
-        dir: PathBuf,
-        /// What it printed.
-        output: String,
-    },
+    InitCluster { dir: PathBuf, output: String },
     /// The data directory belongs to another major version.
     #[error(
         "{} was made by PostgreSQL {found}, the programs found are version {programs}: remove it, \
@@ -71,62 +51,31 @@ pub enum Error {
         dir.display()
     )]
     MatchVersion {
-        /// The data directory.
         dir: PathBuf,
-        /// The version that made it.
         found: String,
-        /// The version of the programs.
         programs: String,
     },
     /// A server runs in this directory already.
     #[error("a PostgreSQL server (process {pid}) already runs in {}", dir.display())]
-    StartTwice {
-        /// The directory.
-        dir: PathBuf,
-        /// Its process.
-        pid: i32,
-    },
+    StartTwice { dir: PathBuf, pid: i32 },
     /// Another manager kept the directory locked for too long.
     #[error(
         "{} is still locked by another process after {seconds} s",
         path.display()
     )]
-    LockDirectory {
-        /// The lock file.
-        path: PathBuf,
-        /// How long was waited.
-        seconds: u64,
-    },
+    LockDirectory { path: PathBuf, seconds: u64 },
     /// No free port could be had.
     #[error("no free port on 127.0.0.1 could be had")]
-    ChoosePort {
-        /// Why not.
-        source: io::Error,
-    },
+    ChoosePort { source: io::Error },
     /// The server ended before it was ready.
     #[error("PostgreSQL ended before it was ready ({status}); its log ends: {log}")]
-    StartServer {
-        /// How it ended.
-        status: String,
-        /// The last lines of its log.
-        log: String,
-    },
+    StartServer { status: String, log: String },
     /// The server did not get ready in time, and was ended.
     #[error("PostgreSQL was not ready after {seconds} s; its log ends: {log}")]
-    AwaitReady {
-        /// How long was waited.
-        seconds: u64,
-        /// The last lines of its log.
-        log: String,
-    },
+    AwaitReady { seconds: u64, log: String },
     /// The server did not end in time.
     #[error("PostgreSQL (process {pid}) did not end within {seconds} s")]
-    StopServer {
-        /// Its process.
-        pid: i32,
-        /// How long was waited.
-        seconds: u64,
-    },
+    StopServer { pid: i32, seconds: u64 },
 }
 
 impl Error {

@@ -3,18 +3,12 @@
 /// What happens in one step, and to which server or instance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Action {
-    /// What.
     pub verb: Verb,
-    /// To whom.
     pub index: u8,
 }
 
 /// What happens in one step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(
-    missing_docs,
-    reason = "each is its own sentence, with a server or an instance"
-)]
 pub enum Verb {
     ServerLeases,
     ServerLeasesAndTheAnswerIsLost,

@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![expect(
+    missing_docs,
+    reason = "a name that says it all, such as the database's own, needs no more"
+)]
 
 pub mod action;
 mod claiming;

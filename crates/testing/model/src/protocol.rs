@@ -24,7 +24,6 @@ pub struct Scope {
     pub restored: bool,
 }
 
-/// What is looked for.
 #[derive(Debug, Clone, Copy)]
 pub enum Search {
     /// A state in which any sentence does not hold.
@@ -38,13 +37,10 @@ pub enum Search {
 /// The protocol under some rules, from some beginnings.
 #[derive(Debug, Clone)]
 pub struct Protocol {
-    /// Which steps there are.
     pub scope: Scope,
-    /// What is kept to.
     pub rules: Rules,
     /// The states of the rows at the beginning.
     pub begins: Vec<[Code; INSTANCES]>,
-    /// What is looked for.
     pub search: Search,
 }
 

@@ -44,7 +44,6 @@ impl Code {
         Self::of(State::new(status))
     }
 
-    /// Of a whole state.
     #[must_use]
     pub fn of(state: State) -> Self {
         let status = Status::ALL.iter().position(|it| *it == state.status);

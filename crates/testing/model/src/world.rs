@@ -28,7 +28,6 @@ pub const RESTORED: Set = 1 << 6;
 /// Names a lease: which server's claim, and which of its tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token {
-    /// Whose claim.
     pub server: u8,
     /// Its first, or a later one.
     pub attempt: u8,
@@ -37,16 +36,13 @@ pub struct Token {
 /// One row of the `instances` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Row {
-    /// Its state.
     pub code: Code,
-    /// `claim_token`.
     pub token: Option<Token>,
 }
 
 /// One agent on Railway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Agent {
-    /// Whether its service exists.
     pub exists: bool,
     /// For whose claims it was provisioned, whoever knows it.
     pub holds: Set,
@@ -70,7 +66,6 @@ pub enum Claim {
     Failed(u8, Set),
     /// The agent said that it is somebody's already.
     Bound(u8, Set),
-    /// Nobody can know.
     Unknown(u8, Set),
     /// The caller was answered 200, with this instance.
     Answered(u8, Set),
@@ -82,37 +77,27 @@ pub enum Claim {
 /// time, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Statement {
-    /// Lease any but these.
     Lease(Token, Set),
-    /// Confirm this instance.
     Confirm(Token, u8),
     /// Keep this instance for somebody.
     Bind(Token, u8),
-    /// Release.
     Release(Token),
-    /// Abandon.
     Abandon(Token),
 }
 
 /// What a leader has decided and not yet done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Plan {
-    /// Nothing.
     None,
     /// Change the state of an instance's row. `fresh`: the row's epoch is still the one it saw.
     Change {
-        /// Whose.
         instance: u8,
-        /// What it saw.
         from: Code,
-        /// What it wants.
         to: Code,
         /// Whether the row has not moved on since.
         fresh: bool,
     },
-    /// Destroy the service.
     Destroy(u8),
-    /// Remove the row.
     Remove(u8),
 }
 
@@ -130,11 +115,9 @@ pub enum Lead {
 /// One server. One that is down differs from one that does nothing only by having forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Server {
-    /// Whether it leads.
     pub lead: Lead,
     /// What it has decided as leader.
     pub plan: Plan,
-    /// Its one claim.
     pub claim: Claim,
     /// A statement of its claim that may still take effect.
     pub sent: Option<Statement>,
@@ -158,11 +141,8 @@ pub enum Harm {
 /// One state of everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct World {
-    /// By instance.
     pub rows: [Row; INSTANCES],
-    /// By instance.
     pub agents: [Agent; INSTANCES],
-    /// The servers.
     pub servers: [Server; SERVERS],
     /// Who holds the advisory lock.
     pub lock: Option<u8>,

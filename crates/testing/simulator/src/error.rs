@@ -26,11 +26,8 @@ pub enum SimulatorError {
     )]
     OpenFileLimit {
         agents: usize,
-        /// How many open files they need.
         needed: u64,
-        /// The limit of open files, already raised to the hard one.
         limit: u64,
-        /// How many agents the limit allows.
         at_most: usize,
     },
     /// As many agents as allowed have their port already.
@@ -49,7 +46,6 @@ pub enum SimulatorError {
     #[error("service {service_id} cannot {verb}: {reason}")]
     Impossible {
         service_id: ServiceId,
-        /// What was asked of it.
         verb: &'static str,
         reason: &'static str,
     },

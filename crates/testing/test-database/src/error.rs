@@ -1,4 +1,8 @@
 //! Why a test got no database.
+#![expect(
+    missing_docs,
+    reason = "the sentence of each error says what its fields are"
+)]
 
 use std::path::PathBuf;
 
@@ -11,26 +15,19 @@ pub enum Error {
     /// The directory of the shared server could not be emptied.
     #[error("{} could not be removed", dir.display())]
     RemoveServer {
-        /// The directory.
         dir: PathBuf,
-        /// Why not.
         source: std::io::Error,
     },
     /// The server's address is no URL that names a database.
     #[error("{variable} must be a URL such as postgres://user:password@host:port/database")]
-    ReadUrl {
-        /// The environment variable.
-        variable: &'static str,
-    },
+    ReadUrl { variable: &'static str },
     /// The server did not accept us.
     #[error("the PostgreSQL server for tests did not accept a connection")]
     Connect(#[source] tokio_postgres::Error),
     /// Creating a database failed, or asking about those that exist.
     #[error("the database `{database}` for tests could not be made")]
     CreateDatabase {
-        /// Its name.
         database: String,
-        /// Why not.
         source: tokio_postgres::Error,
     },
     /// The migrations failed.
@@ -38,8 +35,5 @@ pub enum Error {
     Migrate(String),
     /// Something on the way took too long.
     #[error("no test database within {seconds} s")]
-    TakeTooLong {
-        /// How long was waited.
-        seconds: u64,
-    },
+    TakeTooLong { seconds: u64 },
 }
