@@ -1,4 +1,4 @@
-//! The client: one connection to one agent for each call, with the pool's key.
+//! The client: calls agents with the pool's key.
 
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ pub struct AgentClient {
 /// A claim waits for this at most before it tries another agent. Railway's edge accepts connections
 /// in well under a second; the kernel repeats a lost SYN after 1 s and 3 s, so two may be lost.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection is kept for the provision that follows a health check at once, and no longer: whoever closes
+/// those that are idle does so after seconds (Node after 5), and one that is closed just as a request leaves
+/// would leave nobody knowing whether a provision arrived.
+const KEPT_FOR: Duration = Duration::from_millis(500);
 
 const HTTPS: &str = "https://";
 
@@ -66,9 +71,8 @@ impl AgentClient {
         let http = HttpClient::new(transport, |builder| {
             builder
                 .connect_timeout(CONNECT_TIMEOUT)
-                // A kept connection may be closed by the agent just as the next request leaves, and
-                // nobody could say then whether a provision arrived. Each call makes its own.
-                .pool_max_idle_per_host(0)
+                .pool_max_idle_per_host(1)
+                .pool_idle_timeout(KEPT_FOR)
                 // With a proxy in between, its refusals could not be told from the agent's.
                 .no_proxy()
         })

@@ -1,12 +1,13 @@
 //! `POST /pool/provision`: the agent becomes somebody's. What counts is which failures are
 //! definite: it did not happen. Every other is indeterminate, and such an agent is never offered again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pool_domain::{Redactor, Secret};
 use pool_http_client::{BodyError, SendError};
 use reqwest::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::client::{Author, Refusal, body, words};
 use crate::{AgentClient, ProvisionFailure, conversation};
@@ -18,10 +19,15 @@ pub struct ProvisionRequest {
     /// What it calls itself in its conversation.
     pub agent_name: String,
     /// What it is told to be and to do.
-    pub instructions: String,
+    #[serde(serialize_with = "as_text")]
+    pub instructions: Arc<str>,
     /// The conversation that it is to join; none to open one of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_url: Option<String>,
+}
+
+fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }
 
 /// What an agent became.
@@ -96,17 +102,20 @@ impl AgentClient {
         }
         let body = body(&mut response).await.map_err(|e| cut_off(&e))?;
         self.readiness.forget(url);
-        read(&body, &self.redactor.and(callers_own(request)))
+        read(&body, || self.redactor.and(callers_own(request)))
     }
 }
 
 /// `ok: false` in a 200 is indeterminate: no runtime is known to answer so, and what it would have done
 /// before is anybody's guess.
-fn read(body: &[u8], redactor: &Redactor) -> Result<Provisioned, ProvisionFailure> {
+///
+/// The redactor knows the instructions in every form in which they may be quoted, so it is made only for an
+/// answer that is quoted.
+fn read(body: &[u8], redactor: impl FnOnce() -> Redactor) -> Result<Provisioned, ProvisionFailure> {
     let answer: Answer = serde_json::from_slice(body)
         .map_err(|_| indeterminate("the agent answered 200, but not what was agreed"))?;
     if !answer.ok {
-        let words = words(body, redactor);
+        let words = words(body, &redactor());
         return Err(indeterminate(format!(
             "the agent answered 200, not ok: {words}"
         )));
@@ -121,7 +130,7 @@ fn read(body: &[u8], redactor: &Redactor) -> Result<Provisioned, ProvisionFailur
 
 /// What a caller trusted us with is told to the agent, and to nobody who reads why it refused.
 fn callers_own(request: &ProvisionRequest) -> impl Iterator<Item = Secret> {
-    let texts = [Some(&request.instructions), request.join_url.as_ref()];
+    let texts = [Some(&*request.instructions), request.join_url.as_deref()];
     texts.into_iter().flatten().map(Secret::new)
 }
 
@@ -200,9 +209,9 @@ mod tests {
             ok in "true|false|null|1|\"true\"|\"\\PC{0,9}\"",
             invite in "null|7|\"[a-z/:.]{0,20}\"",
         ) {
-            let _ = read(&body, &Redactor::default());
+            let _ = read(&body, Redactor::default);
             let body = format!("{{\"ok\":{ok},\"inviteUrl\":{invite},\"joined\":null}}");
-            let outcome = read(body.as_bytes(), &Redactor::default());
+            let outcome = read(body.as_bytes(), Redactor::default);
             prop_assert_eq!(outcome.is_ok(), ok == "true" && invite != "7", "{}", body);
         }
 
@@ -214,7 +223,7 @@ mod tests {
             let body = serde_json::json!({
                 "ok": true, "inviteUrl": invite, "conversationId": conversation, "joined": true,
             });
-            let read = read(body.to_string().as_bytes(), &Redactor::default());
+            let read = read(body.to_string().as_bytes(), Redactor::default);
             let expected = Provisioned {
                 invite_url: Some(invite),
                 conversation_id: Some(conversation),

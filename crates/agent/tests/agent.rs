@@ -1,6 +1,8 @@
 //! The client against agents that behave, and against peers that do not.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pool_agent::{AgentClient, Health, ProvisionFailure, ProvisionRequest, Provisioned};
@@ -26,9 +28,61 @@ fn client() -> Result<AgentClient, pool_agent::Error> {
 fn request(join_url: Option<&str>) -> ProvisionRequest {
     ProvisionRequest {
         agent_name: "Ada".to_owned(),
-        instructions: "Help.".to_owned(),
+        instructions: "Help.".into(),
         join_url: join_url.map(str::to_owned),
     }
+}
+
+/// An agent that is ready and lets itself be provisioned, and the number of connections made to it. It
+/// keeps them, or ends each after an answer.
+async fn counting(keeps: bool) -> std::io::Result<(String, Arc<AtomicUsize>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while let Ok(1..) = stream.read(&mut request).await {
+                    let answer =
+                        "HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{\"ready\":true,\"ok\":true}";
+                    stream.write_all(answer.as_bytes()).await?;
+                    if !keeps {
+                        break;
+                    }
+                }
+                Ok::<_, std::io::Error>(())
+            });
+        }
+    });
+    Ok((url, made))
+}
+
+#[tokio::test]
+async fn a_health_check_and_the_provision_after_it_share_a_connection() -> TestResult {
+    let (url, made) = counting(true).await?;
+    let agents = client()?;
+    agents.health(&url, SOON).await?;
+    agents.provision(&url, &request(None), SOON).await?;
+    assert_eq!(made.load(Ordering::Relaxed), 1);
+    // Later it could be closed just as the next request leaves.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    agents.health(&url, SOON).await?;
+    assert_eq!(made.load(Ordering::Relaxed), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_the_agent_ended_is_made_anew() -> TestResult {
+    let (url, made) = counting(false).await?;
+    let agents = client()?;
+    agents.health(&url, SOON).await?;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    agents.provision(&url, &request(None), SOON).await?;
+    assert_eq!(made.load(Ordering::Relaxed), 2);
+    Ok(())
 }
 
 async fn answers(verb: &str, route: &str, answer: ResponseTemplate) -> MockServer {
@@ -260,7 +314,7 @@ async fn an_agent_that_is_somebodys_says_so_and_in_which_conversation() -> TestR
 async fn no_secret_and_nothing_of_the_callers_comes_back_in_a_refusal() -> TestResult {
     let request = ProvisionRequest {
         agent_name: "Ada".to_owned(),
-        instructions: "Tell \"nobody\"\nof it".to_owned(),
+        instructions: "Tell \"nobody\"\nof it".into(),
         join_url: Some("https://join.test/i/42".to_owned()),
     };
     let said = format!(

@@ -40,7 +40,7 @@ async fn heard(client: &AgentClient, domain: &str, fault: &str) -> String {
     let url = format!("http://{domain}");
     let request = ProvisionRequest {
         agent_name: "Ada".to_owned(),
-        instructions: "Help.".to_owned(),
+        instructions: "Help.".into(),
         join_url: None,
     };
     let health = client.health(&url, SOON).await;

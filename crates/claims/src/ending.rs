@@ -60,7 +60,7 @@ impl Claim {
             agent_name: request.agent_name.clone(),
             conversation_id: provisioned.conversation_id.clone(),
             invite_url: invite_url.or(request.join_url.as_ref()).cloned(),
-            instructions: request.instructions.clone(),
+            instructions: request.instructions.to_string(),
             source_branch: self.shared.settings.source_branch.clone(),
             joined: provisioned.joined,
             invited: invite_url.is_some(),

@@ -52,13 +52,13 @@ pub(crate) async fn told_before(
 fn fingerprint(request: &ClaimRequest) -> Fingerprint {
     let mut hash = Sha256::new();
     for part in [
-        Some(&request.agent_name),
-        Some(&request.instructions),
-        request.join_url.as_ref(),
+        Some(&*request.agent_name),
+        Some(&*request.instructions),
+        request.join_url.as_deref(),
     ] {
         let length = part.map_or(u64::MAX, |part| part.len() as u64);
         hash.update(length.to_be_bytes());
-        hash.update(part.map_or("", String::as_str));
+        hash.update(part.unwrap_or(""));
     }
     Fingerprint(hash.finalize().into())
 }
@@ -70,7 +70,7 @@ mod tests {
     fn hash(agent_name: &str, instructions: &str, join_url: Option<&str>) -> Fingerprint {
         fingerprint(&ClaimRequest {
             agent_name: agent_name.to_owned(),
-            instructions: instructions.to_owned(),
+            instructions: instructions.into(),
             join_url: join_url.map(str::to_owned),
             idempotency_key: None,
         })

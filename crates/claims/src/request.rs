@@ -1,6 +1,7 @@
 //! What a caller asks for and what he gets.
 
 use std::fmt;
+use std::sync::Arc;
 
 use pool_domain::{IdempotencyKey, InstanceId, Secret};
 
@@ -10,7 +11,7 @@ pub struct ClaimRequest {
     /// What it is to call itself.
     pub agent_name: String,
     /// What it is told to be and to do: the caller's own, and in no log.
-    pub instructions: String,
+    pub instructions: Arc<str>,
     /// The conversation that it is to join; none to open one of its own.
     pub join_url: Option<String>,
     /// The name by which the caller may repeat it.

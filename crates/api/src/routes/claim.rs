@@ -68,7 +68,7 @@ fn read(fields: &Map<String, Value>, environment: &str) -> Result<ClaimRequest, 
     }
     Ok(ClaimRequest {
         agent_name,
-        instructions,
+        instructions: instructions.into(),
         join_url,
         idempotency_key: None,
     })

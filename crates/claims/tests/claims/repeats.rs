@@ -135,7 +135,7 @@ async fn the_same_key_with_another_request_is_refused() {
     stage.stock(&["a", "b"]).await;
     claim(&stage, "k").await.unwrap();
     let other = ClaimRequest {
-        instructions: "Be quick.".to_owned(),
+        instructions: "Be quick.".into(),
         ..keyed("k")
     };
     let refused = stage.claims.claim(other).await;

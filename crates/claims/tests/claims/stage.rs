@@ -188,7 +188,7 @@ async fn server(url: &str, seed: u64, settings: ClaimSettings) -> Claims {
 pub(crate) fn request() -> ClaimRequest {
     ClaimRequest {
         agent_name: "Ada".to_owned(),
-        instructions: "Be kind.".to_owned(),
+        instructions: "Be kind.".into(),
         join_url: None,
         idempotency_key: None,
     }
