@@ -1,5 +1,7 @@
 //! How an attempt at one instance ends, and what its caller is told.
 
+use std::sync::Arc;
+
 use pool_agent::Provisioned;
 use pool_db::claims::Confirmation;
 use pool_db::storable;
@@ -60,7 +62,7 @@ impl Claim {
             agent_name: request.agent_name.clone(),
             conversation_id: provisioned.conversation_id.clone(),
             invite_url: invite_url.or(request.join_url.as_ref()).cloned(),
-            instructions: request.instructions.to_string(),
+            instructions: Arc::clone(&request.instructions),
             source_branch: self.shared.settings.source_branch.clone(),
             joined: provisioned.joined,
             invited: invite_url.is_some(),
@@ -88,7 +90,7 @@ impl Claim {
 
 /// What the agent said as the row will hold it, so that a repeated claim is told the same.
 fn as_stored(provisioned: Provisioned) -> Provisioned {
-    let stored = |text: Option<String>| text.as_deref().map(storable);
+    let stored = |text: Option<String>| text.map(|text| storable(&text).into_owned());
     Provisioned {
         invite_url: stored(provisioned.invite_url),
         conversation_id: stored(provisioned.conversation_id),

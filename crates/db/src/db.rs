@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use diesel_async::RunQueryDsl;
 
 use crate::answer::answer;
+use crate::batches::Via;
+use crate::claims::Asks;
 use crate::connection::{DbSettings, Session};
 use crate::error::Error;
 use crate::migrations;
@@ -26,6 +28,7 @@ pub struct Db {
     scope: Arc<Scope>,
     contracted: Arc<AtomicBool>,
     seen: Seen,
+    asks: Arc<Asks>,
 }
 
 impl Db {
@@ -51,6 +54,7 @@ impl Db {
             scope: Arc::new(scope),
             contracted: Arc::default(),
             seen: Seen::default(),
+            asks: Arc::default(),
         })
     }
 
@@ -122,6 +126,11 @@ impl Db {
         &self.seen
     }
 
+    /// What claims of this server ask at this moment.
+    pub(crate) fn asks(&self) -> &Asks {
+        &self.asks
+    }
+
     /// A connection for anything but claims.
     pub(crate) async fn connection(&self) -> Result<Connection, Error> {
         self.pool.get().await
@@ -130,6 +139,14 @@ impl Db {
     /// A connection for claims.
     pub(crate) async fn claim_connection(&self) -> Result<Connection, Error> {
         self.claim_pool.get().await
+    }
+}
+
+impl Via for Db {
+    type Session = Connection;
+
+    async fn session(&self) -> Result<Connection, Error> {
+        self.claim_connection().await
     }
 }
 

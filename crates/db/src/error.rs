@@ -117,6 +117,19 @@ impl Error {
         )
     }
 
+    /// The same for another one who waited for the same statement.
+    pub(crate) fn for_another(&self) -> Self {
+        match self {
+            Self::Connect(text) => Self::Connect(text.clone()),
+            Self::RefuseLogin(text) => Self::RefuseLogin(text.clone()),
+            Self::Acquire => Self::Acquire,
+            Self::Lose(text) => Self::Lose(text.clone()),
+            Self::Wait(text) => Self::Wait(text.clone()),
+            Self::Exhaust(text) => Self::Exhaust(text.clone()),
+            other => Self::Read(other.to_string()),
+        }
+    }
+
     /// Whether the database understood, and refused what was to be written: for the transition trigger,
     /// or for a constraint or a trigger that is not ours. Nothing of it was done.
     #[must_use]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod batches;
 pub mod belongings;
 pub mod budget;
 pub mod claims;

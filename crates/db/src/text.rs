@@ -1,6 +1,8 @@
 //! Text from outside, as Postgres can store it. A byte of zero, which JSON may hold, is the one
 //! character that its text cannot; a row that can never be written would be tried for ever.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// Reasons and errors are cut to this many characters: enough to see, and the tables stay small.
@@ -9,8 +11,12 @@ const SHORT_MAX_CHARS: usize = 500;
 /// The text as a column holds it: with a mark (U+FFFD) in place of the one character, U+0000, that
 /// PostgreSQL cannot store. Everything that this crate writes goes through it.
 #[must_use]
-pub fn storable(text: &str) -> String {
-    text.replace('\0', "\u{FFFD}")
+pub fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{FFFD}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// The text in short, for reasons and errors.
@@ -31,7 +37,7 @@ pub(crate) fn in_short(text: &str) -> String {
 pub(crate) fn storable_json(mut value: Value) -> Value {
     fn walk(value: &mut Value) {
         match value {
-            Value::String(text) if text.contains('\0') => *text = storable(text),
+            Value::String(text) if text.contains('\0') => *text = storable(text).into_owned(),
             Value::Array(items) => items.iter_mut().for_each(walk),
             Value::Object(fields) => fields.values_mut().for_each(walk),
             _ => {}

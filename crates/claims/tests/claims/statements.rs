@@ -31,6 +31,24 @@ async fn a_claim_takes_two_statements_and_one_with_a_key_takes_three() {
     );
 }
 
+/// In one thread, where all have come before the first statement is sent.
+#[tokio::test]
+async fn claims_that_come_at_once_share_a_statement() {
+    let (stage, wire) = Stage::wired().await;
+    let names: Vec<String> = (0..9).map(|n| format!("a{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    stage.stock(&names).await;
+    stage.claim().await.unwrap();
+    wire.seen();
+    let claims = (0..8).map(|_| stage.claim());
+    for claimed in futures_util::future::join_all(claims).await {
+        claimed.unwrap();
+    }
+    let seen = of_claims(&wire);
+    let leases = seen.iter().filter(|name| *name == "claims::lease_idle");
+    assert_eq!(leases.count(), 1, "{seen:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ends_a_claim_otherwise_is_one_statement_too() {
     for (behaviour, ending) in [

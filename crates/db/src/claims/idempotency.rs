@@ -8,25 +8,13 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Bytea, Nullable, Text};
 use diesel_async::RunQueryDsl;
-use pool_domain::{ClaimToken, Fingerprint, IdempotencyKey, InstanceId, Secret, Status};
+use pool_domain::{InstanceId, Secret, Status};
 
 use crate::Db;
 use crate::answer::answer;
+use crate::claims::asks::KeyedRequest;
 use crate::error::Error;
 use crate::statement::statement;
-
-/// A request that its caller may repeat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyedRequest {
-    /// The `Idempotency-Key` that its caller chose.
-    pub key: IdempotencyKey,
-    /// What it asks for.
-    pub fingerprint: Fingerprint,
-    /// For how long its outcome is kept, from the end of its lease.
-    pub keep: Duration,
-    /// The lease that the same claim took before, if any: with it the key goes on to the next one.
-    pub leased_before: Option<ClaimToken>,
-}
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
-//! Takes the oldest idle instance, in one statement.
+//! Takes the oldest idle instances, for all who ask at once, in one statement.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,48 +10,16 @@ use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use pool_domain::{ClaimToken, Epoch, InstanceId, Secret, ServiceId};
+use pool_domain::{ClaimToken, Epoch, InstanceId, Secret};
+use uuid::Uuid;
 
 use crate::Db;
 use crate::answer::answer;
-use crate::claims::idempotency::KeyedRequest;
+use crate::batches::Batched;
+use crate::claims::asks::{KeyedRequest, Lease, LeaseAsk, Leased};
 use crate::error::Error;
-use crate::statement::{milliseconds, statement};
-
-/// A claim in progress: this instance is nobody else's until the lease is decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// The instance that was taken, the oldest idle one.
-    pub id: InstanceId,
-    /// Its service on Railway.
-    pub service_id: ServiceId,
-    /// The service's name, for logs and for people.
-    pub name: String,
-    /// Where its agent answers.
-    pub url: Option<String>,
-    /// The token of its gateway, for the claimer.
-    pub gateway_token: Option<Secret>,
-    /// When it runs out, by the database's clock.
-    pub expires_at: DateTime<Utc>,
-    /// The epoch that the lease began.
-    pub epoch: Epoch,
-    /// Claims that surely failed on it before, in a row.
-    pub failed_claims: u8,
-}
-
-/// What asking for a lease found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leased {
-    /// This instance is this claim's, and so is the key, where one was given.
-    Yes(Lease),
-    /// Every idle instance is taken at this moment. Nothing was written.
-    NoneIdle,
-    /// Another claim has the key. Nothing was written.
-    KeyTaken,
-    /// The records may be older than the world: see [`verify`](crate::record::verify). Nothing was
-    /// written.
-    Unverified,
-}
+use crate::pool::Connection;
+use crate::statement::{column, milliseconds, statement};
 
 /// Leases the oldest idle instance that is not excluded. Asked again with the same token, it gives the
 /// same lease. Where the caller gave a key, its row is written first, in the same statement.
@@ -66,15 +35,54 @@ pub async fn lease_idle(
     exclude: &[InstanceId],
     request: Option<&KeyedRequest>,
 ) -> Result<Leased, Error> {
-    let mut connection = db.claim_connection().await?;
-    let seen = db.seen().newest();
-    match answer(ask(&mut connection, token, lease, exclude, request, seen)).await {
-        // The first ask with this token was still under way, and has its lease now.
-        Err(Error::Query(diesel::result::Error::DatabaseError(
-            DatabaseErrorKind::UniqueViolation,
-            _,
-        ))) => answer(ask(&mut connection, token, lease, exclude, request, seen)).await,
-        other => other,
+    let ask = LeaseAsk {
+        token,
+        lease,
+        exclude: exclude.to_vec(),
+        request: request.cloned(),
+    };
+    db.asks().leases.ask(db, ask).await
+}
+
+impl Batched<Db, Leased> for LeaseAsk {
+    /// Those who do not want the same instances; nobody who asks twice, or under a key that is asked for
+    /// already.
+    fn may_join(&self, others: &[Self]) -> bool {
+        let key = |ask: &Self| ask.request.as_ref().map(|it| it.key.clone());
+        let own_key = key(self);
+        others
+            .first()
+            .is_none_or(|first| first.lease == self.lease && first.exclude == self.exclude)
+            && others.iter().all(|other| {
+                other.token != self.token && (own_key.is_none() || key(other) != own_key)
+            })
+    }
+
+    async fn ask_all(
+        db: &Db,
+        connection: &mut Connection,
+        asks: &[Self],
+    ) -> Result<Vec<Result<Leased, Error>>, Error> {
+        let Some(first) = asks.first() else {
+            return Ok(Vec::new());
+        };
+        let seen = db.seen().newest();
+        let rows = match answer(ask(connection, first, asks, seen)).await {
+            // The first ask with one of these tokens was still under way, and has its lease now.
+            Err(Error::Query(diesel::result::Error::DatabaseError(
+                DatabaseErrorKind::UniqueViolation,
+                _,
+            ))) => answer(ask(connection, first, asks, seen)).await,
+            other => other,
+        };
+        let mut rows: HashMap<_, _> = rows?.into_iter().map(|row| (row.token, row)).collect();
+        let leased = asks
+            .iter()
+            .map(|ask| match rows.remove(&ask.token.as_uuid()) {
+                None => Ok(Leased::NoneIdle),
+                Some(row) => Ok(row.into()),
+            });
+        Ok(leased.collect())
     }
 }
 
@@ -131,34 +139,27 @@ pub async fn next_idle(
 
 async fn ask(
     connection: &mut AsyncPgConnection,
-    token: ClaimToken,
-    lease: Duration,
-    exclude: &[InstanceId],
-    request: Option<&KeyedRequest>,
+    first: &LeaseAsk,
+    asks: &[LeaseAsk],
     (generation, tick): (i64, i64),
-) -> Result<Leased, Error> {
-    let keep = request.map(|it| milliseconds(it.keep.saturating_add(lease)));
-    let before = request.and_then(|it| it.leased_before);
-    let mut rows: Vec<Row> = statement(include_str!("lease_idle.sql"))
-        .bind::<SqlUuid, _>(token.as_uuid())
-        .bind::<BigInt, _>(milliseconds(lease))
-        .bind::<Array<Text>, _>(texts(exclude))
-        .bind::<Nullable<Text>, _>(request.map(|it| it.key.as_str().to_owned()))
-        .bind::<Nullable<Bytea>, _>(request.map(|it| it.fingerprint.0.to_vec()))
-        .bind::<Nullable<BigInt>, _>(keep)
-        .bind::<Nullable<SqlUuid>, _>(before.map(ClaimToken::as_uuid))
+) -> Result<Vec<Row>, Error> {
+    let requests = || asks.iter().map(|ask| ask.request.as_ref());
+    let keys = requests().map(|it| it.map(|it| it.key.as_str()));
+    let fingerprints = requests().map(|it| it.map(|it| it.fingerprint.0.as_slice()));
+    let keeps = requests().map(|it| it.map(|it| milliseconds(it.keep.saturating_add(first.lease))));
+    let before = requests().map(|it| it.and_then(|it| it.leased_before).map(ClaimToken::as_uuid));
+    Ok(statement(include_str!("lease_idle.sql"))
+        .bind::<Array<SqlUuid>, _>(column(asks, |ask| ask.token.as_uuid()))
+        .bind::<BigInt, _>(milliseconds(first.lease))
+        .bind::<Array<Text>, _>(texts(&first.exclude))
+        .bind::<Array<Nullable<Text>>, _>(keys.collect::<Vec<_>>())
+        .bind::<Array<Nullable<Bytea>>, _>(fingerprints.collect::<Vec<_>>())
+        .bind::<Array<Nullable<BigInt>>, _>(keeps.collect::<Vec<_>>())
+        .bind::<Array<Nullable<SqlUuid>>, _>(before.collect::<Vec<_>>())
         .bind::<BigInt, _>(generation)
         .bind::<BigInt, _>(tick)
         .load(connection)
-        .await?;
-    Ok(match rows.pop() {
-        None => Leased::NoneIdle,
-        Some(row) => match row.refusal.as_deref() {
-            None => Leased::Yes(row.into()),
-            Some("key taken") => Leased::KeyTaken,
-            Some(_unverified) => Leased::Unverified,
-        },
-    })
+        .await?)
 }
 
 fn texts(ids: &[InstanceId]) -> Vec<String> {
@@ -183,6 +184,8 @@ struct NextRow {
 struct Row {
     #[diesel(sql_type = Nullable<Text>)]
     refusal: Option<String>,
+    #[diesel(sql_type = SqlUuid)]
+    token: Uuid,
     #[diesel(sql_type = Text)]
     id: String,
     #[diesel(sql_type = Text)]
@@ -199,6 +202,16 @@ struct Row {
     epoch: i64,
     #[diesel(sql_type = SmallInt)]
     failed_claims: i16,
+}
+
+impl From<Row> for Leased {
+    fn from(row: Row) -> Self {
+        match row.refusal.as_deref() {
+            None => Self::Yes(row.into()),
+            Some("key taken") => Self::KeyTaken,
+            Some(_unverified) => Self::Unverified,
+        }
+    }
 }
 
 impl From<Row> for Lease {

@@ -1,49 +1,25 @@
-//! What ends a lease: confirm, bind, release or abandon. Each finds the lease by its token, and by the same
-//! token the row of the caller's key, where he gave one.
+//! What ends leases: confirm, bind, release or abandon, for all who ask at once. Each finds a lease by its
+//! token, and by the same token the row of the caller's key, where he gave one.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel::sql_types::{Array, Bool, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use pool_domain::write::FoundConversation;
 use pool_domain::{ClaimToken, InstanceId, State, Status};
+use uuid::Uuid;
 
 use crate::Db;
 use crate::answer::answer;
+use crate::batches::Batched;
+use crate::claims::asks::{Abandon, Bind, Confirmation, Confirmed, EndAsk, Release};
 use crate::claims::idempotency::{FAILED, TIMED_OUT};
 use crate::error::Error;
-use crate::schema::instances;
-use crate::statement::statement;
+use crate::pool::Connection;
+use crate::statement::{column, statement};
 use crate::text::{in_short, storable};
-
-/// What an agent is once it was provisioned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Confirmation {
-    /// The instance whose agent was provisioned.
-    pub instance: InstanceId,
-    /// The name that its claimer gave it.
-    pub agent_name: String,
-    /// The conversation it is in, where it says.
-    pub conversation_id: Option<String>,
-    /// How others join it.
-    pub invite_url: Option<String>,
-    /// What its claimer told it to be.
-    pub instructions: String,
-    /// The branch that this server was built from.
-    pub source_branch: Option<String>,
-    /// Whether it joined an existing conversation.
-    pub joined: bool,
-    /// Whether the invite link is the agent's own answer, and not its claimer's join link.
-    pub invited: bool,
-}
-
-/// What a confirmation found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Confirmed {
-    /// It is the claimer's, by this call or by an earlier one.
-    Done,
-    /// The lease was decided otherwise: the instance is not the claimer's.
-    Overtaken,
-}
 
 /// Makes the leased instance the claimer's. May be repeated, and also succeeds after the expiry
 /// while nobody else has decided.
@@ -56,43 +32,12 @@ pub async fn confirm(
     token: ClaimToken,
     confirmation: &Confirmation,
 ) -> Result<Confirmed, Error> {
-    let mut connection = db.claim_connection().await?;
-    let changed: Vec<Count> = answer(
-        statement(include_str!("confirm.sql"))
-            .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(storable(&confirmation.agent_name))
-            .bind::<Nullable<Text>, _>(confirmation.conversation_id.as_deref().map(storable))
-            .bind::<Nullable<Text>, _>(confirmation.invite_url.as_deref().map(storable))
-            .bind::<Text, _>(storable(&confirmation.instructions))
-            .bind::<Nullable<Text>, _>(confirmation.source_branch.as_deref().map(storable))
-            .bind::<Text, _>(confirmation.instance.to_string())
-            .bind::<Bool, _>(confirmation.joined)
-            .bind::<Bool, _>(confirmation.invited)
-            .load(&mut connection),
-    )
-    .await?;
-    if changed.iter().any(|it| it.confirmed > 0) {
-        return Ok(Confirmed::Done);
-    }
-    // Only a claim that succeeded leaves its token on a row. A statement of its own, because one
-    // that waited for an earlier confirmation of this lease does not see what that one wrote. It locks
-    // the row, which is a write: where a standby is synchronous, what the earlier one wrote is there as
-    // well before this one is answered. That one may have been cut off while it waited for that.
-    let confirmed_before: Vec<String> = answer(
-        instances::table
-            .filter(instances::claim_token.eq(token.as_uuid()))
-            .filter(instances::id.eq(confirmation.instance.as_str()))
-            .filter(instances::status.ne(Status::Claiming.as_str()))
-            .select(instances::id)
-            .for_no_key_update()
-            .load(&mut connection),
-    )
-    .await?;
-    Ok(if confirmed_before.is_empty() {
-        Confirmed::Overtaken
-    } else {
-        Confirmed::Done
-    })
+    let ask = EndAsk {
+        token,
+        instance: Some(confirmation.instance.clone()),
+        ending: confirmation.clone(),
+    };
+    db.asks().confirms.ask(db, ask).await
 }
 
 /// Keeps for somebody the leased instance whose agent says that it is in a conversation already, and
@@ -107,19 +52,15 @@ pub async fn bind(
     instance: &InstanceId,
     conversation: Option<&FoundConversation>,
 ) -> Result<bool, Error> {
-    let mut connection = db.claim_connection().await?;
-    let found = conversation.map(|it| storable(&it.conversation_id));
-    let invite_url = conversation.and_then(|it| it.invite_url.as_deref().map(storable));
-    let changed = answer(
-        statement(include_str!("bind.sql"))
-            .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(instance.to_string())
-            .bind::<Nullable<Text>, _>(found)
-            .bind::<Nullable<Text>, _>(invite_url)
-            .execute(&mut connection),
-    )
-    .await?;
-    Ok(changed > 0)
+    let ask = EndAsk {
+        token,
+        instance: Some(instance.clone()),
+        ending: Bind {
+            instance: instance.clone(),
+            conversation: conversation.cloned(),
+        },
+    };
+    db.asks().binds.ask(db, ask).await
 }
 
 /// Gives back a lease whose agent was surely not provisioned, lets go of its caller's key, and says
@@ -134,17 +75,15 @@ pub async fn release(
     reason: &str,
     counts: bool,
 ) -> Result<Option<Status>, Error> {
-    let mut connection = db.claim_connection().await?;
-    let mut released: Vec<Released> = answer(
-        statement(include_str!("release.sql"))
-            .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(in_short(reason))
-            .bind::<SmallInt, _>(i16::from(counts))
-            .bind::<Array<Text>, _>(statuses_after_release(counts))
-            .load(&mut connection),
-    )
-    .await?;
-    Ok(released.pop().and_then(|row| Status::parse(&row.status)))
+    let ask = EndAsk {
+        token,
+        instance: None,
+        ending: Release {
+            reason: in_short(reason),
+            counts,
+        },
+    };
+    db.asks().releases.ask(db, ask).await
 }
 
 /// Gives up a lease whose outcome nobody knows, and keeps its caller's key; `timed_out` is what he is
@@ -158,42 +97,234 @@ pub async fn abandon(
     reason: &str,
     timed_out: bool,
 ) -> Result<bool, Error> {
-    let mut connection = db.claim_connection().await?;
-    let changed = answer(
-        statement(include_str!("abandon.sql"))
-            .bind::<SqlUuid, _>(token.as_uuid())
-            .bind::<Text, _>(in_short(reason))
-            .bind::<Text, _>(if timed_out { TIMED_OUT } else { FAILED })
-            .execute(&mut connection),
-    )
-    .await?;
-    Ok(changed > 0)
+    let ask = EndAsk {
+        token,
+        instance: None,
+        ending: Abandon {
+            reason: in_short(reason),
+            timed_out,
+        },
+    };
+    db.asks().abandons.ask(db, ask).await
 }
 
-/// The state machine decides; the database only looks up, by the claims that failed before.
-fn statuses_after_release(counts: bool) -> Vec<&'static str> {
-    (0..=1)
-        .map(|failed_claims| {
-            let leased = State {
-                failed_claims,
-                ..State::new(Status::Claiming)
-            };
-            match leased.release() {
-                Ok(next) if counts => next.status.as_str(),
-                _ => Status::Idle.as_str(),
+/// One way to end a lease.
+pub(crate) trait Ending: Sized + Send + Sync {
+    /// What whoever asked is told.
+    type Told: Copy + Send;
+
+    /// Ends those leases that nobody else's statement holds, in one statement, and says by their tokens
+    /// what became of them.
+    fn end_all(
+        connection: &mut AsyncPgConnection,
+        tokens: Vec<Uuid>,
+        endings: Vec<&Self>,
+    ) -> impl Future<Output = Result<HashMap<Uuid, Self::Told>, Error>> + Send;
+
+    /// What is told where there is no lease to end. A claim that succeeded leaves its token on a row.
+    fn not_leased(has_succeeded: bool) -> Self::Told;
+}
+
+impl<E: Ending> Batched<Db, E::Told> for EndAsk<E> {
+    fn may_join(&self, _others: &[Self]) -> bool {
+        true
+    }
+
+    async fn ask_all(
+        _: &Db,
+        connection: &mut Connection,
+        asks: &[Self],
+    ) -> Result<Vec<Result<E::Told, Error>>, Error> {
+        let tokens = column(asks, |ask| ask.token.as_uuid());
+        let endings = column(asks, |ask| &ask.ending);
+        let ended = answer(E::end_all(connection, tokens.clone(), endings)).await?;
+        let others = tokens.into_iter().filter(|it| !ended.contains_key(it));
+        let others = instances_of(connection, others.collect()).await?;
+        Ok(column(asks, |ask| {
+            let token = ask.token.as_uuid();
+            let is_named =
+                |row: &&Holding| ask.instance.as_ref().is_none_or(|it| it.as_str() == row.id);
+            match (ended.get(&token), others.get(&token).filter(is_named)) {
+                (Some(told), _) => Ok(*told),
+                (None, Some(row)) if row.may_be_leased() => Err(Error::Wait(
+                    "another statement holds the instance".to_owned(),
+                )),
+                (None, row) => Ok(E::not_leased(row.is_some())),
             }
-        })
-        .collect()
+        }))
+    }
+}
+
+/// What these tokens are on.
+async fn instances_of(
+    connection: &mut AsyncPgConnection,
+    tokens: Vec<Uuid>,
+) -> Result<HashMap<Uuid, Holding>, Error> {
+    if tokens.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<Holding> = answer(
+        statement(include_str!("instances_of.sql"))
+            .bind::<Array<SqlUuid>, _>(tokens)
+            .load(connection),
+    )
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.token, row)).collect())
+}
+
+impl Ending for Confirmation {
+    type Told = Confirmed;
+
+    async fn end_all(
+        connection: &mut AsyncPgConnection,
+        tokens: Vec<Uuid>,
+        endings: Vec<&Self>,
+    ) -> Result<HashMap<Uuid, Confirmed>, Error> {
+        fn optional(text: &Option<String>) -> Option<Cow<'_, str>> {
+            text.as_deref().map(storable)
+        }
+        let rows: Vec<Ended> = statement(include_str!("confirm.sql"))
+            .bind::<Array<SqlUuid>, _>(tokens)
+            .bind::<Array<Text>, _>(column(&endings, |it| storable(&it.agent_name)))
+            .bind::<Array<Nullable<Text>>, _>(column(&endings, |it| optional(&it.conversation_id)))
+            .bind::<Array<Nullable<Text>>, _>(column(&endings, |it| optional(&it.invite_url)))
+            .bind::<Array<Text>, _>(column(&endings, |it| storable(&it.instructions)))
+            .bind::<Array<Nullable<Text>>, _>(column(&endings, |it| optional(&it.source_branch)))
+            .bind::<Array<Text>, _>(column(&endings, |it| it.instance.as_str()))
+            .bind::<Array<Bool>, _>(column(&endings, |it| it.joined))
+            .bind::<Array<Bool>, _>(column(&endings, |it| it.invited))
+            .load(connection)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.token, Confirmed::Done))
+            .collect())
+    }
+
+    fn not_leased(has_succeeded: bool) -> Confirmed {
+        if has_succeeded {
+            Confirmed::Done
+        } else {
+            Confirmed::Overtaken
+        }
+    }
+}
+
+impl Ending for Bind {
+    type Told = bool;
+
+    async fn end_all(
+        connection: &mut AsyncPgConnection,
+        tokens: Vec<Uuid>,
+        endings: Vec<&Self>,
+    ) -> Result<HashMap<Uuid, bool>, Error> {
+        let found = column(&endings, |it| it.conversation.as_ref());
+        let ids = column(&found, |it| it.map(|it| storable(&it.conversation_id)));
+        let invite_urls = column(&found, |it| (*it)?.invite_url.as_deref().map(storable));
+        let rows: Vec<Ended> = statement(include_str!("bind.sql"))
+            .bind::<Array<SqlUuid>, _>(tokens)
+            .bind::<Array<Text>, _>(column(&endings, |it| it.instance.as_str()))
+            .bind::<Array<Nullable<Text>>, _>(ids)
+            .bind::<Array<Nullable<Text>>, _>(invite_urls)
+            .load(connection)
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.token, true)).collect())
+    }
+
+    fn not_leased(_has_succeeded: bool) -> bool {
+        false
+    }
+}
+
+impl Ending for Release {
+    type Told = Option<Status>;
+
+    async fn end_all(
+        connection: &mut AsyncPgConnection,
+        tokens: Vec<Uuid>,
+        endings: Vec<&Self>,
+    ) -> Result<HashMap<Uuid, Option<Status>>, Error> {
+        let rows: Vec<Released> = statement(include_str!("release.sql"))
+            .bind::<Array<SqlUuid>, _>(tokens)
+            .bind::<Array<Text>, _>(column(&endings, |it| it.reason.as_str()))
+            .bind::<Array<SmallInt>, _>(column(&endings, |it| i16::from(it.counts)))
+            .bind::<Array<Text>, _>(column(&endings, |it| status_after_release(0, it.counts)))
+            .bind::<Array<Text>, _>(column(&endings, |it| status_after_release(1, it.counts)))
+            .load(connection)
+            .await?;
+        let status = |row: Released| (row.token, Status::parse(&row.status));
+        Ok(rows.into_iter().map(status).collect())
+    }
+
+    fn not_leased(_has_succeeded: bool) -> Option<Status> {
+        None
+    }
+}
+
+impl Ending for Abandon {
+    type Told = bool;
+
+    async fn end_all(
+        connection: &mut AsyncPgConnection,
+        tokens: Vec<Uuid>,
+        endings: Vec<&Self>,
+    ) -> Result<HashMap<Uuid, bool>, Error> {
+        let outcome = |it: &&Self| if it.timed_out { TIMED_OUT } else { FAILED };
+        let rows: Vec<Ended> = statement(include_str!("abandon.sql"))
+            .bind::<Array<SqlUuid>, _>(tokens)
+            .bind::<Array<Text>, _>(column(&endings, |it| it.reason.as_str()))
+            .bind::<Array<Text>, _>(column(&endings, outcome))
+            .load(connection)
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.token, true)).collect())
+    }
+
+    fn not_leased(_has_succeeded: bool) -> bool {
+        false
+    }
+}
+
+/// The state machine decides; the database only looks up, by whether claims had failed before.
+fn status_after_release(failed_claims: u8, counts: bool) -> &'static str {
+    let leased = State {
+        failed_claims,
+        ..State::new(Status::Claiming)
+    };
+    match leased.release() {
+        Ok(next) if counts => next.status.as_str(),
+        _ => Status::Idle.as_str(),
+    }
 }
 
 #[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    confirmed: i64,
+struct Ended {
+    #[diesel(sql_type = SqlUuid)]
+    token: Uuid,
 }
 
 #[derive(QueryableByName)]
 struct Released {
+    #[diesel(sql_type = SqlUuid)]
+    token: Uuid,
     #[diesel(sql_type = Text)]
     status: String,
+}
+
+#[derive(QueryableByName)]
+struct Holding {
+    #[diesel(sql_type = SqlUuid)]
+    token: Uuid,
+    #[diesel(sql_type = Text)]
+    id: String,
+    /// None where another statement holds it.
+    #[diesel(sql_type = Nullable<Text>)]
+    status: Option<String>,
+}
+
+impl Holding {
+    /// A lease that was held when it was to be ended, or is still.
+    fn may_be_leased(&self) -> bool {
+        let status = self.status.as_deref();
+        status.is_none_or(|it| it == Status::Claiming.as_str())
+    }
 }

@@ -51,11 +51,13 @@ impl Session {
         silence_limit: Duration::from_secs(5),
         more: "",
     };
-    /// Claims: a person waits.
+    /// Claims: a person waits. Their statements are planned once for batches of any size; the planner
+    /// takes batches for larger than they are, and would plan each small one anew.
     pub(crate) const CLAIM: Self = Self {
         name: "pool-server claims",
         statement_limit: Duration::from_secs(5),
         lock_limit: Duration::from_secs(2),
+        more: "SET plan_cache_mode = force_generic_plan;",
         ..Self::GENERAL
     };
     /// The leader's lock lives as long as this session. Whoever leads or would lead says something

@@ -12,7 +12,7 @@ use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term;
 use crate::pool::Connection;
-use crate::statement::statement;
+use crate::statement::{column, statement};
 use crate::text::{in_short, storable};
 
 /// Makes the changes whose rows have not moved on, and says which. Those that are losses are counted
@@ -76,9 +76,6 @@ async fn change(
     changes: &[&StatusChange],
     actor: &str,
 ) -> Result<Vec<InstanceId>, Error> {
-    fn column<T>(changes: &[&StatusChange], value: impl Fn(&StatusChange) -> T) -> Vec<T> {
-        changes.iter().map(|change| value(change)).collect()
-    }
     let query = statement(include_str!("change_statuses.sql"))
         .bind::<Array<Text>, _>(column(changes, |change| change.id.to_string()))
         .bind::<Array<Text>, _>(column(changes, |change| change.from.as_str()))

@@ -10,7 +10,7 @@ use crate::answer::answer;
 use crate::error::Error;
 use crate::fencing::check_term_if_led;
 use crate::pool::Connection;
-use crate::statement::statement;
+use crate::statement::{column, statement};
 
 /// Writes what differs, and says how many rows did. A change of status raises the epoch, so where a
 /// row gets both, this comes first.
@@ -53,9 +53,6 @@ async fn refresh_batch(
     term: Option<Term>,
     rows: &[&Refresh],
 ) -> Result<usize, Error> {
-    fn column<T>(rows: &[&Refresh], value: impl Fn(&Refresh) -> T) -> Vec<T> {
-        rows.iter().map(|row| value(row)).collect()
-    }
     let query = statement(include_str!("refresh.sql"))
         .bind::<Array<Text>, _>(column(rows, |row| row.id.to_string()))
         .bind::<Array<BigInt>, _>(column(rows, |row| row.epoch.0))

@@ -216,7 +216,7 @@ async fn a_text_that_postgres_cannot_store_does_not_keep_a_claim_from_succeeding
     fixture.row("a", "idle").await;
     lease(&fixture, 1).await.unwrap();
     let odd = Confirmation {
-        instructions: "Be\0kind.".to_owned(),
+        instructions: "Be\0kind.".into(),
         ..confirmation("a")
     };
     let confirmed = claims::confirm(&fixture.db, token(1), &odd).await;

@@ -123,7 +123,7 @@ pub(crate) fn confirmation(instance: &str) -> Confirmation {
         agent_name: "Ada".to_owned(),
         conversation_id: Some("conversation".to_owned()),
         invite_url: Some("https://invite".to_owned()),
-        instructions: "Be kind.".to_owned(),
+        instructions: "Be kind.".into(),
         source_branch: Some("main".to_owned()),
         joined: true,
         invited: true,

@@ -4,6 +4,7 @@
     reason = "a test has nothing else to do with an error"
 )]
 
+mod batches;
 mod belongings;
 mod budget;
 mod changes;

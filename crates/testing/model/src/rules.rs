@@ -8,7 +8,8 @@
     reason = "each rule is there or not, apart from the others"
 )]
 pub struct Rules {
-    /// A lease takes an idle row and makes it claiming in one statement (`claims/lease_idle.sql`).
+    /// A lease takes an idle row and makes it claiming in one statement (`claims/lease_idle.sql`). That
+    /// others take theirs in the same one is a step of each, one after the other.
     pub lease_is_one_statement: bool,
     /// A lease that ran out makes the instance dead, and not idle (`claims/expire.sql`).
     pub expired_is_dead: bool,
