@@ -5,7 +5,7 @@
 LOCK TABLE instances IN ACCESS EXCLUSIVE MODE;
 
 -- A status that this build does not have: claimed if anything says that it was claimed. The first
--- two conditions keep the index from walking the claimed ones.
+-- two conditions are those of the index.
 UPDATE instances
 SET status = CASE
         WHEN agent_name <> '' OR conversation_id <> '' OR invite_url <> ''
@@ -19,13 +19,13 @@ SET status = CASE
         THEN coalesce(claimed_at, created_at)
     END
 WHERE status <> 'idle'
-    AND (status < 'claimed' OR status > 'claimed')
+    AND status <> 'claimed'
     AND status NOT IN ('starting', 'idle', 'claiming', 'claimed', 'crashed', 'dead');
 
 -- A claim that a crash left behind gets an expiry of the usual length, so that it ends.
 UPDATE instances
 SET claim_expires_at = coalesce(claim_expires_at, now() + interval '90 seconds')
-WHERE status <> 'idle' AND status = 'claiming';
+WHERE status = 'claiming';
 
 -- From now on this column tells the truth, and so far it told nothing. What is starting is given all its
 -- time again; those are few. For the others it only has to be no later than the truth: their services are

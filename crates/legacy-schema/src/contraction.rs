@@ -18,7 +18,7 @@ const INDEXES: [Index; 4] = [
     Index(
         "idx_instances_status",
         false,
-        "btree (status) WHERE (status <> 'idle'::text)",
+        "btree (status) WHERE ((status <> 'idle'::text) AND (status <> 'claimed'::text))",
     ),
     Index(
         "idx_instances_queue",
