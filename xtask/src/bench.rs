@@ -34,11 +34,16 @@ enum Benchmark {
         #[arg(long, default_value_t = 1_000_000)]
         rows: u32,
     },
-    /// How many leases a second the database gives, and how long each takes, beside a plain update.
-    Claims {
+    /// How many leases a second the database gives, and how long each takes, beside pgbench.
+    Claims(Leasing),
+    /// How many claims a second the server gives over HTTP, how long each takes, and what of the processor.
+    Http {
         /// How many idle instances.
         #[arg(long, default_value_t = 100_000)]
         rows: u32,
+        /// A line of JSON for each load.
+        #[arg(long)]
+        json: bool,
     },
     /// How long each list takes, how long it is, and how much memory it costs.
     Lists {
@@ -50,12 +55,32 @@ enum Benchmark {
     Tick,
 }
 
+#[derive(Args)]
+struct Leasing {
+    /// How many idle instances.
+    #[arg(long, default_value_t = 100_000)]
+    rows: u32,
+    /// How many claimed ones beside them.
+    #[arg(long, default_value_t = 0)]
+    claimed: u32,
+    /// How many call at once; several numbers, one after the other. With --json 32, otherwise 1,8,32.
+    #[arg(long)]
+    callers: Option<String>,
+    /// With a transaction that stays open meanwhile, as a dump's does.
+    #[arg(long)]
+    held_open: bool,
+    /// A line of JSON for each number of callers.
+    #[arg(long)]
+    json: bool,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     interrupt::listen()?;
-    match arguments.benchmark {
-        Benchmark::Backfill { rows } => backfill(rows),
-        Benchmark::Claims { rows } => claims(rows),
-        Benchmark::Lists { json } => lists(json),
+    match &arguments.benchmark {
+        Benchmark::Backfill { rows } => backfill(*rows),
+        Benchmark::Claims(leasing) => claims(leasing),
+        Benchmark::Http { rows, json } => http(*rows, *json),
+        Benchmark::Lists { json } => lists(*json),
         Benchmark::Tick => running::run(bench("pool-planner", "tick").env_remove(VARIABLE)),
     }
 }
@@ -66,15 +91,37 @@ fn bench(package: &str, name: &str) -> Command {
     command
 }
 
-/// On a server of our own what was committed is on its disk, as in production.
-fn claims(rows: u32) -> Result<()> {
-    let name = format!("pool_bench_{}", std::process::id());
-    let database = Database::fresh(&name, || Ok(temporary_server()?.durable(true)))?;
+fn claims(leasing: &Leasing) -> Result<()> {
     let mut command = bench("pool-db", "claims");
     command
-        .env(VARIABLE, database.url())
-        .env("BENCH_ROWS", rows.to_string());
-    let measured = running::run(&mut command);
+        .env("BENCH_ROWS", leasing.rows.to_string())
+        .env("BENCH_CLAIMED", leasing.claimed.to_string())
+        .envs(leasing.callers.as_ref().map(|it| ("BENCH_CALLERS", it)))
+        .envs(leasing.held_open.then_some(("BENCH_HELD_OPEN", "1")));
+    if leasing.json {
+        command.env("BENCH_JSON", "1");
+        if leasing.callers.is_none() {
+            command.env("BENCH_CALLERS", "32");
+        }
+    }
+    on_a_database(&mut command)
+}
+
+fn http(rows: u32, json: bool) -> Result<()> {
+    let mut command = bench("pool-server", "http");
+    command
+        .env("BENCH_ROWS", rows.to_string())
+        .envs(json.then_some(("BENCH_JSON", "1")));
+    on_a_database(&mut command)
+}
+
+/// On a server of our own what was committed is on its disk, as in production.
+fn on_a_database(command: &mut Command) -> Result<()> {
+    let name = format!("pool_bench_{}", std::process::id());
+    let database = Database::fresh(&name, || {
+        Ok(temporary_server()?.durable(true).max_connections(300))
+    })?;
+    let measured = running::run(command.env(VARIABLE, database.url()));
     let ended = database.end();
     measured.and(ended)
 }
