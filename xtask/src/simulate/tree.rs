@@ -1,6 +1,8 @@
 //! A copy of the sources in which faults may be put without harm, with a target folder of its own.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -28,13 +30,11 @@ pub(super) enum Found {
 }
 
 impl Tree {
-    /// Copies what git knows of, as it is now.
+    /// Copies what git knows of, as it is now. What is the same already stays as old as it is, so that
+    /// nobody builds it again.
     pub(super) fn copy() -> Result<Self> {
         let target = checkout::Metadata::read()?.target_directory.join("mutants");
         let root = target.join("tree");
-        if root.exists() {
-            fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
-        }
         let listed = Command::new("git")
             .args([
                 "ls-files",
@@ -50,18 +50,26 @@ impl Tree {
             listed.status.success(),
             "git does not say which files there are"
         );
-        for file in String::from_utf8(listed.stdout)?.split_terminator('\0') {
-            let from = checkout::root().join(file);
+        let listed = String::from_utf8(listed.stdout)?;
+        let files: BTreeSet<_> = listed.split_terminator('\0').map(Path::new).collect();
+        for file in &files {
+            let (from, to) = (checkout::root().join(file), root.join(file));
             // One that was deleted and not committed yet.
             if !from.is_file() {
                 continue;
             }
-            let to = root.join(file);
+            let text = fs::read(&from)?;
+            if fs::read(&to).is_ok_and(|there| there == text) {
+                continue;
+            }
             if let Some(folder) = to.parent() {
                 fs::create_dir_all(folder)?;
             }
-            fs::copy(&from, &to).with_context(|| file.to_owned())?;
+            fs::write(&to, text).with_context(|| file.display().to_string())?;
         }
+        remove_others(&root, Path::new(""), &|file| {
+            files.contains(file) && checkout::root().join(file).is_file()
+        })?;
         Ok(Self {
             target: target.join("target"),
             root,
@@ -89,20 +97,33 @@ impl Tree {
 
     pub(super) fn build(&self) -> Result<()> {
         let built = checkout::cargo()
-            .args(["build", "--quiet", "--package", "pool-simulation"])
+            .args([
+                "build",
+                "--quiet",
+                "--workspace",
+                "--bin",
+                "pool-simulation",
+            ])
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target)
-            .env("RUSTFLAGS", "--allow warnings")
-            .status()?;
-        ensure!(built.success(), "the tree with this fault does not build");
+            // Nobody looks into them with a debugger, and they are linked in half the time.
+            .env("CARGO_PROFILE_DEV_DEBUG", "false")
+            .output()?;
+        ensure!(
+            built.status.success(),
+            "the tree with this fault does not build: {}",
+            String::from_utf8_lossy(&built.stderr)
+        );
         Ok(())
     }
 
-    /// Runs seeds until one fails.
-    pub(super) fn hunt(&self, seeds: u64) -> Result<Found> {
+    /// Runs seeds until one fails, on a bad day or not.
+    pub(super) fn hunt(&self, seeds: Range<u64>, day: Option<&str>) -> Result<Found> {
         let watch = Stopwatch::start();
         let output = Command::new(self.target.join("debug/pool-simulation"))
-            .args(["--seeds", &format!("0..{seeds}"), "--until-one-fails"])
+            .args(["--seeds", &format!("{}..{}", seeds.start, seeds.end)])
+            .arg("--until-one-fails")
+            .args(day.map(|day| format!("--day={day}")))
             .stdin(Stdio::null())
             .output()
             .context("pool-simulation could not be run")?;
@@ -127,4 +148,18 @@ impl Tree {
             ),
         }
     }
+}
+
+/// Removes the files below this folder that are not to be there.
+fn remove_others(root: &Path, folder: &Path, belongs: &dyn Fn(&Path) -> bool) -> Result<()> {
+    for entry in fs::read_dir(root.join(folder))? {
+        let entry = entry?;
+        let file = folder.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            remove_others(root, &file, belongs)?;
+        } else if !belongs(&file) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
