@@ -232,7 +232,11 @@ mod tests {
             !others.contains(self)
         }
 
-        async fn ask_all(via: &Recorder, asks: &[Self]) -> Result<Vec<Result<u32, Error>>, Error> {
+        async fn ask_all(
+            via: &Recorder,
+            (): &mut (),
+            asks: &[Self],
+        ) -> Result<Vec<Result<u32, Error>>, Error> {
             let numbers: Vec<u32> = asks.iter().map(|it| it.0).collect();
             via.statements.lock().unwrap().push(numbers.clone());
             via.end.notified().await;
