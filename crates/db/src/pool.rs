@@ -12,7 +12,7 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, join_all, pending};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{Connector, DbSettings, Session};
@@ -62,9 +62,25 @@ impl Pool {
 
     /// One that is free, or a new one.
     pub(crate) async fn get(&self) -> Result<Connection, Error> {
-        timeout(ACQUIRE_LIMIT, self.queue())
-            .await
-            .map_err(|_| Error::Acquire)?
+        let got = timeout(ACQUIRE_LIMIT, self.queue());
+        let others = async {
+            sleep(PROOF_LIMIT).await;
+            self.prove_all().await;
+            pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            got = got => got.map_err(|_| Error::Acquire)?,
+            () = others => Err(Error::Acquire),
+        }
+    }
+
+    /// Has all that are free prove themselves at once: where one hangs, the host is gone without a word
+    /// mostly, and whoever met them one after the other would wait a second for each.
+    async fn prove_all(&self) {
+        let free = self.connections.status().available;
+        let proven = (0..free).map(|_| async { drop(self.connections.get().await) });
+        join_all(proven).await;
     }
 
     /// Those that we have serve everybody in turn when the database has no more to give.

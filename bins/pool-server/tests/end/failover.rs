@@ -12,7 +12,7 @@ use local_postgres::{Halt, Options, Programs, Server as Postgres};
 use pool_simulator::{AgentFault, Options as SimulatorOptions};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::database::{committing, set_agents};
 use crate::pool::{KEY, PATIENCE, Pool, Server};
@@ -20,8 +20,8 @@ use crate::proxy::{Proxy, Wire};
 
 /// From the promotion on.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(10);
-/// The same where nothing says that the primary is gone: the leader's session is given up after 7 s, each
-/// other one when it has not proven itself for a second.
+/// The same where nothing says that the primary is gone: sessions are given up that do not prove themselves
+/// for a second, the leader's after 7 s, and one that owes an answer after 20 s.
 const NOTICES_WITHIN: Duration = Duration::from_secs(30);
 const CALLERS: usize = 6;
 /// What an agent takes, so that claims are under way when the primary dies.
@@ -181,6 +181,9 @@ impl Stage {
         };
         self.is_led_again(at, within).await?;
         println!("{end:?}: led again after {:?}", at.elapsed());
+        if end == End::Vanishes {
+            sleep_until(at + NOTICES_WITHIN).await;
+        }
         sleep(Duration::from_secs(2)).await;
         stop.store(true, Ordering::SeqCst);
         let mut granted = HashSet::new();
