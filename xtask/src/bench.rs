@@ -51,6 +51,14 @@ enum Benchmark {
         #[arg(long)]
         json: bool,
     },
+    /// How soon missing agents are there again, in virtual time.
+    Refill {
+        /// One line of JSON for each case.
+        #[arg(long)]
+        json: bool,
+        /// Only these cases.
+        cases: Vec<String>,
+    },
     /// How long a tick's planning takes.
     Tick,
 }
@@ -81,6 +89,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Benchmark::Claims(leasing) => claims(leasing),
         Benchmark::Http { rows, json } => http(*rows, *json),
         Benchmark::Lists { json } => lists(*json),
+        Benchmark::Refill { json, cases } => {
+            let mut command = bench("pool-simulation", "refill");
+            command.arg("--").args(cases);
+            if *json {
+                command.arg("--json");
+            }
+            running::run(&mut command)
+        }
         Benchmark::Tick => running::run(bench("pool-planner", "tick").env_remove(VARIABLE)),
     }
 }
