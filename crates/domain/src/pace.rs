@@ -3,6 +3,7 @@
 //! before it ever was is bad, and so is a step of making that fails. It stands in every report, so that
 //! a restart or another leader does not forget it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,21 +16,37 @@ use crate::{InstanceId, Policy};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Pace {
-    /// How many may be in the making, or made and not proven ready yet. One more for each that is
-    /// proven, so that it doubles with each generation.
+    /// How many may be in the making, or made and not proven ready yet: few while nobody knows what
+    /// becomes of them, and as many as Railway's budget lets be made once some were proven.
     pub at_once: usize,
+    /// What is known of the image that they are made from.
+    pub image: ProvenImage,
     /// How many steps failed since the last instance that became whole.
     pub failed_in_row: usize,
     /// How many were given up before they were ever ready, since the last one that was.
     pub died_in_row: usize,
-    /// How the last ones went, the latest last: whether well.
+    /// What became of the last ones, the latest last: whether they were proven.
     pub recent: Vec<bool>,
+    /// How the last steps of making went, likewise.
+    pub recent_steps: Vec<bool>,
     /// What goes wrong; none once something went well.
     pub trouble: Option<Trouble>,
     /// Why none is made, and when one is tried again; none while they are made.
     pub stopped: Option<Stopped>,
     /// Those that were begun, and of which it is not known yet what becomes of them.
     pub unproven: Vec<Unproven>,
+}
+
+/// What is known of the image that instances are made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProvenImage {
+    /// Which one; empty before any was made.
+    pub name: String,
+    /// How many were proven ready since it was last in doubt: another image, a stop, many that died.
+    pub proven: usize,
+    /// When the last one was: a tag may point to another image by tomorrow.
+    pub last_at: Option<DateTime<Utc>>,
 }
 
 /// What goes wrong with making instances, for whoever has to see to it.
@@ -103,9 +120,11 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             at_once: Policy::SLOW_START,
+            image: ProvenImage::default(),
             failed_in_row: 0,
             died_in_row: 0,
             recent: Vec::new(),
+            recent_steps: Vec::new(),
             trouble: None,
             stopped: None,
             unproven: Vec::new(),
@@ -154,7 +173,7 @@ impl Pace {
             0 => self.failed_in_row.saturating_add(tried.failed),
             _ => tried.failed,
         };
-        self.remember(tried.whole.len(), tried.failed);
+        remember(&mut self.recent_steps, tried.whole.len(), tried.failed);
         if tried.failed > 0 {
             self.note_failed_steps(tried, now);
             return;
@@ -167,30 +186,42 @@ impl Pace {
         }
     }
 
-    /// Learns that this one is ready: the first time that anybody can say so.
-    pub fn proven(&mut self, id: &InstanceId) {
-        let ends_stop = self.ends_stop(id, true);
-        self.unproven.retain(|it| it.id != *id);
-        self.remember(1, 0);
+    /// Learns which ones are ready, the first time that anybody can say so.
+    pub fn proven(&mut self, ids: &[InstanceId], now: DateTime<Utc>) {
+        let ends_stop = ids.iter().any(|id| self.ends_stop(id, true));
+        let ids: HashSet<_> = ids.iter().collect();
+        self.unproven.retain(|it| !ids.contains(&it.id));
+        if ids.is_empty() {
+            return;
+        }
         self.died_in_row = 0;
         if ends_stop {
             self.go_on();
         } else if self.stopped.is_none() {
             self.trouble = None;
-            self.at_once = (self.at_once + 1).min(Policy::UNPROVEN_MAX);
+            self.image.proven += ids.len();
+            self.at_once = if self.image.proven < Policy::SLOW_START || goes_badly(&self.recent) {
+                (self.at_once + ids.len()).min(Policy::UNPROVEN_MAX)
+            } else {
+                Policy::UNPROVEN_MAX
+            };
         }
+        self.image.last_at = Some(now);
     }
 
-    /// Learns that these are given up and were never ready, with the reasons.
-    pub fn died(&mut self, ids: &[(InstanceId, String)], now: DateTime<Utc>) {
+    /// Learns at the end of a round that these are given up and were never ready, with the reasons;
+    /// and how many it has proven: what one round shows is judged together, since nobody knows in which
+    /// order it happened.
+    pub fn died(&mut self, ids: &[(InstanceId, String)], proven: usize, now: DateTime<Utc>) {
+        remember(&mut self.recent, proven, ids.len());
         let Some((_, last)) = ids.last() else {
             return;
         };
         let was_trying = ids.iter().any(|(id, _)| self.was_begun_since_stop(id));
         self.unproven
             .retain(|it| ids.iter().all(|(id, _)| *id != it.id));
-        self.died_in_row = self.died_in_row.saturating_add(ids.len());
-        self.remember(0, ids.len());
+        // Beside others that were proven only so many are in a row as stand between two of these.
+        self.died_in_row = self.died_in_row.saturating_add(ids.len() / (proven + 1));
         self.note(ids.len(), last, WHEN_THEY_DIE, now);
         if let Some(stopped) = &mut self.stopped {
             if was_trying {
@@ -203,9 +234,23 @@ impl Pace {
                 self.died_in_row
             );
             self.stop(why, true, Policy::TRY_CREATING_EVERY, now);
-        } else {
-            self.halve_where_many_fail();
+        } else if goes_badly(&self.recent) {
+            self.halve();
         }
+    }
+
+    /// Takes in which image instances are made from. Another one, or one of which none was proven for
+    /// long, has to be proven first.
+    pub fn made_from(&mut self, image: &str, now: DateTime<Utc>) {
+        let is_recent = |at: DateTime<Utc>| now - at <= proven_for();
+        if self.image.name == image && self.image.last_at.is_none_or(is_recent) {
+            return;
+        }
+        self.image = ProvenImage {
+            name: image.to_owned(),
+            ..ProvenImage::default()
+        };
+        self.at_once = self.at_once.min(Policy::SLOW_START);
     }
 
     /// Forgets those of which nothing will be known.
@@ -228,8 +273,8 @@ impl Pace {
         } else if let Some(stopped) = &mut self.stopped {
             // Nobody knows what is left of a try that did not end, so the next one waits as well.
             stopped.try_at = now + Policy::TRY_CREATING_EVERY;
-        } else {
-            self.halve_where_many_fail();
+        } else if goes_badly(&self.recent_steps) {
+            self.halve();
         }
     }
 
@@ -247,19 +292,9 @@ impl Pace {
             .is_some_and(|(it, stopped)| it.begun_at >= stopped.since)
     }
 
-    fn remember(&mut self, well: usize, badly: usize) {
-        let went = std::iter::repeat_n(true, well).chain(std::iter::repeat_n(false, badly));
-        self.recent.extend(went);
-        let over = self.recent.len().saturating_sub(Policy::RECENT_CREATIONS);
-        self.recent.drain(..over);
-    }
-
-    /// One among many says nothing of the others.
-    fn halve_where_many_fail(&mut self) {
-        let badly = self.recent.iter().filter(|well| !**well).count();
-        if badly * 3 >= self.recent.len() {
-            self.at_once = (self.at_once / 2).max(1);
-        }
+    fn halve(&mut self) {
+        self.at_once = (self.at_once / 2).max(1);
+        self.image.proven = 0;
     }
 
     fn note(&mut self, failed: usize, last: &str, what_to_do: &str, now: DateTime<Utc>) {
@@ -276,6 +311,8 @@ impl Pace {
         self.stopped = None;
         self.trouble = None;
         self.recent.clear();
+        self.recent_steps.clear();
+        self.image.proven = 0;
         (self.failed_in_row, self.died_in_row) = (0, 0);
         self.at_once = (Policy::SLOW_START / 2).max(1);
     }
@@ -292,6 +329,24 @@ impl Pace {
             tries: before.map_or(0, |it| it.tries),
         });
     }
+}
+
+/// Those that went badly stand evenly between the others.
+fn remember(recent: &mut Vec<bool>, well: usize, badly: usize) {
+    let all = well + badly;
+    recent.extend((0..all).map(|n| (n + 1) * badly / all == n * badly / all));
+    let over = recent.len().saturating_sub(Policy::RECENT_CREATIONS);
+    recent.drain(..over);
+}
+
+/// Whether a third of the last ones went badly. A few alone say nothing of the others.
+fn goes_badly(recent: &[bool]) -> bool {
+    let badly = recent.iter().filter(|well| !**well).count();
+    badly * 3 >= recent.len().max(Policy::JUDGED_BY_MIN)
+}
+
+fn proven_for() -> TimeDelta {
+    TimeDelta::from_std(Policy::PROVEN_FOR).unwrap_or(TimeDelta::MAX)
 }
 
 const WHEN_THEY_DIE: &str = "look at the log of such a deployment on Railway, and at \

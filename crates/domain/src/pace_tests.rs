@@ -54,17 +54,80 @@ fn generation(pace: &mut Pace, now: DateTime<Utc>) -> usize {
     let ids: Vec<_> = (0..many).map(id).collect();
     pace.begin(ids.clone(), now);
     assert_eq!(allows(pace, now), 0, "until something is known of these");
-    for id in &ids {
-        pace.proven(id);
-    }
+    settle(pace, &ids, &[], now);
     many
 }
 
+/// What one round shows.
+fn settle(
+    pace: &mut Pace,
+    proven: &[InstanceId],
+    died: &[(InstanceId, String)],
+    now: DateTime<Utc>,
+) {
+    pace.proven(proven, now);
+    pace.died(died, proven.len(), now);
+}
+
 #[test]
-fn it_starts_slowly_and_doubles_with_each_generation_that_is_ready() {
+fn it_starts_slowly_until_a_generation_is_ready_and_then_the_budget_is_the_limit() {
     let mut pace = Pace::default();
-    let seen: Vec<_> = (0..6).map(|_| generation(&mut pace, BEGIN)).collect();
-    assert_eq!(seen, [4, 8, 16, 32, 64, Policy::UNPROVEN_MAX]);
+    let seen: Vec<_> = (0..3).map(|_| generation(&mut pace, BEGIN)).collect();
+    assert_eq!(seen, [4, Policy::UNPROVEN_MAX, Policy::UNPROVEN_MAX]);
+}
+
+#[test]
+fn another_image_or_one_that_was_not_proven_for_a_day_starts_slowly() {
+    let mut pace = Pace::default();
+    let at_once = |pace: &mut Pace, image: &str, seconds: i64| {
+        pace.made_from(image, after(seconds));
+        pace.at_once
+    };
+    assert_eq!(at_once(&mut pace, "one", 0), Policy::SLOW_START);
+    generation(&mut pace, after(0));
+    let day = 86_400;
+    for (image, seconds, expected) in [
+        ("one", day, Policy::UNPROVEN_MAX),
+        ("one", day + 1, Policy::SLOW_START),
+    ] {
+        assert_eq!(at_once(&mut pace, image, seconds), expected);
+    }
+    generation(&mut pace, after(day + 1));
+    assert_eq!(at_once(&mut pace, "one", day + 2), Policy::UNPROVEN_MAX);
+    assert_eq!(at_once(&mut pace, "two", day + 2), Policy::SLOW_START);
+    pace.at_once = 1;
+    assert_eq!(
+        at_once(&mut pace, "one", day + 2),
+        1,
+        "and never faster for it"
+    );
+}
+
+#[test]
+fn one_in_ten_that_dies_in_whichever_order_slows_nothing_down_and_one_in_two_does() {
+    for (proven, dies, is_slow) in [(9, 1, false), (90, 10, false), (45, 5, false), (5, 5, true)] {
+        let mut pace = Pace::default();
+        generation(&mut pace, BEGIN);
+        for round in 0..10 {
+            let from = 1_000 * (round + 1);
+            let ids: Vec<_> = (from..from + proven).map(id).collect();
+            let dead = died(from + proven..from + proven + dies);
+            pace.begin(ids.iter().cloned(), BEGIN);
+            pace.begin(dead.iter().map(|(id, _)| id.clone()), BEGIN);
+            settle(&mut pace, &ids, &dead, BEGIN);
+            assert_eq!(pace.stopped, None);
+        }
+        let is_slower = pace.at_once < Policy::UNPROVEN_MAX / 2;
+        assert_eq!(is_slower, is_slow, "{proven} to {dies}: {}", pace.at_once);
+    }
+}
+
+#[test]
+fn those_that_die_beside_one_that_is_ready_are_in_a_row_all_the_same() {
+    let mut pace = Pace::default();
+    pace.begin((0..20).map(id), BEGIN);
+    settle(&mut pace, &[id(0)], &died(1..20), BEGIN);
+    assert!(pace.stopped.unwrap().why.starts_with("9 in a row"));
 }
 
 #[test]
@@ -79,14 +142,14 @@ fn what_is_merely_made_makes_it_no_faster() {
 fn five_that_die_in_a_row_stop_it_until_one_that_tries_is_ready() {
     let mut pace = Pace::default();
     pace.begin((0..4).map(id), BEGIN);
-    pace.died(&died(0..4), after(10));
+    pace.died(&died(0..4), 0, after(10));
     assert_eq!((allows(&pace, after(10)), &pace.stopped), (2, &None));
     let trouble = pace.trouble.clone().unwrap();
     assert_eq!((trouble.since, trouble.failed), (after(10), 4));
     assert_eq!(trouble.last, "deployment failed: CRASHED");
 
     pace.begin([id(4), id(5)], after(11));
-    pace.died(&died([4]), after(20));
+    pace.died(&died([4]), 0, after(20));
     assert!(pace.stopped.as_ref().unwrap().why.starts_with("5 in a row"));
     // Each one that tries and dies doubles the time until the next.
     let mut at = after(20);
@@ -97,14 +160,14 @@ fn five_that_die_in_a_row_stop_it_until_one_that_tries_is_ready() {
         pace.begin([id(n)], at);
         assert_eq!(allows(&pace, at), 0, "and no other beside it");
         if n < 11 {
-            pace.died(&died([n]), at);
+            pace.died(&died([n]), 0, at);
         }
     }
     pace.learn(&whole(11), at);
     assert!(pace.stopped.is_some(), "to be made is not to be ready");
-    pace.proven(&id(5));
+    pace.proven(&[id(5)], at);
     assert!(pace.stopped.is_some(), "it was begun before the stop");
-    pace.proven(&id(11));
+    pace.proven(&[id(11)], at);
     assert_eq!((&pace.stopped, &pace.trouble), (&None, &None));
     assert_eq!(allows(&pace, at), 2, "and it begins slowly again");
 }
@@ -114,27 +177,23 @@ fn five_that_die_between_others_do_not_stop_it_and_one_among_many_does_not_slow_
     let mut pace = Pace::default();
     generation(&mut pace, BEGIN);
     generation(&mut pace, BEGIN);
-    let before = pace.at_once;
     pace.begin((100..110).map(id), BEGIN);
     for n in 0..5 {
-        pace.died(&died([100 + 2 * n]), BEGIN);
-        pace.proven(&id(101 + 2 * n));
-        if n == 0 {
-            assert_eq!(pace.at_once, before + 1, "one among many");
-        }
+        pace.died(&died([100 + 2 * n]), 0, BEGIN);
+        settle(&mut pace, &[id(101 + 2 * n)], &[], BEGIN);
     }
-    assert_eq!(pace.stopped, None);
+    assert_eq!((pace.stopped, pace.at_once), (None, Policy::UNPROVEN_MAX));
 }
 
 #[test]
-fn steps_that_fail_halve_it_and_the_fifth_in_a_row_stops_it() {
+fn the_fifth_step_in_a_row_that_fails_stops_it() {
     let mut pace = Pace::default();
     let mut seen = Vec::new();
     for _ in 0..5 {
         pace.learn(&failed(1), BEGIN);
         seen.push(allows(&pace, BEGIN));
     }
-    assert_eq!(seen, [2, 1, 1, 1, 0]);
+    assert_eq!(seen, [4, 4, 4, 2, 0]);
     let why = &pace.stopped.as_ref().unwrap().why;
     assert_eq!(why, "5 failed in a row, the last: refused");
 }

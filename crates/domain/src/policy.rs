@@ -49,16 +49,22 @@ impl Policy {
     /// How many are made at first, before it is known that they get ready: as many as are worked on
     /// at once.
     pub const SLOW_START: usize = 4;
-    /// How many may be made and not proven ready yet. A stock of a hundred that a burst of claims
-    /// emptied is refilled in the time of one start, and no more than that is thrown away where an
-    /// image turns out to be broken.
-    pub const UNPROVEN_MAX: usize = 100;
+    /// How many may be made and not proven ready yet, once an image is proven: what Railway's budget
+    /// lets be made (7 requests a second, three each) in the two minutes that a start takes, so that
+    /// the budget is what a refill waits for. No more than that is thrown away where an image that
+    /// was good turns out to be broken.
+    pub const UNPROVEN_MAX: usize = 280;
+    /// For how long an image counts as proven after the last instance of it got ready: a tag may
+    /// point to another image by tomorrow.
+    pub const PROVEN_FOR: Duration = Duration::from_hours(24);
     /// How many may fail in a row, be it steps of making or instances that never got ready, before no
     /// more are begun: more than the ones that are in flight together when trouble begins.
     pub const CREATE_FAILURES_MAX: usize = 5;
-    /// Over how many of the last ones it is judged whether a failure is one among many: with a third
-    /// of them, three that follow one another slow making down, and one does not.
-    pub const RECENT_CREATIONS: usize = 10;
+    /// Over how many of the last ones it is judged whether a failure is one among many: where one in
+    /// ten fails at random, a third of 30 do so once in 2,000 times,
+    pub const RECENT_CREATIONS: usize = 30;
+    /// and of fewer than these nothing is judged but by those that fail in a row.
+    pub const JUDGED_BY_MIN: usize = 10;
     /// For how long making waits at most where somebody says when to come again: it may have meant
     /// another unit, and a person who has seen to it should not have to wait for longer.
     pub const LIMIT_HOLDS_MAX: Duration = Duration::from_secs(3_600);

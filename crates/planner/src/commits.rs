@@ -15,6 +15,14 @@ pub fn is_commit_due(whole: usize, in_the_making: usize, waited: Duration) -> bo
             || waited >= Policy::COMMIT_WAITS_FOR)
 }
 
+/// Whether a round is to look what may be made next, now that so many are left in the making: all of
+/// them have ended, or half of what may be made at once while more are wanted, so that Railway is asked
+/// without a pause.
+#[must_use]
+pub const fn is_more_wanted(in_the_making: usize, some_wait: bool) -> bool {
+    in_the_making == 0 || (some_wait && in_the_making == Policy::CREATES_PER_TICK_MAX / 2)
+}
+
 /// Which are committed together: all, but each alone that failed before, since whatever is wrong
 /// with it must hold back no other. The last batch is taken first.
 #[must_use]
@@ -58,6 +66,13 @@ mod tests {
         assert!(!is_commit_due(3, 1, moment));
         assert!(is_commit_due(3, 1, long), "the fourth hangs");
         assert!(is_commit_due(Policy::CREATES_PER_TICK_MAX, 9, moment));
+    }
+
+    #[test]
+    fn the_next_are_planned_when_half_of_them_have_ended_and_only_where_any_wait() {
+        let wakes = |waits| (0..=20).filter(move |left| is_more_wanted(*left, waits));
+        assert!(wakes(true).eq([0, 10]));
+        assert!(wakes(false).eq([0]));
     }
 
     #[test]

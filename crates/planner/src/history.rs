@@ -29,6 +29,8 @@ pub struct History {
     missed_since_complete: bool,
     candidates_since: HashMap<ServiceId, DateTime<Utc>>,
     pace: Pace,
+    /// How many this round has proven.
+    proven_now: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -69,6 +71,11 @@ impl History {
         self
     }
 
+    /// Takes in which image instances are made from: one that is not proven is made slowly at first.
+    pub fn record_image(&mut self, image: &str, now: DateTime<Utc>) {
+        self.pace.made_from(image, now);
+    }
+
     /// How fast instances are made.
     #[must_use]
     pub const fn pace(&self) -> &Pace {
@@ -87,7 +94,8 @@ impl History {
 
     /// Takes in which ones a plan gives up that were never ready, whether or not the fuse lets it.
     pub fn record_died(&mut self, died: &[(InstanceId, String)], now: DateTime<Utc>) {
-        self.pace.died(died, now);
+        let proven = std::mem::take(&mut self.proven_now);
+        self.pace.died(died, proven, now);
     }
 
     /// Whether nobody knows yet what becomes of this one, which was made for the stock.
@@ -191,10 +199,10 @@ impl History {
                 row.epoch > Epoch(0) && (row.status != Status::Dead || row.epoch > Epoch(1))
             })
         };
-        let proven: Vec<_> = self.pace.unproven.iter().map(|it| it.id.clone()).collect();
-        for id in proven.into_iter().filter(now_idle) {
-            self.pace.proven(&id);
-        }
+        let unproven = self.pace.unproven.iter().map(|it| &it.id);
+        let proven: Vec<_> = unproven.filter(|id| now_idle(id)).cloned().collect();
+        self.pace.proven(&proven, snapshot.now);
+        self.proven_now = proven.len();
         self.pace.forget(|id| {
             if let Some(row) = index.row(id) {
                 return !is_unproven(row);

@@ -22,7 +22,7 @@ pub mod sweep;
 mod transition;
 
 pub use actions::{Destruction, Plan, Removal, Resume};
-pub use commits::{Refused, batches, is_commit_due, refused};
+pub use commits::{Refused, batches, is_commit_due, is_more_wanted, refused};
 pub use evidence::{ProbeBook, Said};
 pub use halting::Halted;
 pub use history::History;

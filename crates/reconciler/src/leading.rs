@@ -12,7 +12,7 @@ use pool_domain::{
     Creations, InstanceId, Listing, LoopReport, LoopsReport, ManagerId, Report, ResourceRecord,
     SweepReport, Term,
 };
-use pool_planner::{InFlight, ProbeBook};
+use pool_planner::{InFlight, ProbeBook, is_more_wanted};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -230,9 +230,12 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let was_last = self.change(|ids| ids.remove(&self.id) && ids.is_empty());
-        // What was begun together has ended: the next may be begun.
-        if was_last && self.work == Work::Making {
+        let left = self.change(|ids| {
+            ids.remove(&self.id);
+            ids.len()
+        });
+        let waits = self.leading.making_waits.load(Ordering::Relaxed);
+        if self.work == Work::Making && is_more_wanted(left, waits) {
             self.leading.wake.notify_one();
         }
     }

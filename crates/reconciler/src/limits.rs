@@ -18,8 +18,10 @@ pub(crate) const ACCOUNT_STEP: Duration = Duration::from_secs(45);
 pub(crate) const RAILWAY_STEP: Duration = Duration::from_secs(90);
 /// How long a step waits for its turn: as long as the steps before it may hang.
 pub(crate) const TURN: Duration = Duration::from_secs(90);
-/// How many steps of making go on at once at each of OpenRouter, AgentMail and Railway.
+/// How many steps of making go on at once at each of OpenRouter and AgentMail,
 pub(crate) const MAKING_STEPS: usize = 4;
+/// and at Railway, where our own spacing lets seven leave in a second and an answer takes up to one.
+pub(crate) const RAILWAY_MAKING_STEPS: usize = 8;
 /// And of destroying. They take no place from one another.
 pub(crate) const ENDING_STEPS: usize = 8;
 /// How often the building loop looks whether a commit is due, at least.

@@ -194,6 +194,7 @@ impl Reconciler {
             leading, history, ..
         } = self;
         let (policy, identity) = (&leading.context.policy, &leading.context.identity);
+        history.record_image(&leading.context.blueprint.image, snapshot.now);
         history.record(snapshot, index, policy, identity);
         let creations = std::mem::take(&mut leading.tally().creations);
         history.record_creations(&creations, snapshot.now);

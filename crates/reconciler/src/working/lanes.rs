@@ -4,7 +4,7 @@
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::limits::{ENDING_STEPS, MAKING_STEPS, TURN};
+use crate::limits::{ENDING_STEPS, MAKING_STEPS, RAILWAY_MAKING_STEPS, TURN};
 
 /// The places for steps.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Default for Lanes {
         Self {
             making_keys: Lane::of(MAKING_STEPS),
             making_inboxes: Lane::of(MAKING_STEPS),
-            making: Lane::of(MAKING_STEPS),
+            making: Lane::of(RAILWAY_MAKING_STEPS),
             ending_keys: Lane::of(ENDING_STEPS),
             ending_inboxes: Lane::of(ENDING_STEPS),
             ending: Lane::of(ENDING_STEPS),
