@@ -57,6 +57,15 @@ impl Policy {
     /// For how long an image counts as proven after the last instance of it got ready: a tag may
     /// point to another image by tomorrow.
     pub const PROVEN_FOR: Duration = Duration::from_hours(24);
+    /// While one that was begun lately is not proven yet, Railway is listed this often, as far as its
+    /// budget allows, since only a listing tells that a deployment failed: what takes its place is
+    /// asked for while the others are still being made.
+    pub const WATCHED_EVERY: Duration = Duration::from_secs(10);
+    /// Where nothing moves, Railway is listed with each so many-th tick and no oftener: 30 times an
+    /// hour, so that four pools of one page each take 120 of Railway's requests an hour. That a
+    /// service is gone or a claimed one's deployment died is seen two minutes late at most then, which
+    /// is what Railway's own reads may lag.
+    pub const QUIET_TICKS: u32 = 4;
     /// How many may fail in a row, be it steps of making or instances that never got ready, before no
     /// more are begun: more than the ones that are in flight together when trouble begins.
     pub const CREATE_FAILURES_MAX: usize = 5;
@@ -180,6 +189,18 @@ impl Policy {
     #[must_use]
     pub fn after_failed_step(attempts: u32, shows_after: Option<Duration>) -> Duration {
         Self::retry_creating_after(attempts).max(shows_after.unwrap_or_default())
+    }
+
+    /// How long the last listing is good for at most, where nothing moves.
+    #[must_use]
+    pub fn quiet_listing_every(&self) -> Duration {
+        self.tick_interval * Self::QUIET_TICKS
+    }
+
+    /// How often Railway is listed while one that was begun lately is not proven yet.
+    #[must_use]
+    pub fn watched_every(&self) -> Duration {
+        Self::WATCHED_EVERY.min(self.tick_interval)
     }
 
     /// How often to look for whom to probe. Never less often than the ticks are.

@@ -81,6 +81,20 @@ pub struct Resume {
 }
 
 impl Plan {
+    /// Whether nothing is to be done, and nothing waits for its turn or behind the fuse.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.refreshes.is_empty()
+            && self.changes.is_empty()
+            && self.adoptions.is_empty()
+            && self.destructions.is_empty()
+            && self.removals.is_empty()
+            && self.resumes.is_empty()
+            && self.create == 0
+            && !self.pace_holds_back
+            && self.report.fuse.is_none()
+    }
+
     /// Takes out what Railway's budget would refuse, which allows `left` more instances; but not what
     /// a person asked for: its intents are made when there is a budget again.
     pub fn hold_back_creates(&mut self, left: usize, requested: usize) {

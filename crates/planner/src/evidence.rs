@@ -60,6 +60,13 @@ impl ProbeBook {
         told
     }
 
+    /// Whether any agent did not answer as it should.
+    #[must_use]
+    pub fn tells_of_trouble(&self) -> bool {
+        let mut probes = self.entries.values().filter_map(|it| it.probe.as_ref());
+        probes.any(|probe| *probe != Probe::Ready)
+    }
+
     fn entry(&mut self, id: &InstanceId, epoch: Epoch) -> &mut Entry {
         let fresh = || Entry {
             epoch,

@@ -12,10 +12,11 @@ use pool_domain::{
 };
 
 use crate::probing::class_of;
+use crate::rounds::{Movement, is_watched};
 use crate::{Identity, Index, Snapshot, adoption};
 
-/// How many tick intervals may lie between two complete listings before the time between them
-/// counts as unobserved: one tick may fail by a slow page without any harm.
+/// How many times as long as intended may lie between two complete listings before the time between
+/// them counts as unobserved: one may fail by a slow page without any harm.
 const GAP_AFTER_INTERVALS: u32 = 3;
 
 /// What one leader remembers from tick to tick, and the next one does not know.
@@ -24,6 +25,8 @@ pub struct History {
     streaks: HashMap<InstanceId, Streak>,
     gaps: Vec<Gap>,
     last_complete_at: Option<DateTime<Utc>>,
+    /// When anything moved last, as far as rounds saw; none before the first.
+    moved_at: Option<DateTime<Utc>>,
     /// The listing that was taken in last: a round may look at it again.
     listing_began_at: Option<DateTime<Utc>>,
     missed_since_complete: bool,
@@ -101,6 +104,23 @@ impl History {
     /// Whether nobody knows yet what becomes of this one, which was made for the stock.
     pub(crate) fn is_unproven(&self, id: &InstanceId) -> bool {
         self.pace.unproven.iter().any(|it| it.id == *id)
+    }
+
+    /// What is known of movement.
+    #[must_use]
+    pub fn movement(&self, now: DateTime<Utc>) -> Movement {
+        Movement {
+            last_at: self.moved_at,
+            is_watched: is_watched(&self.pace, now),
+        }
+    }
+
+    /// Takes in at the end of a round whether anything moves. A status that changed since the last
+    /// one, by a claim for example, did.
+    pub fn record_moves(&mut self, moves: bool, snapshot: &Snapshot) {
+        let before = self.moved_at.filter(|_| !moves).unwrap_or(snapshot.now);
+        let changed = snapshot.rows.iter().map(|row| row.status_changed_at).max();
+        self.moved_at = Some(changed.map_or(before, |at| before.max(at)));
     }
 
     /// Takes in what this tick observed. Called once a tick, before `plan` and with the same index.
@@ -220,8 +240,14 @@ impl History {
             return;
         }
         let until = snapshot.listing.started_at;
-        let longest = policy.tick_interval * GAP_AFTER_INTERVALS;
         let from = self.last_complete_at.unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let was_quiet = self.moved_at.is_some_and(|at| at < from);
+        let every = if was_quiet {
+            policy.quiet_listing_every()
+        } else {
+            policy.tick_interval
+        };
+        let longest = every * GAP_AFTER_INTERVALS;
         let is_long = (until - from).to_std().is_ok_and(|length| length > longest);
         if until > from && (self.missed_since_complete || is_long) {
             self.gaps.push(Gap { from, until });

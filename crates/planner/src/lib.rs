@@ -30,5 +30,7 @@ pub use leftovers::leftovers;
 pub use plan::plan;
 pub use probing::{Candidate, Lane, LastProbe, ProbeTarget, conversations_to_ask, probes, turns};
 pub use promoting::promotions;
-pub use rounds::{Occasion, may_look_again, sweep_is_due, try_creating_in};
+pub use rounds::{
+    Movement, Occasion, may_look_again, moves, sweep_is_due, try_creating_in, watches_in,
+};
 pub use snapshot::{Accounts, Evidence, Identity, InFlight, Index, Snapshot};

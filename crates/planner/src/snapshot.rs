@@ -56,6 +56,12 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// Whether nobody works on anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.making.is_empty() && self.ending.is_empty()
+    }
+
     /// Whether anybody works on it.
     #[must_use]
     pub fn contains(&self, id: &InstanceId) -> bool {

@@ -23,6 +23,8 @@ pub(super) struct Floors {
     slow_listing: u64,
     limit: u64,
     listing_interval: Duration,
+    /// The time between listings that take, evenly spread, what is kept for listing at most.
+    even_listing: Duration,
 }
 
 impl Floors {
@@ -44,6 +46,9 @@ impl Floors {
             slow_listing: an_hour_at(SLOWEST_LISTING).min(percent(SLOW_LISTING_PERCENT)),
             limit,
             listing_interval,
+            even_listing: WINDOW
+                .saturating_mul(u32::try_from(listing_requests.max(1)).unwrap_or(u32::MAX))
+                / u32::try_from(percent(LISTING_PERCENT).max(1)).unwrap_or(u32::MAX),
         }
     }
 
@@ -64,17 +69,19 @@ impl Floors {
         remaining.saturating_sub(kept) / CREATE_REQUESTS
     }
 
-    /// The least time between two listings with so much left: none in the first half of the budget,
-    /// so that whatever wakes a tick is seen at once; the interval asked for in the second; and below
-    /// the floor of destroying the longest.
+    /// The least time between two listings with so much left: never less than spreads their pages
+    /// evenly over the hour. That is a moment where a plan is large enough, so that whatever wakes a
+    /// tick is seen at once in the first half of the budget; in the second half it is the interval
+    /// asked for; and below the floor of destroying the longest.
     pub(super) fn between_listings(&self, remaining: u64) -> Duration {
-        if remaining > self.limit / 2 {
+        let between = if remaining > self.limit / 2 {
             Duration::ZERO
         } else if remaining > self.destroying {
             self.listing_interval
         } else {
             SLOWEST_LISTING.max(self.listing_interval)
-        }
+        };
+        between.max(self.even_listing)
     }
 
     /// Why listings are made less often than asked for, if they are.
@@ -87,6 +94,15 @@ impl Floors {
         let every = self.between_listings(window.remaining);
         if window.is_assumed || every <= asked {
             return None;
+        }
+        if every == self.even_listing {
+            return Some(format!(
+                "Railway allows {} requests an hour, of which listings take {LISTING_PERCENT} % at \
+                 most, so it is listed every {} s, not every {} s",
+                window.limit,
+                every.as_secs(),
+                asked.as_secs(),
+            ));
         }
         Some(format!(
             "Railway allows {} requests an hour, and the {} left for {} min are kept for destroying, so \
@@ -149,13 +165,24 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_of_many_services_are_spread_over_the_hour() {
+        let between = |limit, pages| {
+            let floors = Floors::of(limit, pages, Duration::from_secs(30));
+            floors.between_listings(limit).as_secs()
+        };
+        assert_eq!((between(10_000, 1), between(10_000, 20)), (0, 18));
+        assert_eq!((between(1_000, 1), between(1_000, 20)), (9, 180));
+        assert_eq!((between(100, 1), between(100, 20)), (90, 1_800));
+    }
+
+    #[test]
     fn listings_become_rarer_in_two_steps() {
         let between = |limit, remaining| floors(limit).between_listings(remaining).as_secs();
-        assert_eq!((between(1_000, 501), between(1_000, 500)), (0, 30));
+        assert_eq!((between(1_000, 501), between(1_000, 500)), (9, 30));
         assert_eq!((between(1_000, 101), between(1_000, 100)), (30, 300));
         assert_eq!(
             (between(100, 21), between(100, 20), between(100, 0)),
-            (30, 300, 300)
+            (90, 300, 300)
         );
         let hourly = Floors::of(100, 1, Duration::from_hours(1));
         assert_eq!(hourly.between_listings(0), Duration::from_hours(1));

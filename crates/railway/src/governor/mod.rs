@@ -22,7 +22,7 @@ use self::floors::Floors;
 use self::spacing::Spacing;
 pub(crate) use self::task::Task;
 use self::window::{Window, Windows};
-use crate::limits::{DEFAULT_BLOCK, LONGEST_BLOCK, Limits, TRIAL_LIMIT};
+use crate::limits::{DEFAULT_BLOCK, LISTING_PERCENT, LONGEST_BLOCK, Limits, TRIAL_LIMIT};
 use crate::{ErrorClass, headers};
 
 #[derive(Debug)]
@@ -198,7 +198,13 @@ impl Governor {
         let (window, floors) = state.standing(now, &self.limits);
         let wait = state.until_listing(now, &window, &floors)?;
         let why = floors.why_slower(&window, self.limits.listing_interval, now).unwrap_or_else(|| {
-            let every = self.limits.listing_interval.as_secs();
+            let every = floors.between_listings(window.remaining).as_secs();
+            if window.remaining > window.limit / 2 {
+                return format!(
+                    "listings take {LISTING_PERCENT} % of Railway's budget at most, so it is listed \
+                     every {every} s, whatever wakes a tick"
+                );
+            }
             format!(
                 "less than half of Railway's budget for this hour is left, so it is listed every \
                  {every} s, whatever wakes a tick"

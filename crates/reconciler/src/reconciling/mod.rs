@@ -41,7 +41,8 @@ pub(crate) async fn run(
         let next = match reconciler.go_round(occasion).await {
             Ok(went) => {
                 leading.loops.reconciling.went(None);
-                if went.is_listed_anew {
+                // Also where it looked at the last listing again: the next one is an interval away.
+                if went.is_listed_anew || occasion == Occasion::Due {
                     regular = began + interval(&leading);
                 }
                 went.again_in

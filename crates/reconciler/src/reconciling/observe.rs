@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use pool_domain::{Listing, Status};
-use pool_planner::{Index, Occasion, Snapshot, adoption, may_look_again, probes};
+use pool_planner::{History, Index, Occasion, Snapshot, adoption, may_look_again, probes};
 use tokio::time::timeout;
 
 use super::evidence::{Foreign, evidence};
@@ -28,7 +28,7 @@ pub(crate) struct Observed {
 pub(crate) async fn observe(
     leading: &Leading,
     foreign: &mut Foreign,
-    occasion: Occasion,
+    (occasion, history): (Occasion, &History),
     requested_creates: usize,
     somebody_asked: bool,
 ) -> Result<Observed, Error> {
@@ -38,9 +38,14 @@ pub(crate) async fn observe(
     leading.loops.reconciling.at("listing");
     // One that the budget wants later is no failed one: nothing went wrong, and the last one stands.
     let is_due = somebody_asked || context.railway.listing_not_due().is_none();
+    let mut movement = history.movement(started_at);
+    if leading.book().tells_of_trouble() {
+        movement.last_at = None;
+    }
+    let policy = &context.policy;
     let last = leading.seen().filter(|seen| {
-        let policy = &context.policy;
-        !is_due || may_look_again(&seen.listing, occasion, somebody_asked, started_at, policy)
+        let is_young = may_look_again(&seen.listing, occasion, movement, started_at, policy);
+        !is_due || (is_young && !somebody_asked)
     });
     let is_listed_anew = last.is_none();
     let listing = match last {

@@ -8,7 +8,8 @@ use pool_db::provisions::NewProvision;
 use pool_db::{belongings, events, fuse, record, ticks};
 use pool_domain::{InstanceId, Pace, Policy, Report, Spent, fuse::counted_rows};
 use pool_planner::{
-    Destruction, History, Index, Occasion, Plan, Resume, plan, sweep_is_due, try_creating_in,
+    Destruction, History, Index, Occasion, Plan, Resume, moves, plan, sweep_is_due,
+    try_creating_in, watches_in,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Duration, Instant};
@@ -47,7 +48,7 @@ pub(crate) struct Went {
     /// Whether Railway was asked what there is.
     pub(crate) is_listed_anew: bool,
     /// Within which time to go round again, where that is sooner than the period: creating was held
-    /// back, or failed.
+    /// back or failed, or what was made is not proven yet.
     pub(crate) again_in: Option<Duration>,
 }
 
@@ -134,6 +135,8 @@ impl Reconciler {
         self.history.record_died(&plan.died, snapshot.now);
         let left = usize::try_from(context.railway.creates_left()).unwrap_or(usize::MAX);
         plan.hold_back_creates(left, requested);
+        let moves = !asked.is_empty() || moves(snapshot, &plan);
+        self.history.record_moves(moves, snapshot);
         let mut report = std::mem::take(&mut plan.report);
         report.unreadable.clone_from(&observed.unreadable);
         for (action, error) in &observed.failures {
@@ -164,9 +167,13 @@ impl Reconciler {
         leading.set_making_waits(plan.pace_holds_back);
 
         let waits = plan.pace_holds_back || failed_lately || !plan.died.is_empty();
+        let (pace, now) = (self.history.pace(), snapshot.now);
+        let tries_in = waits.then(|| try_creating_in(pace, now));
+        let movement = self.history.movement(now);
+        let watches_in = watches_in(movement, &snapshot.listing, now, policy);
         let went = Went {
             is_listed_anew: observed.is_listed_anew,
-            again_in: waits.then(|| try_creating_in(self.history.pace(), snapshot.now)),
+            again_in: tries_in.into_iter().chain(watches_in).min(),
         };
         Ok((report, went, self.sweep(&observed, asked)))
     }
@@ -179,8 +186,8 @@ impl Reconciler {
     ) -> Result<Observed, Error> {
         let somebody_asked = !asked.is_empty();
         let foreign = &mut self.foreign;
-        let mut observed =
-            observe(&self.leading, foreign, occasion, requested, somebody_asked).await?;
+        let why = (occasion, &self.history);
+        let mut observed = observe(&self.leading, foreign, why, requested, somebody_asked).await?;
         observed.snapshot.fuse.confirmed = asked.iter().flat_map(confirmed_losses).collect();
         budget::share_block(&self.leading).await?;
         Ok(observed)

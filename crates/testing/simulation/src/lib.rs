@@ -23,7 +23,7 @@ mod workload;
 
 pub use day::BadDay;
 pub use many::{Summary, run_many, run_one};
-pub use refill::{Refill, Refilled, refill};
+pub use refill::{Refill, Refilled, quiet, refill};
 pub use run::{Options, Outcome, TROUBLE_TICKS};
 pub use scenario::{Person, Rates, Scenario};
 pub use trace::{Counts, Kind, Line, Violation};

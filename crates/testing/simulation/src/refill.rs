@@ -64,16 +64,13 @@ pub struct Refilled {
 ///
 /// When there is no PostgreSQL, or the pool is not full within an hour.
 pub fn refill(of: Refill) -> Result<Refilled> {
-    let postgresql = PostgreSql::start()?;
-    let database = Arc::new(postgresql.database(0)?);
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()?;
-    let went = runtime.block_on(async {
-        let world = World::new(&database, speeds(of.starts_slowly));
+    in_virtual_time(async |database| {
+        let world = World::new(database, speeds(of.starts_slowly));
         if of.idle > 0 {
-            fill(&world, of.idle).await?;
+            // Its last round has recorded them.
+            let server = world.filled(of.idle).await?;
+            server.waits(seconds(60)).await;
+            server.end().await;
         }
         if of.failing > 0.0 {
             let mut rule = FaultRule::always(Fault::DeployFails);
@@ -81,7 +78,35 @@ pub fn refill(of: Refill) -> Result<Refilled> {
             world.simulator.inject(rule)?;
         }
         measure(&world, of).await
-    });
+    })
+}
+
+/// How many requests to Railway a time takes in which nothing happens to so many idle instances.
+///
+/// # Errors
+///
+/// When there is no PostgreSQL, or the pool is not full within an hour.
+pub fn quiet(idle: usize, time: Duration) -> Result<u64> {
+    in_virtual_time(async |database| {
+        let world = World::new(database, speeds(false));
+        let server = world.filled(idle).await?;
+        server.waits(seconds(300)).await;
+        world.simulator.reset_request_counts();
+        server.waits(time).await;
+        let requests = world.simulator.request_counts().total;
+        server.end().await;
+        Ok(requests)
+    })
+}
+
+fn in_virtual_time<T>(run: impl AsyncFnOnce(&Arc<Database>) -> Result<T>) -> Result<T> {
+    let postgresql = PostgreSql::start()?;
+    let database = Arc::new(postgresql.database(0)?);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()?;
+    let went = runtime.block_on(run(&database));
     runtime.shutdown_background();
     went
 }
@@ -145,6 +170,17 @@ impl World {
         let runs = tokio::spawn(server::run(Arc::clone(&stage), 0));
         Serving { stage, runs }
     }
+
+    /// The same, once they are idle.
+    async fn filled(&self, target: usize) -> Result<Serving> {
+        let server = self.server(target);
+        let until = Instant::now() + LONGEST;
+        while idle(self)?.len() < target {
+            ensure!(Instant::now() < until, "the first {target} are not idle");
+            server.waits(seconds(1)).await;
+        }
+        Ok(server)
+    }
 }
 
 /// A server that runs.
@@ -199,20 +235,6 @@ fn scenario(target: usize, speeds: Settings) -> Scenario {
         rates: Rates::default(),
         ..Scenario::of(0)
     }
-}
-
-/// Lets a server fill the pool, and stops it.
-async fn fill(world: &World, target: usize) -> Result<()> {
-    let server = world.server(target);
-    let until = Instant::now() + LONGEST;
-    while idle(world)?.len() < target {
-        ensure!(Instant::now() < until, "the first {target} are not idle");
-        server.waits(seconds(1)).await;
-    }
-    // Its last round has recorded them.
-    server.waits(seconds(60)).await;
-    server.end().await;
-    Ok(())
 }
 
 async fn measure(world: &World, of: Refill) -> Result<Refilled> {
