@@ -14,7 +14,7 @@ use crate::pool::{Pool, Server};
 
 /// Long enough for hundreds to be made and thrown away by whoever does not learn.
 const TROUBLE: Duration = Duration::from_secs(10);
-/// The first four, half as many after them, and single ones.
+/// The first four, and one in the place of each that died before the fifth did.
 const A_HANDFUL: usize = 8;
 /// Less than a first silent agent costs a claim.
 const AT_ONCE: Duration = Duration::from_millis(900);
