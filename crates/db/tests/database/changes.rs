@@ -6,7 +6,7 @@ use chrono::{TimeDelta, TimeZone, Utc};
 use pool_db::instances::put_last;
 use pool_db::{Error, instances};
 use pool_domain::write::{Adoption, FoundConversation, NewInstance, Refresh, StatusChange};
-use pool_domain::{Epoch, Instance, InstanceId, Status, Term, chain};
+use pool_domain::{Epoch, InstanceId, Status, Term, chain};
 
 use crate::fixture::Fixture;
 
@@ -30,10 +30,6 @@ async fn unchanged(fixture: &Fixture, id: &str) -> Refresh {
         .into_iter()
         .find(|row| row.id.as_str() == id)
         .unwrap();
-    as_it_is(row)
-}
-
-fn as_it_is(row: Instance) -> Refresh {
     Refresh {
         id: row.id,
         epoch: row.epoch,
@@ -167,43 +163,6 @@ async fn unchanged_rows_are_not_written() {
         .text("SELECT deploy_status FROM instances WHERE id = 'b'")
         .await;
     assert_eq!(seen, "SUCCESS");
-}
-
-/// In the order of their ids, which says nothing of where they lie.
-#[tokio::test]
-async fn refreshes_of_a_whole_stock_write_to_no_index() {
-    let fixture = Fixture::new().await;
-    let (_leader, term) = fixture.leader().await;
-    fixture
-        .execute(
-            "ALTER TABLE instances DISABLE TRIGGER USER; \
-             INSERT INTO instances (id, service_id, name, url, status, created_at) \
-             SELECT md5(n::text), 's' || n, 'convos-agent-' || n, 'https://' || n || '.up.railway.app', \
-             'idle', now() - n * interval '1 s' FROM generate_series(1, 2000) AS n; \
-             ALTER TABLE instances ENABLE TRIGGER USER; ANALYZE instances",
-        )
-        .await;
-    let size = "SELECT pg_indexes_size('instances')";
-    let before = fixture.text(size).await;
-    let rows = instances::load(&fixture.db).await.unwrap().rows;
-    let refreshes: Vec<_> = rows
-        .into_iter()
-        .map(|row| Refresh {
-            deploy_status: Some("SLEEPING".into()),
-            ..as_it_is(row)
-        })
-        .collect();
-    let written = instances::refresh(&fixture.db, term, &refreshes).await;
-    assert_eq!(written.unwrap(), 2_000);
-    let hot = "SELECT format('%s of %s', n_tup_hot_upd >= 0.98 * n_tup_upd, n_tup_upd) \
-               FROM pg_stat_user_tables WHERE relname = 'instances'";
-    // A session tells what it counted at the end of a statement, once a second at most.
-    while fixture.text(hot).await.ends_with("of 0") {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        instances::counts(&fixture.db).await.unwrap();
-    }
-    assert_eq!(fixture.text(hot).await, "t of 2000");
-    assert_eq!(fixture.text(size).await, before);
 }
 
 #[tokio::test]
