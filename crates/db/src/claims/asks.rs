@@ -19,10 +19,10 @@ const STATEMENTS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Asks {
     pub(crate) leases: Batches<LeaseAsk, Leased>,
-    pub(crate) confirms: Batches<EndAsk<Confirmation>, Confirmed>,
-    pub(crate) binds: Batches<EndAsk<Bind>, bool>,
-    pub(crate) releases: Batches<EndAsk<Release>, Option<Status>>,
-    pub(crate) abandons: Batches<EndAsk<Abandon>, bool>,
+    pub(crate) confirms: Batches<EndAsk<Confirmation>, Passed<Confirmed>>,
+    pub(crate) binds: Batches<EndAsk<Bind>, Passed<bool>>,
+    pub(crate) releases: Batches<EndAsk<Release>, Passed<Option<Status>>>,
+    pub(crate) abandons: Batches<EndAsk<Abandon>, Passed<bool>>,
 }
 
 impl Default for Asks {
@@ -54,6 +54,9 @@ pub(crate) struct EndAsk<E> {
     pub(crate) instance: Option<InstanceId>,
     pub(crate) ending: E,
 }
+
+/// What became of a lease, or none where it was passed over, since another statement holds the instance.
+pub(crate) type Passed<T> = Option<T>;
 
 /// The instance is somebody's already.
 #[derive(Debug, Clone)]

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::Db;
 use crate::answer::answer;
-use crate::batches::Batched;
-use crate::claims::asks::{Abandon, Bind, Confirmation, Confirmed, EndAsk, Release};
+use crate::batches::{Batched, Batches};
+use crate::claims::asks::{Abandon, Bind, Confirmation, Confirmed, EndAsk, Passed, Release};
 use crate::claims::idempotency::{FAILED, TIMED_OUT};
 use crate::error::Error;
 use crate::pool::Connection;
@@ -37,7 +37,7 @@ pub async fn confirm(
         instance: Some(confirmation.instance.clone()),
         ending: confirmation.clone(),
     };
-    db.asks().confirms.ask(db, ask).await
+    end(db, &db.asks().confirms, ask).await
 }
 
 /// Keeps for somebody the leased instance whose agent says that it is in a conversation already, and
@@ -60,7 +60,7 @@ pub async fn bind(
             conversation: conversation.cloned(),
         },
     };
-    db.asks().binds.ask(db, ask).await
+    end(db, &db.asks().binds, ask).await
 }
 
 /// Gives back a lease whose agent was surely not provisioned, lets go of its caller's key, and says
@@ -83,7 +83,7 @@ pub async fn release(
             counts,
         },
     };
-    db.asks().releases.ask(db, ask).await
+    end(db, &db.asks().releases, ask).await
 }
 
 /// Gives up a lease whose outcome nobody knows, and keeps its caller's key; `timed_out` is what he is
@@ -105,7 +105,7 @@ pub async fn abandon(
             timed_out,
         },
     };
-    db.asks().abandons.ask(db, ask).await
+    end(db, &db.asks().abandons, ask).await
 }
 
 /// One way to end a lease.
@@ -125,7 +125,29 @@ pub(crate) trait Ending: Sized + Send + Sync {
     fn not_leased(has_succeeded: bool) -> Self::Told;
 }
 
-impl<E: Ending> Batched<Db, E::Told> for EndAsk<E> {
+/// How often an instance may be found to be held by another statement.
+const HELD_MAX: usize = 10;
+
+/// Ends a lease together with others. Where another statement holds the instance, as a lease does for a
+/// moment that began before this one was taken, only whoever wants it waits.
+async fn end<E: Ending + Clone>(
+    db: &Db,
+    asks: &Batches<EndAsk<E>, Passed<E::Told>>,
+    ask: EndAsk<E>,
+) -> Result<E::Told, Error> {
+    for _ in 0..HELD_MAX {
+        if let Some(told) = asks.ask(db, ask.clone()).await? {
+            return Ok(told);
+        }
+        let mut connection = db.claim_connection().await?;
+        let lock = statement("SELECT FROM instances WHERE claim_token = $1 FOR NO KEY UPDATE")
+            .bind::<SqlUuid, _>(ask.token.as_uuid());
+        answer(lock.execute(&mut connection)).await?;
+    }
+    Err(Error::Wait("other statements hold the instance".to_owned()))
+}
+
+impl<E: Ending> Batched<Db, Passed<E::Told>> for EndAsk<E> {
     fn may_join(&self, _others: &[Self]) -> bool {
         true
     }
@@ -134,7 +156,7 @@ impl<E: Ending> Batched<Db, E::Told> for EndAsk<E> {
         _: &Db,
         connection: &mut Connection,
         asks: &[Self],
-    ) -> Result<Vec<Result<E::Told, Error>>, Error> {
+    ) -> Result<Vec<Result<Passed<E::Told>, Error>>, Error> {
         let tokens = column(asks, |ask| ask.token.as_uuid());
         let endings = column(asks, |ask| &ask.ending);
         let ended = answer(E::end_all(connection, tokens.clone(), endings)).await?;
@@ -145,11 +167,9 @@ impl<E: Ending> Batched<Db, E::Told> for EndAsk<E> {
             let is_named =
                 |row: &&Holding| ask.instance.as_ref().is_none_or(|it| it.as_str() == row.id);
             match (ended.get(&token), others.get(&token).filter(is_named)) {
-                (Some(told), _) => Ok(*told),
-                (None, Some(row)) if row.may_be_leased() => Err(Error::Wait(
-                    "another statement holds the instance".to_owned(),
-                )),
-                (None, row) => Ok(E::not_leased(row.is_some())),
+                (Some(told), _) => Ok(Some(*told)),
+                (None, Some(row)) if row.may_be_leased() => Ok(None),
+                (None, row) => Ok(Some(E::not_leased(row.is_some()))),
             }
         }))
     }
@@ -180,16 +200,22 @@ impl Ending for Confirmation {
         tokens: Vec<Uuid>,
         endings: Vec<&Self>,
     ) -> Result<HashMap<Uuid, Confirmed>, Error> {
-        fn optional(text: &Option<String>) -> Option<Cow<'_, str>> {
-            text.as_deref().map(storable)
+        fn optional(text: Option<&String>) -> Option<Cow<'_, str>> {
+            text.map(|text| storable(text))
         }
         let rows: Vec<Ended> = statement(include_str!("confirm.sql"))
             .bind::<Array<SqlUuid>, _>(tokens)
             .bind::<Array<Text>, _>(column(&endings, |it| storable(&it.agent_name)))
-            .bind::<Array<Nullable<Text>>, _>(column(&endings, |it| optional(&it.conversation_id)))
-            .bind::<Array<Nullable<Text>>, _>(column(&endings, |it| optional(&it.invite_url)))
+            .bind::<Array<Nullable<Text>>, _>(column(&endings, |it| {
+                optional(it.conversation_id.as_ref())
+            }))
+            .bind::<Array<Nullable<Text>>, _>(column(&endings, |it| {
+                optional(it.invite_url.as_ref())
+            }))
             .bind::<Array<Text>, _>(column(&endings, |it| storable(&it.instructions)))
-            .bind::<Array<Nullable<Text>>, _>(column(&endings, |it| optional(&it.source_branch)))
+            .bind::<Array<Nullable<Text>>, _>(column(&endings, |it| {
+                optional(it.source_branch.as_ref())
+            }))
             .bind::<Array<Text>, _>(column(&endings, |it| it.instance.as_str()))
             .bind::<Array<Bool>, _>(column(&endings, |it| it.joined))
             .bind::<Array<Bool>, _>(column(&endings, |it| it.invited))
