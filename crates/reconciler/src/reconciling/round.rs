@@ -134,6 +134,8 @@ impl Reconciler {
         let mut plan = plan(snapshot, &index, &self.history, policy, identity);
         self.history.record_died(&plan.died, snapshot.now);
         let left = usize::try_from(context.railway.creates_left()).unwrap_or(usize::MAX);
+        // Those in the making may not have asked Railway yet.
+        let left = left.saturating_sub(snapshot.in_flight.making.len());
         plan.hold_back_creates(left, requested);
         let moves = !asked.is_empty() || moves(snapshot, &plan);
         self.history.record_moves(moves, snapshot);
