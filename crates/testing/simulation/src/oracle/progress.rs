@@ -35,6 +35,11 @@ impl Oracle {
     /// Looks at what is owed, and for how long. To be called every few seconds.
     pub(crate) fn look_at_progress(&self) -> Result<()> {
         self.note_troubles();
+        if self.hour_is_used_up()? {
+            for trouble in [Trouble::Listing, Trouble::Making, Trouble::Ending] {
+                self.troubles.note(trouble);
+            }
+        }
         if let Some(day) = self.scenario.day {
             self.check_spell(day);
         }
@@ -171,6 +176,17 @@ impl Oracle {
                     FROM (SELECT report->'replenish'->'pace' AS pace FROM public.ticks \
                     ORDER BY id DESC LIMIT 1) AS last), false)";
         Ok(self.database.query(pace, &[])?[0].get(0))
+    }
+
+    /// Whether Railway said that nothing is left of its budget for this hour: it says so, too, when a
+    /// fault refuses a request, whatever is left.
+    fn hour_is_used_up(&self) -> Result<bool> {
+        if self.scenario.world.limits.per_hour.is_none() {
+            return Ok(false);
+        }
+        let budget = "SELECT coalesce((SELECT (report->'budget'->>'remaining')::int = 0 \
+                      FROM public.ticks ORDER BY id DESC LIMIT 1), false)";
+        Ok(self.database.query(budget, &[])?[0].get(0))
     }
 
     fn owed(
