@@ -171,15 +171,18 @@ async fn on_a_small_plan_listings_become_rare_before_destroying_suffers_and_it_s
 -> TestResult {
     let simulator = start(an_hour(100)).await?;
     let client = client(&simulator)?;
-    for _ in 0..49 {
-        assert!(client.list(now()).await.is_complete());
-        assert_eq!(client.listing_not_due(), None, "bursts are allowed");
-    }
-    for _ in 0..31 {
+    for listed in 1..=80 {
         assert!(
             client.list(now()).await.is_complete(),
             "a person who asks is answered"
         );
+        let why = client.listing_not_due().ok_or("they are spread")?;
+        let every = if listed < 80 {
+            "every 90 s"
+        } else {
+            "every 300 s"
+        };
+        assert!(why.contains(every), "{listed}: {why}");
     }
     assert!(!client.list(now()).await.is_complete());
     let why = client.listing_not_due().ok_or("the rest is kept")?;
