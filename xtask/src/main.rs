@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod demo;
 mod dependencies;
+mod dist;
 mod migrations;
 mod night;
 mod schema_check;
@@ -35,6 +36,8 @@ enum Task {
     Ci,
     /// Run what takes too long for every build: thousands of seeds, mutants, minutes of chaos.
     Night,
+    /// Build what is deployed: both programs, stripped, and their symbols beside them.
+    Dist,
     /// Migrate an empty database up, down to nothing, and up again.
     Migrations,
     /// Check the rules of the tree that the compiler does not.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
         Task::Simulate(arguments) => simulate::run(&arguments),
+        Task::Dist => dist::run(),
         Task::Migrations => migrations::from_command_line(),
         Task::Ci => ci::run(),
         Task::Night => night::run(),

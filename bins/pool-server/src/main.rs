@@ -17,10 +17,7 @@ fn main() -> ExitCode {
         .and_then(|config| {
             telemetry::start(&config, log.clone());
             failpoints::arm_from_environment()?;
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(serve::until_told_to_stop(config))
+            serve::until_told_to_stop(config)
         });
     if let Err(error) = &ended {
         log.say(&format!("pool-server: {}\n", chain(&**error)));

@@ -37,12 +37,21 @@ const STOP_MARGIN: Duration = Duration::from_secs(5);
 /// Open connections and the last tick end within this, after the claims.
 const TASK_ENDS_WITHIN: Duration = Duration::from_secs(25);
 
-/// Serves until SIGTERM or SIGINT; a second one ends it at once.
+/// Serves until SIGTERM or SIGINT, on a runtime of its own; a second signal ends it at once. Not an
+/// `async fn`, since the compiler builds those where they are awaited: the whole server would be built
+/// once more with each program that calls this.
 ///
 /// # Errors
 ///
 /// What [`listen`] and [`serve`] say.
-pub async fn until_told_to_stop(config: Config) -> anyhow::Result<()> {
+pub fn until_told_to_stop(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(until_signalled(config))
+}
+
+async fn until_signalled(config: Config) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = listen(config.port).await?;
