@@ -3,7 +3,7 @@
 use pool_simulation::{Options, run_many, run_one};
 
 /// As many as fit into the time that a build has for them.
-const SEEDS: std::ops::Range<u64> = 0..100;
+const SEEDS: std::ops::Range<u64> = 0..150;
 
 #[test]
 fn seeds_of_trouble_lose_nothing_and_leave_nothing() {
