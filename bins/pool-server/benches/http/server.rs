@@ -38,7 +38,7 @@ impl Server {
             .env("DATABASE_URL", url)
             .env("PORT", port.to_string())
             .env("POOL_API_KEY", KEY)
-            .env("POOL_MAX_TOTAL", "1000000")
+            .env("POOL_MAX_TOTAL", "100000")
             .env("POOL_MIN_IDLE", "0")
             .env("POOL_AGENT_SCHEME", "http")
             .env("RAILWAY_API_URL", "http://127.0.0.1:9/")
