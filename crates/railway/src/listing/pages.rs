@@ -1,162 +1,21 @@
-//! The listing of one environment: every page of its services and volumes. It never fails: what
-//! went wrong makes it incomplete, and what arrived is in it.
+//! What arrives of a listing, page by page.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use chrono::{DateTime, Utc};
 use pool_domain::{
-    Completeness, DeploymentId, Listing, ObservedDeployment, ObservedService, ObservedVolume,
-    ServiceId, VolumeId,
+    DeploymentId, ObservedDeployment, ObservedService, ObservedVolume, ServiceId, VolumeId,
 };
 
-use crate::answer::{Partial, Reply};
-use crate::governor::Task;
-use crate::limits::{MAX_PAGES, PAGE_SIZE};
+use crate::answer::Partial;
+use crate::limits::PAGE_SIZE;
 use crate::operations::PageInfo;
 use crate::operations::environment_listing::{
-    self, AllDomains, ServiceInstance, Variables, VolumeInstance,
+    self, AllDomains, EnvironmentVolumeInstancesConnection, ServiceInstance, VolumeInstance,
 };
 use crate::operations::environment_names::{self, NamedService};
-use crate::wire::Call;
-use crate::{EnvironmentClient, Error};
-
-/// What is asked of each service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Everything,
-    Names,
-}
-
-/// Why a listing ended early.
-struct Stopped {
-    why: String,
-    /// Whether it was Railway's answer to what was asked, so that asking for less may do.
-    is_of_question: bool,
-}
-
-impl EnvironmentClient {
-    /// Lists the services and volumes of the environment, 500 of each in a request, to the last
-    /// page. `started_at` is the moment before the first request, by the clock that ages are judged
-    /// with. Where Railway cannot answer that for some of them again and again, it is asked for their
-    /// names alone.
-    pub async fn list(&self, started_at: DateTime<Utc>) -> Listing {
-        let requests = AtomicU32::new(0);
-        let (pages, completeness) = self.read(&requests).await;
-        Listing {
-            started_at,
-            completeness,
-            services: pages.services,
-            volumes: pages.volumes,
-            requests: requests.into_inner(),
-        }
-    }
-
-    async fn read(&self, requests: &AtomicU32) -> (Pages, Completeness) {
-        if self.fallback.asks_for_everything() {
-            let mut pages = Pages::default();
-            let read = self
-                .read_pages(&mut pages, Asked::Everything, requests)
-                .await;
-            let Err(stopped) = read else {
-                self.fallback.learn(None);
-                return (pages, Completeness::Complete);
-            };
-            if !stopped.is_of_question || !self.fallback.learn(Some(&stopped.why)) {
-                return (pages, Completeness::Incomplete(stopped.why));
-            }
-        }
-        let mut pages = Pages::default();
-        let read = self.read_pages(&mut pages, Asked::Names, requests).await;
-        let completeness = match read {
-            Ok(()) => Completeness::NamesOnly(self.fallback.why()),
-            Err(stopped) => Completeness::Incomplete(stopped.why),
-        };
-        (pages, completeness)
-    }
-
-    async fn read_pages(
-        &self,
-        pages: &mut Pages,
-        asked: Asked,
-        requests: &AtomicU32,
-    ) -> Result<(), Stopped> {
-        for page in 1..=MAX_PAGES {
-            let call = Call {
-                task: if requests.load(Ordering::Relaxed) == 0 {
-                    Task::FirstPage
-                } else {
-                    Task::NextPage
-                },
-                secrets: &[],
-                requests,
-            };
-            let (listed, partial) = self.page(pages, asked, &call).await?;
-            let advanced = pages.take(listed, partial.as_ref());
-            if let Some(partial) = partial {
-                return Err(partial.error.into());
-            }
-            advanced?;
-            if pages.services_at == Cursor::Finished && pages.volumes_at == Cursor::Finished {
-                self.wire.governor.listed(page as u64);
-                return Ok(());
-            }
-        }
-        let sent = requests.load(Ordering::Relaxed);
-        Err(format!("there are more pages than the {sent} that were read").into())
-    }
-
-    async fn page(
-        &self,
-        pages: &Pages,
-        asked: Asked,
-        call: &Call<'_>,
-    ) -> Result<(Page, Option<Partial>), Error> {
-        let variables = Variables {
-            environment_id: self.id.as_str().to_owned(),
-            project_id: self.project_id.as_str().to_owned(),
-            services_first: pages.services_at.first(),
-            services_after: pages.services_at.after(),
-            volumes_first: pages.volumes_at.first(),
-            volumes_after: pages.volumes_at.after(),
-        };
-        match asked {
-            Asked::Everything => {
-                let operation = environment_listing::build(variables);
-                let reply = self.wire.send(&operation, "EnvironmentListing", call);
-                let Reply { data, partial } = reply.await?;
-                Ok((data.environment.into(), partial))
-            }
-            Asked::Names => {
-                let operation = environment_names::build(variables);
-                let reply = self.wire.send(&operation, "EnvironmentNames", call);
-                let Reply { data, partial } = reply.await?;
-                Ok((data.environment.into(), partial))
-            }
-        }
-    }
-}
-
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Self {
-        Self {
-            why: error.to_string(),
-            is_of_question: error.is_of_question(),
-        }
-    }
-}
-
-impl From<String> for Stopped {
-    fn from(why: String) -> Self {
-        Self {
-            why,
-            is_of_question: false,
-        }
-    }
-}
 
 /// One page of both; of a service that is deleted none.
-struct Page {
+pub(super) struct Page {
     services: Vec<Option<ObservedService>>,
     volumes: Vec<ObservedVolume>,
     services_info: PageInfo,
@@ -165,52 +24,55 @@ struct Page {
 
 impl From<environment_listing::Environment> for Page {
     fn from(listed: environment_listing::Environment) -> Self {
-        let (services, volumes) = (listed.service_instances, listed.volume_instances);
+        let services = listed.service_instances;
         let nodes = services.edges.into_iter().map(|edge| edge.node);
-        Self {
-            services: nodes
-                .map(|node| node.deleted_at.is_none().then(|| observed_service(node)))
-                .collect(),
-            volumes: (volumes.edges.into_iter())
-                .map(|edge| observed_volume(edge.node))
-                .collect(),
-            services_info: services.page_info,
-            volumes_info: volumes.page_info,
-        }
+        let services_there =
+            nodes.map(|node| node.deleted_at.is_none().then(|| observed_service(node)));
+        Self::of(services_there, services.page_info, listed.volume_instances)
     }
 }
 
 impl From<environment_names::Environment> for Page {
     fn from(listed: environment_names::Environment) -> Self {
-        let (services, volumes) = (listed.service_instances, listed.volume_instances);
+        let services = listed.service_instances;
         let nodes = services.edges.into_iter().map(|edge| edge.node);
+        let services_there =
+            nodes.map(|node| node.deleted_at.is_none().then(|| named_service(node)));
+        Self::of(services_there, services.page_info, listed.volume_instances)
+    }
+}
+
+impl Page {
+    fn of(
+        services: impl Iterator<Item = Option<ObservedService>>,
+        services_info: PageInfo,
+        volumes: EnvironmentVolumeInstancesConnection,
+    ) -> Self {
+        let nodes = volumes.edges.into_iter().map(|edge| edge.node);
         Self {
-            services: nodes
-                .map(|node| node.deleted_at.is_none().then(|| named_service(node)))
-                .collect(),
-            volumes: (volumes.edges.into_iter())
-                .map(|edge| observed_volume(edge.node))
-                .collect(),
-            services_info: services.page_info,
+            services: services.collect(),
+            volumes: nodes.map(observed_volume).collect(),
+            services_info,
             volumes_info: volumes.page_info,
         }
     }
 }
 
+/// What was read so far.
 #[derive(Default)]
-struct Pages {
-    services: Vec<ObservedService>,
-    volumes: Vec<ObservedVolume>,
+pub(super) struct Pages {
+    pub(super) services: Vec<ObservedService>,
+    pub(super) volumes: Vec<ObservedVolume>,
     /// A row that moves to another page while we read would come twice.
     seen_services: HashSet<String>,
     seen_volumes: HashSet<String>,
-    services_at: Cursor,
-    volumes_at: Cursor,
+    pub(super) services_at: Cursor,
+    pub(super) volumes_at: Cursor,
 }
 
 /// Where a connection is to be read on.
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Cursor {
+pub(super) enum Cursor {
     #[default]
     Start,
     After(String),
@@ -219,14 +81,14 @@ enum Cursor {
 
 impl Cursor {
     /// A finished connection is asked for nothing, and what it says of further pages is ignored.
-    fn first(&self) -> i32 {
+    pub(super) fn first(&self) -> i32 {
         match self {
             Self::Start | Self::After(_) => PAGE_SIZE,
             Self::Finished => 0,
         }
     }
 
-    fn after(&self) -> Option<String> {
+    pub(super) fn after(&self) -> Option<String> {
         match self {
             Self::After(cursor) => Some(cursor.clone()),
             Self::Start | Self::Finished => None,
@@ -251,7 +113,13 @@ impl Cursor {
 }
 
 impl Pages {
-    fn take(&mut self, page: Page, partial: Option<&Partial>) -> Result<(), String> {
+    /// Whether no more are to be read.
+    pub(super) fn are_finished(&self) -> bool {
+        self.services_at == Cursor::Finished && self.volumes_at == Cursor::Finished
+    }
+
+    /// Takes in one more page, and goes on behind it. Of a partial answer only what is surely whole.
+    pub(super) fn take(&mut self, page: Page, partial: Option<&Partial>) -> Result<(), String> {
         let may_trust = |connection: &str, row: usize| {
             partial.is_none_or(|partial| {
                 let spoiled = partial.spoiled.as_ref();
