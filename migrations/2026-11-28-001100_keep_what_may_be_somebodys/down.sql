@@ -1,4 +1,4 @@
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE OR REPLACE FUNCTION instance_status_may_change(from_status text, to_status text) RETURNS boolean
     LANGUAGE sql IMMUTABLE

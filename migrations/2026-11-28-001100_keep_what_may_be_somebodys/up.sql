@@ -1,5 +1,5 @@
 -- One that may be somebody's is given up as crashed, and waits for a person.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE OR REPLACE FUNCTION instance_status_may_change(from_status text, to_status text) RETURNS boolean
     LANGUAGE sql IMMUTABLE

@@ -1,4 +1,4 @@
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE OR REPLACE FUNCTION pool_check_term(my_term bigint) RETURNS void
     LANGUAGE plpgsql

@@ -1,6 +1,6 @@
 -- Whether these records are those that were written last, or an older state of them: restored from a
 -- dump, recovered to a point in time, or taken over from a standby that may have lost commits.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 CREATE TABLE record_identity (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),

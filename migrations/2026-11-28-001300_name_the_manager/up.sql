@@ -1,5 +1,5 @@
 -- Who manages, so that two managers on one environment do not take each other's services for theirs.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 ALTER TABLE pool_schema ADD COLUMN manager_id text;
 

@@ -1,6 +1,6 @@
 -- An instance that a claim put back is taken last, and not first again: claims walk through the stock.
 -- What was never put back keeps its place, so no row is rewritten.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '400ms';
 
 ALTER TABLE instances ADD COLUMN put_back_at timestamptz;
 

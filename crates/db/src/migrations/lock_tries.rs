@@ -49,9 +49,33 @@ impl LockTries {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use tokio::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn no_migration_waits_longer_for_a_lock_than_a_try_may() {
+        let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+        let may_wait = format!("SET LOCAL lock_timeout = '{}ms';", LockTries::LIMIT_MS);
+        let mut looked_at = 0;
+        for migration in fs::read_dir(migrations).unwrap() {
+            for file in ["up.sql", "down.sql"] {
+                let path = migration.as_ref().unwrap().path().join(file);
+                let text = fs::read_to_string(&path).unwrap_or_default();
+                for line in text
+                    .lines()
+                    .filter(|it| it.contains("SET LOCAL lock_timeout"))
+                {
+                    assert_eq!(line, may_wait, "{}", path.display());
+                    looked_at += 1;
+                }
+            }
+        }
+        assert!(looked_at > 30, "{looked_at}");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_lock_is_asked_for_again_and_again_and_nothing_else_is() {
