@@ -17,7 +17,7 @@ use crate::error::Error;
 /// for it waits for its end.
 pub(crate) const SHARED_MAX: usize = 64;
 
-/// How many may wait: twice as many as all claims that a server takes at once. Whoever comes then is
+/// How many may wait: eight times as many as claims run at once. Whoever comes then is
 /// told that no connection became free.
 const WAITING_MAX: usize = 2_048;
 

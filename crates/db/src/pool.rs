@@ -23,8 +23,8 @@ use crate::statement::statement;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 /// How long one may take to prove that it is of use: one that hangs is replaced.
 const PROOF_LIMIT: Duration = Duration::from_secs(1);
-/// A session that was proven so lately is handed out without a question. A claim is one statement, and
-/// a question before each would double what claims cost.
+/// A session that was proven so lately is handed out without a question, which would double what a
+/// statement of a claim costs.
 const PROOF_HOLDS: Duration = Duration::from_secs(1);
 /// When the database had no connection to give, nobody asks it for one for so long.
 const CROWDED_FOR: Duration = Duration::from_secs(1);

@@ -43,11 +43,11 @@ impl Policy {
     /// with which it is deployed in one request: 20 of three requests each at the 10 a second that
     /// Railway's smallest paid plan allows take 6 s. More than that is another's trouble.
     pub const COMMIT_WAITS_FOR: Duration = Duration::from_secs(10);
-    /// How many instances one tick may begin: four requests each, so that a tick stays within
-    /// 10 s at the 10 requests a second that Railway's smallest paid plan allows.
+    /// How many instances may be in the making at once: three requests each and a commit for all, so
+    /// that they are made within 10 s at the 10 requests a second that Railway's smallest paid plan allows.
     pub const CREATES_PER_TICK_MAX: usize = 20;
-    /// How many are made at first, before it is known that they get ready: as many as are worked on
-    /// at once.
+    /// How many are made at first, before it is known that they get ready: enough to tell a bad image
+    /// from a bad start, and few enough to throw away.
     pub const SLOW_START: usize = 4;
     /// How many may be made and not proven ready yet, once an image is proven: what Railway's budget
     /// lets be made (7 requests a second, three each) in the two minutes that a start takes, so that
@@ -67,12 +67,12 @@ impl Policy {
     /// is what Railway's own reads may lag.
     pub const QUIET_TICKS: u32 = 4;
     /// How many may fail in a row, be it steps of making or instances that never got ready, before no
-    /// more are begun: more than the ones that are in flight together when trouble begins.
+    /// more are begun: more than are made at first, so that these do not stop it by failing together.
     pub const CREATE_FAILURES_MAX: usize = 5;
     /// Over how many of the last ones it is judged whether a failure is one among many: where one in
     /// ten fails at random, a third of 30 do so once in 2,000 times,
     pub const RECENT_CREATIONS: usize = 30;
-    /// and of fewer than these nothing is judged but by those that fail in a row.
+    /// and where there are fewer than these, the others count as if they had gone well.
     pub const JUDGED_BY_MIN: usize = 10;
     /// For how long making waits at most where somebody says when to come again: it may have meant
     /// another unit, and a person who has seen to it should not have to wait for longer.

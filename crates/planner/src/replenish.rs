@@ -97,7 +97,12 @@ impl Stock<'_> {
         let pace = self.counting.history.pace();
         let why = match (&pace.stopped, &pace.trouble) {
             (Some(stopped), _) => format!("one at a time is tried: {}", stopped.why),
-            (None, None) => "begun slowly, until those that were made are ready".to_owned(),
+            (None, None) if pace.at_once < Policy::UNPROVEN_MAX => {
+                "begun slowly, until those that were made are ready".to_owned()
+            }
+            (None, None) => {
+                "no more are made at once than Railway's budget lets be made".to_owned()
+            }
             (None, Some(trouble)) => format!("begun slowly: {}", trouble.last),
         };
         report.hold_back("creating instances", why, held_back);

@@ -153,7 +153,8 @@ impl Leading {
         }
     }
 
-    /// Says whether the next one that is proven ready lets more be made.
+    /// Says whether more are wanted than may be begun now: then one that is proven ready, and half of the
+    /// making that has ended, wake the round.
     pub(crate) fn set_making_waits(&self, waits: bool) {
         self.making_waits.store(waits, Ordering::Relaxed);
     }
