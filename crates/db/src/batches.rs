@@ -6,10 +6,13 @@
 //! next statement, whichever is first; that one is sent for all who wait then.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use crate::error::Error;
 
@@ -20,6 +23,11 @@ pub(crate) const SHARED_MAX: usize = 64;
 /// How many may wait: eight times as many as claims run at once. Whoever comes then is
 /// told that no connection became free.
 const WAITING_MAX: usize = 2_048;
+
+/// How long one waits for his statement to be sent, as for a connection of his own. After that
+/// nothing was sent for him, and he is told so: where the database hangs, or many ask for what cannot
+/// share a statement, the last one would wait for the answers of all before him.
+const WAITING_LIMIT: Duration = Duration::from_secs(5);
 
 /// What statements are sent to.
 pub(crate) trait Via {
@@ -84,10 +92,16 @@ impl<A, R> Batches<A, R> {
     {
         let (teller, mut answer) = oneshot::channel();
         let number = self.queue().enter(ask, teller).ok_or(Error::Acquire)?;
+        let mut waited = pin!(sleep(WAITING_LIMIT));
         while self.queue().holds(number) {
             tokio::select! {
                 biased;
                 told = &mut answer => return told.unwrap_or_else(|_| Err(given_up())),
+                () = &mut waited => {
+                    if self.queue().leave(number) {
+                        return Err(Error::Acquire);
+                    }
+                }
                 turn = self.turns.acquire() => {
                     // Whoever was told something at the same moment as this one may ask again at once.
                     yield_now().await;
@@ -118,6 +132,12 @@ impl<A, R> Queue<A, R> {
             teller,
         });
         Some(number)
+    }
+
+    /// Whether he was still waiting.
+    fn leave(&mut self, number: u64) -> bool {
+        let place = self.asks.binary_search_by_key(&number, |it| it.number);
+        place.ok().and_then(|at| self.asks.remove(at)).is_some()
     }
 
     fn holds(&self, number: u64) -> bool {
@@ -179,7 +199,13 @@ where
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.extend([second, first]);
             }
-            Err(error) => tell(for_all(error, part.len())),
+            Err(error) => {
+                // Nor is the rest asked for where there was no answer: each part would wait as long.
+                let unheard = error.is_unavailable().then(|| std::mem::take(&mut parts));
+                let rest = unheard.unwrap_or_default();
+                let count = part.len() + rest.iter().map(|it| it.len()).sum::<usize>();
+                tell(for_all(error, count));
+            }
         }
     }
 }
@@ -324,6 +350,23 @@ mod tests {
             assert_eq!(told, answers);
             assert_eq!(recorder.seen(), statements);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_too_long_for_his_statement_is_told_that_none_was_sent() {
+        let (batches, recorder) = (Batches::new(1), Recorder::default());
+        let first = batches.ask(&recorder, Number(1));
+        let second = async {
+            yield_now().await;
+            yield_now().await;
+            let told = batches.ask(&recorder, Number(2)).await;
+            recorder.end.notify_one();
+            told
+        };
+        let (first, second) = tokio::join!(first, second);
+        assert!(matches!(second, Err(Error::Acquire)));
+        assert_eq!(first.unwrap(), 2);
+        assert_eq!(recorder.seen(), [[1]]);
     }
 
     #[tokio::test]

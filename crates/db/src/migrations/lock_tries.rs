@@ -34,7 +34,9 @@ impl LockTries {
 
     /// Whether to try again after this error, having let the others go first.
     pub async fn again_after(&mut self, error: &Error) -> bool {
-        let is_for_lock = matches!(error, Error::Wait(why) if why.contains("lock timeout"));
+        // One that goes through rows may meet another that goes through them the other way.
+        let is_for_lock = matches!(error, Error::Wait(why)
+            if why.contains("lock timeout") || why.contains("deadlock detected"));
         self.made += 1;
         if !is_for_lock || self.made >= TRIES {
             return false;
@@ -84,6 +86,8 @@ mod tests {
         while tries.again_after(&busy).await {}
         assert_eq!(tries.made(), LockTries::ALL);
         assert_eq!(began.elapsed(), RETRY_AFTER * (TRIES - 1));
+        let circle = Error::Wait("deadlock detected".to_owned());
+        assert!(LockTries::default().again_after(&circle).await);
         let slow = Error::Wait("canceling statement due to statement timeout".to_owned());
         assert!(!LockTries::default().again_after(&slow).await);
     }
